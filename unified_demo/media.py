@@ -1,0 +1,393 @@
+"""Files <-> arrays: opening what a visitor sent, the content-addressed store, and every coordinate conversion.
+
+``open_image`` accepts any common picture and returns upright RGB, or raises a MediaError that can be shown as it is.
+``MediaStore`` names files by their SHA-256, so no name from outside ever becomes a path. Masks are bool H x W,
+boxes normalised xyxy in the picture. Nothing here knows of models, conversations or pages.
+"""
+
+import hashlib
+import io
+import json
+import os
+import struct
+import tempfile
+import zlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+
+from unified_demo.config import Limits
+from unified_demo.errors import MediaError
+from unified_demo.grammar import Box, MediaKind
+from unified_demo.messages import Artefact
+
+DEFAULT_LIMITS = Limits()
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+ALLOWED = "JPEG, PNG, WebP, GIF, BMP, TIFF and AVIF pictures"
+MIN_SIDE = 8
+"""Pixels of the shorter side after reduction; below this no model sees anything."""
+RECIPE_KEY = "unified_demo"
+"""Name of the PNG text chunk that carries label, box and recipe as JSON."""
+
+_OTHER_KINDS = (
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a zip archive or office document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"ID3", "a sound file"),
+    (b"OggS", "a sound or video file"),
+    (b"\x1aE\xdf\xa3", "a video file"),
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "an XML or SVG document"),
+    (b"<!DOCTYPE", "a web page"),
+    (b"<html", "a web page"),
+)
+_DECODING_ERRORS = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError, MemoryError)
+_DECODING_ERRORS += (struct.error, zlib.error, Image.DecompressionBombError, Image.DecompressionBombWarning)
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION = 0x0112
+
+
+# ---- opening what a visitor sent ----
+
+
+def open_image(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
+    """Open a picture by its content (never by its name), upright, RGB, longer side <= ``limits.working_side``.
+
+    First frame of an animation; transparency over white; 16-bit and CMYK become 8-bit RGB; EXIF rotation is applied.
+    Raises MediaError: not a picture, empty, damaged, too many bytes or pixels (seen in the header, before decoding), too thin.
+    """
+    path = Path(path)
+    _check_bytes(path, limits)
+    Image.init()
+    try:
+        with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+            _check_pixels(image.size, limits)
+            image.draft(image.mode, (limits.working_side, limits.working_side))
+            image.load()
+            return _upright_rgb(image, limits.working_side)
+    except UnidentifiedImageError as exc:
+        raise MediaError(f"The file is {_kind_of(path)}; {ALLOWED} are allowed, so please send one of these.") from exc
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
+        allowed = f"{limits.image_pixels / 1e6:.0f} megapixels"
+        raise MediaError(f"The picture has far more than the allowed {allowed}; please send a smaller copy.") from exc
+    except _DECODING_ERRORS as exc:
+        raise MediaError(f"The picture is damaged or incomplete; {ALLOWED} are allowed, so please save or send it again.") from exc
+
+
+def _check_bytes(path: Path, limits: Limits) -> None:
+    try:
+        size = path.stat().st_size
+    except (OSError, ValueError) as exc:
+        raise MediaError("The file did not arrive; please send it again.") from exc
+    if not path.is_file():
+        raise MediaError(f"A folder arrived instead of a file; {ALLOWED} are allowed, so please send one of these.")
+    if size == 0:
+        raise MediaError("The file is empty (0 bytes); please send it again.")
+    if size > limits.image_bytes:
+        got, allowed = size / 2**20, limits.image_bytes / 2**20
+        raise MediaError(f"The file has {got:.0f} MB; at most {allowed:.0f} MB are allowed, so please send a smaller copy.")
+
+
+def _check_pixels(size: tuple[int, int], limits: Limits) -> None:
+    width, height = size
+    if width * height > limits.image_pixels:
+        got, allowed = width * height / 1e6, limits.image_pixels / 1e6
+        raise MediaError(
+            f"The picture has {got:.0f} megapixels ({width} x {height}); at most {allowed:.0f} are allowed, so please send a smaller copy."
+        )
+    reduced = min(width, height) * min(1.0, limits.working_side / max(width, height, 1))
+    if reduced < MIN_SIDE:
+        raise MediaError(
+            f"The picture is {width} x {height} pixels, too thin to see anything in; its shorter side must keep at least {MIN_SIDE} pixels "
+            f"when the longer one is reduced to {limits.working_side}, so please crop or enlarge it."
+        )
+
+
+def _kind_of(path: Path) -> str:
+    """What a file that is no picture looks like, in words, from its first bytes."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head[4:8] == b"ftyp":
+        return "a HEIC photo" if head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc") else "a video file"
+    if head[:4] == b"RIFF":
+        return "a sound file" if head[8:12] == b"WAVE" else "a video file"
+    for magic, words in _OTHER_KINDS:
+        if head.lstrip()[: len(magic)].lower() == magic.lower():
+            return words
+    return "text" if head.isascii() and b"\x00" not in head else "not a picture, or a damaged one"
+
+
+def _upright_rgb(image: Image.Image, side: int) -> Image.Image:
+    """Decoded picture -> upright 8-bit RGB whose longer side is at most ``side``."""
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    image = _eight_bit(image)
+    if max(image.size) > side:
+        image = ImageOps.contain(image, (side, side), Image.Resampling.LANCZOS)
+    if orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
+    if image.mode == "RGBA":
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    rgb = image.convert("RGB")
+    return rgb.copy() if rgb is image else rgb
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Any mode -> L, RGB, CMYK or RGBA with 8 bits per channel."""
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return image.convert("RGBA")
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image).astype(np.float32)
+        values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+        low, high = float(values.min()), float(values.max())
+        if image.mode == "F" or low < 0 or high > 65535:
+            values = (values - low) / max(high - low, 1e-9) * 255
+        elif image.mode.startswith("I;16") or high > 255:
+            values = values / 257
+        return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
+    return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+
+
+# ---- the store ----
+
+
+class MediaStore:
+    """Artefact files under ``root``, each named by the SHA-256 of its content; the same picture is kept once."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def add_upload(self, path: Path | str, artefact_id: str, limits: Limits = DEFAULT_LIMITS) -> Artefact:
+        """Check, open and keep a visitor's picture; its metadata (place, camera) is dropped. Raises MediaError."""
+        image = open_image(path, limits)
+        with Path(path).open("rb") as file:
+            photo = file.read(3) == b"\xff\xd8\xff"
+        buffer = io.BytesIO()
+        if photo:
+            image.save(buffer, "JPEG", quality=95, subsampling=0)
+        else:
+            image.save(buffer, "PNG", compress_level=3)
+        kept = self._write(buffer.getvalue(), ".jpg" if photo else ".png")
+        return Artefact(artefact_id, MediaKind.IMAGE, kept, *image.size)
+
+    def add_image(self, image: Image.Image, artefact_id: str, **fields: Any) -> Artefact:
+        """Keep an output picture as PNG; ``fields`` (of, label, box, recipe) go to the artefact and into the PNG metadata."""
+        kept = self._write(_png_bytes(image.convert("RGB"), fields), ".png")
+        return Artefact(artefact_id, MediaKind.IMAGE, kept, *image.size, **fields)
+
+    def add_mask(
+        self,
+        mask: np.ndarray,
+        artefact_id: str,
+        of: str | None = None,
+        label: str = "",
+        box: Box | None = None,
+        recipe: dict[str, Any] | None = None,
+    ) -> Artefact:
+        """Keep a bool H x W mask as a 1-bit PNG. Raises MediaError when it is not a 2-D bool array."""
+        mask = np.asarray(mask)
+        if mask.ndim != 2 or mask.dtype != bool:
+            raise MediaError(f"A mask is a bool array of height x width; this one is {mask.dtype} with shape {mask.shape}.")
+        fields = {"of": of, "label": label, "box": box, "recipe": recipe or {}}
+        image = Image.fromarray(mask)
+        return Artefact(artefact_id, MediaKind.MASK, self._write(_png_bytes(image, fields), ".png"), *image.size, **fields)
+
+    def _write(self, content: bytes, suffix: str) -> Path:
+        target = self.root / (hashlib.sha256(content).hexdigest() + suffix)
+        if not target.exists():
+            handle, part = tempfile.mkstemp(dir=self.root, suffix=".part")
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.replace(part, target)
+        return target
+
+
+def _png_bytes(image: Image.Image, fields: dict[str, Any]) -> bytes:
+    box = fields.get("box")
+    words = {**fields, "box": list(box.as_tuple()) if box else None}
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt(RECIPE_KEY, json.dumps(words, default=str, ensure_ascii=False))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=info, compress_level=3)
+    return buffer.getvalue()
+
+
+def load_image(artefact: Artefact) -> Image.Image:
+    """RGB picture of an artefact; shared between callers, so copy it before drawing on it. MediaError when it is gone."""
+    return _open_kept(artefact.path, "RGB")
+
+
+def load_mask(artefact: Artefact) -> np.ndarray:
+    """Bool H x W of a mask artefact (a fresh array). MediaError when it is gone."""
+    return np.array(_open_kept(artefact.path, "1"), dtype=bool)
+
+
+@lru_cache(maxsize=12)
+def _open_kept(path: Path, mode: str) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return image.convert(mode)
+    except _DECODING_ERRORS as exc:
+        raise MediaError("This picture is no longer stored; please send it again.") from exc
+
+
+# ---- coordinates ----
+
+
+def box_to_pixels(box: Box, width: int, height: int) -> tuple[float, float, float, float]:
+    """Normalised box -> pixel xyxy, 0..width and 0..height (edges, not pixel centres)."""
+    return (box.x0 * width, box.y0 * height, box.x1 * width, box.y1 * height)
+
+
+def box_from_pixels(x0: float, y0: float, x1: float, y1: float, width: int, height: int) -> Box:
+    """Pixel xyxy (corners in any order, may stick out) -> normalised Box inside the picture; GrammarError when nothing remains."""
+    left, right = sorted((x0 / width, x1 / width))
+    top, bottom = sorted((y0 / height, y1 / height))
+    return Box(max(left, 0.0), max(top, 0.0), min(right, 1.0), min(bottom, 1.0))
+
+
+def mask_to_box(mask: np.ndarray) -> Box | None:
+    """Tightest box around a bool H x W mask, None when it is empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return None
+    height, width = mask.shape
+    x0, y0, x1, y1 = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return Box(x0 / width, y0 / height, x1 / width, y1 / height)
+
+
+# ---- masks as vector outlines ----
+
+
+def mask_to_svg_path(mask: np.ndarray, tolerance: float = 0.6, max_bytes: int = 20_000) -> str:
+    """Bool H x W -> the ``d`` of an SVG path in pixel units (0 0 W H), one closed polygon per outline.
+
+    Draw it with ``fill-rule="evenodd"``: holes are outlines of their own. Outlines follow marching squares and are
+    simplified (Douglas-Peucker) by ``tolerance`` pixels, coarser when the text would exceed ``max_bytes``.
+    An empty mask gives an empty string.
+    """
+    scale = 1
+    corners = _corners(mask)
+    while len(corners) > 30_000:
+        scale *= 2
+        corners = _corners(_halved(mask, scale))
+    loops = [loop * scale for loop in _trace(corners)]
+    while True:
+        loops = [loop for loop in (_simplify(loop, tolerance) for loop in loops) if len(loop) >= 3]
+        path = _spell_path(loops)
+        if len(path) <= max_bytes:
+            return path or _spell_path(_outer_box(mask))
+        tolerance *= 1.6
+        loops = [loop for loop in loops if np.ptp(loop, axis=0).max() > tolerance * 3]
+
+
+def _outer_box(mask: np.ndarray) -> list[np.ndarray]:
+    """The box around a mask too small for an outline, as a polygon; nothing for an empty mask."""
+    box = mask_to_box(mask)
+    if box is None:
+        return []
+    x0, y0, x1, y1 = box_to_pixels(box, mask.shape[1], mask.shape[0])
+    return [np.array(((x0, y0), (x1, y0), (x1, y1), (x0, y1)))]
+
+
+def _halved(mask: np.ndarray, factor: int) -> np.ndarray:
+    """Majority vote over factor x factor blocks; bool ceil(H/factor) x ceil(W/factor)."""
+    height, width = (-(-side // factor) for side in mask.shape)
+    padded = np.zeros((height * factor, width * factor), bool)
+    padded[: mask.shape[0], : mask.shape[1]] = mask
+    return padded.reshape(height, factor, width, factor).mean(axis=(1, 3)) >= 0.5
+
+
+def _corners(mask: np.ndarray) -> np.ndarray:
+    """Corners (y, x) of the pixel outline, int N x 2, row by row; where two pixels touch by a corner it counts twice."""
+    padded = np.pad(mask, 1).astype(np.uint8)
+    a, b, c, d = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+    repeats = ((a ^ b ^ c ^ d) + 2 * ((a == d) & (b == c) & (a != b))).ravel()
+    where = np.flatnonzero(repeats)
+    return np.stack(np.divmod(np.repeat(where, repeats[where]), a.shape[1]), axis=1)
+
+
+def _trace(corners: np.ndarray) -> list[np.ndarray]:
+    """Link corners into closed loops, each float N x 2 (x, y): horizontal edges pair up along rows, vertical ones along columns.
+
+    Returned are the marching-squares points of ``_edge_points``.
+    """
+    count = len(corners)
+    if not count:
+        return []
+    along_row = (np.arange(count) ^ 1).tolist()
+    order = np.lexsort((corners[:, 0], corners[:, 1]))
+    along_column = np.empty(count, np.int64)
+    along_column[order] = order[np.arange(count) ^ 1]
+    along_column = along_column.tolist()
+    seen, loops = bytearray(count), list[np.ndarray]()
+    for start in range(count):
+        if seen[start]:
+            continue
+        loop, here = [], start
+        while not seen[here]:
+            partner = along_row[here]
+            seen[here] = seen[partner] = 1
+            loop += (here, partner)
+            here = along_column[partner]
+        loops.append(_edge_points(corners[loop][:, ::-1].astype(np.float32)))
+    return loops
+
+
+def _edge_points(vertices: np.ndarray) -> np.ndarray:
+    """Polygon corners N x 2 -> marching-squares points; a corner between two edges of 3 pixels or more stays sharp."""
+    ahead = np.roll(vertices, -1, axis=0)
+    edge = ahead - vertices
+    long = np.abs(edge).max(axis=1) >= 3
+    sharp = long & np.roll(long, 1)
+    half = np.sign(edge) / 2
+    starts = np.where(sharp[:, None], vertices, vertices + half)
+    ends = np.where(np.roll(sharp, -1)[:, None], ahead, ahead - half)
+    points = np.stack((starts, ends), axis=1).reshape(-1, 2)
+    return points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
+
+
+def _simplify(loop: np.ndarray, tolerance: float) -> np.ndarray:
+    """Douglas-Peucker on a closed loop, all open stretches of one round at once; float N x 2 in and out."""
+    points = np.concatenate((loop, loop[:1]))
+    keep = np.zeros(len(points), bool)
+    keep[[0, -1]] = True
+    keep[np.argmax(((points - points[0]) ** 2).sum(axis=1))] = True
+    while True:
+        anchors = np.flatnonzero(keep)
+        stretch = np.searchsorted(anchors, np.arange(len(points)), side="right") - 1
+        stretch = np.minimum(stretch, len(anchors) - 2)
+        start = points[anchors[stretch]]
+        chord = points[anchors[stretch + 1]] - start
+        offset = points - start
+        length = np.hypot(chord[:, 0], chord[:, 1])
+        across = np.abs(chord[:, 0] * offset[:, 1] - chord[:, 1] * offset[:, 0]) / np.maximum(length, 1e-9)
+        distance = np.where(length > 0, across, np.hypot(offset[:, 0], offset[:, 1]))
+        farthest = np.maximum.reduceat(distance, anchors[:-1])[stretch]
+        added = (distance == farthest) & (distance > tolerance) & ~keep
+        if not added.any():
+            return points[:-1][keep[:-1]]
+        keep |= added
+
+
+def _spell_path(loops: list[np.ndarray]) -> str:
+    """Relative line commands with half-pixel steps."""
+    pieces = []
+    for loop in loops:
+        halves = np.rint(loop * 2).astype(np.int64)
+        x, y = (halves[0] / 2).tolist()
+        steps = (np.diff(halves, axis=0) / 2).tolist()
+        pieces.append(f"M{x:g} {y:g}l" + " ".join(f"{dx:g} {dy:g}" for dx, dy in steps) + "z")
+    return "".join(pieces)
