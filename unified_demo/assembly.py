@@ -1,0 +1,46 @@
+"""The only place where the model and the experts meet: settings in, an Engine out. Nothing is loaded here.
+
+The heavy modules are imported inside ``load_engine``, and only when a default is needed.
+"""
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+from unified_demo.config import Settings
+from unified_demo.engine import Engine, LanguageBackend
+from unified_demo.experts.base import ExpertSpec
+from unified_demo.experts.registry import ExpertRegistry
+from unified_demo.media import MediaStore
+from unified_demo.router import Router
+from unified_demo.zoo import Zoo
+
+
+def load_engine(
+    settings: Settings | None = None,
+    model: LanguageBackend | None = None,
+    experts: Sequence[ExpertSpec] | None = None,
+) -> Engine:
+    """An engine for ``settings``; returns at once, weights load at the first turn or with ``engine.load()``.
+
+    ``model`` and ``experts`` replace the profile's own (``experts=()``: none is offered). Without ``media_dir`` the
+    pictures live in a temporary folder that goes when the engine goes.
+    """
+    settings = settings or Settings()
+    zoo = Zoo(settings.cache_dir, settings.weights_dir) if model is None or experts is None else None
+    if model is None:
+        from unified_demo.model.loading import load_multimodal_lm
+
+        model = load_multimodal_lm(settings, zoo)
+    if experts is None:
+        from unified_demo.experts.segmentation import build_specs
+
+        experts = build_specs(zoo)
+    registry = ExpertRegistry(experts, int(settings.max_memory_gb * 2**30))
+    root = settings.media_dir or Path(tempfile.mkdtemp(prefix="unified_demo-"))
+    engine = Engine(model, Router(registry), MediaStore(root), settings)
+    if settings.media_dir is None:
+        weakref.finalize(engine, shutil.rmtree, root, ignore_errors=True)
+    return engine

@@ -1,0 +1,90 @@
+"""The task router: checks a call against what its expert needs, runs the expert, names what went wrong.
+
+It decides which expert works on which artefacts; it stores nothing, holds no thread and knows no page.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+
+from unified_demo.errors import ExpertError, RoutingError, UnifiedError
+from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Progress
+from unified_demo.experts.registry import ExpertRegistry
+from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
+from unified_demo.messages import Artefact, TaskCall
+
+log = logging.getLogger(__name__)
+
+NO_PICTURE = "there is no picture in this conversation; attach one and ask again"
+_KIND_WORDS = {MediaKind.IMAGE: "picture", MediaKind.VIDEO: "video", MediaKind.AUDIO: "sound", MediaKind.MASK: "mask"}
+
+
+class Router:
+    """Sends task calls to the experts of ``registry``."""
+
+    def __init__(self, registry: ExpertRegistry) -> None:
+        self.registry = registry
+
+    def tasks(self) -> tuple[str, ...]:
+        """Tags of the tasks that are offered: exactly those with an expert."""
+        return self.registry.tasks()
+
+    def dispatch(self, call: TaskCall, artefacts: Mapping[str, Artefact], seed: int, cancel: threading.Event) -> Iterator[ExpertEvent]:
+        """Validate ``call``, run its expert on the artefacts of the conversation and pass its events on.
+
+        Without a reference the most recent artefact of each needed kind is taken. Ends early when ``cancel`` is set.
+        Raises RoutingError (the call cannot be carried out), ExpertError (the expert failed),
+        ModelLoadError or MediaError (its weights or a file are missing).
+        """
+        request = self._request(call, artefacts, seed, cancel)
+        if call.task not in self.registry.loaded():
+            yield Progress(0, 0, f"loading {self.registry.spec(call.task).name}")
+        try:
+            with self.registry.acquire(call.task) as expert:
+                for event in expert.run(request):
+                    if cancel.is_set():
+                        return
+                    yield event
+        except UnifiedError:
+            raise
+        except Exception as exc:
+            log.exception("the expert for %s failed", call.task)
+            raise ExpertError(f"The {_title(call.task)} failed ({type(exc).__name__}); the rest of the answer stands, try again.") from exc
+
+    def _request(self, call: TaskCall, artefacts: Mapping[str, Artefact], seed: int, cancel: threading.Event) -> ExpertRequest:
+        if call.task not in self.registry.tasks():
+            offered = ", ".join(_title(task) for task in self.registry.tasks()) or "nothing yet"
+            raise RoutingError(f"The task {_title(call.task)} is not offered here; offered: {offered}.")
+        inputs = _choose_inputs(call, self.registry.spec(call.task), artefacts)
+        if call.task in TASK_TAGS and TASKS[Task(call.task)].needs_box and not any(region.boxes for region in call.regions):
+            raise RoutingError(f"The {_title(call.task)} needs a region and the answer named none; say which thing is meant and ask again.")
+        return ExpertRequest(prompt=call.prompt, inputs=inputs, regions=call.regions, seed=seed, cancel=cancel)
+
+
+def _choose_inputs(call: TaskCall, spec: ExpertSpec, artefacts: Mapping[str, Artefact]) -> tuple[Artefact, ...]:
+    """The referenced artefacts in order; a needed kind that is not among them is filled with the most recent of its kind."""
+    unknown = [ref for ref in call.refs if ref not in artefacts]
+    if unknown:
+        known = ", ".join(artefacts) or "nothing"
+        raise RoutingError(f"There is no {unknown[0]} in this conversation, which holds {known}; name one of these and ask again.")
+    inputs = [artefacts[ref] for ref in call.refs]
+    for kind in dict.fromkeys(spec.needs):
+        if any(artefact.kind == kind for artefact in inputs):
+            continue
+        latest = next((artefact for artefact in reversed(list(artefacts.values())) if artefact.kind == kind), None)
+        if latest is None:
+            raise RoutingError(missing_kind(kind))
+        if call.refs:
+            got = " and ".join(call.refs)
+            raise RoutingError(f"The {_title(call.task)} needs a {_KIND_WORDS[kind]}, and {got} is none; name {latest.id} and ask again.")
+        inputs.append(latest)
+    return tuple(inputs)
+
+
+def missing_kind(kind: MediaKind) -> str:
+    """The sentence for a conversation that lacks what a task needs."""
+    return NO_PICTURE if kind == MediaKind.IMAGE else NO_PICTURE.replace("picture", _KIND_WORDS[kind])
+
+
+def _title(task: str) -> str:
+    return TASKS[Task(task)].title if task in TASK_TAGS else task
