@@ -44,8 +44,18 @@ _OTHER_KINDS = (
     (b"<!DOCTYPE", "a web page"),
     (b"<html", "a web page"),
 )
-_DECODING_ERRORS = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError, MemoryError)
-_DECODING_ERRORS += (struct.error, zlib.error, Image.DecompressionBombError, Image.DecompressionBombWarning)
+_DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -148,8 +158,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         return image.convert("RGBA")
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image).astype(np.float32)
-        values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+        values: np.ndarray = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
         low, high = float(values.min()), float(values.max())
         if image.mode == "F" or low < 0 or high > 65535:
             values = (values - low) / max(high - low, 1e-9) * 255
@@ -163,10 +172,14 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 class MediaStore:
-    """Artefact files under ``root``, each named by the SHA-256 of its content; the same picture is kept once."""
+    """Artefact files under ``root``, each named by the SHA-256 of its content; the same picture is kept once.
 
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
+    Without ``root`` they live in a temporary folder that goes when the store goes.
+    """
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        self.folder = None if root else tempfile.TemporaryDirectory(prefix="unified_demo-", ignore_cleanup_errors=True)
+        self.root = Path(root or self.folder.name)  # type: ignore[union-attr]
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def add_upload(self, path: Path | str, artefact_id: str, limits: Limits = DEFAULT_LIMITS) -> Artefact:
@@ -200,7 +213,7 @@ class MediaStore:
         mask = np.asarray(mask)
         if mask.ndim != 2 or mask.dtype != bool:
             raise MediaError(f"A mask is a bool array of height x width; this one is {mask.dtype} with shape {mask.shape}.")
-        fields = {"of": of, "label": label, "box": box, "recipe": recipe or {}}
+        fields: dict[str, Any] = {"of": of, "label": label, "box": box, "recipe": recipe or {}}
         image = Image.fromarray(mask)
         return Artefact(artefact_id, MediaKind.MASK, self._write(_png_bytes(image, fields), ".png"), *image.size, **fields)
 
@@ -329,14 +342,14 @@ def _trace(corners: np.ndarray) -> list[np.ndarray]:
         return []
     along_row = (np.arange(count) ^ 1).tolist()
     order = np.lexsort((corners[:, 0], corners[:, 1]))
-    along_column = np.empty(count, np.int64)
-    along_column[order] = order[np.arange(count) ^ 1]
-    along_column = along_column.tolist()
+    partners = np.empty(count, np.int64)
+    partners[order] = order[np.arange(count) ^ 1]
+    along_column = partners.tolist()
     seen, loops = bytearray(count), list[np.ndarray]()
     for start in range(count):
         if seen[start]:
             continue
-        loop, here = [], start
+        loop, here = list[int](), start
         while not seen[here]:
             partner = along_row[here]
             seen[here] = seen[partner] = 1
