@@ -212,13 +212,14 @@ class _Calls:
         """Run one call; its outputs are stored and join the artefacts that later calls may refer to."""
         outputs: list[Artefact] = []
         recipe: dict[str, Any] = {"task": call.task, "prompt": call.prompt, "seed": self._seed}
-        for event in self._router.dispatch(call, self._artefacts, self._seed, self._cancel):
-            if isinstance(event, Progress):
-                self._events.put(CallProgress(call.index, event.step, event.steps, event.note, event.preview))
-                continue
-            spec = self._router.registry.spec(call.task)
-            recipe |= {"expert": spec.name, "weights": list(spec.weights), "licence": spec.licence}
-            outputs.append(self._keep(event, recipe))
+        with closing(self._router.dispatch(call, self._artefacts, self._seed, self._cancel)) as events:
+            for event in events:
+                if isinstance(event, Progress):
+                    self._events.put(CallProgress(call.index, event.step, event.steps, event.note, event.preview))
+                    continue
+                spec = self._router.registry.spec(call.task)
+                recipe |= {"expert": spec.name, "weights": list(spec.weights), "licence": spec.licence}
+                outputs.append(self._keep(event, recipe))
         return tuple(outputs), recipe
 
     def _keep(self, output: Output, recipe: dict[str, Any]) -> Artefact:

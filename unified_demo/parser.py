@@ -87,6 +87,7 @@ class StreamParser:
         self._said: list[str] = []
         self._said_phrase: int | None = None
         self._held = ""
+        self._before_held = ""
         self._phrase: _OpenPhrase | None = None
         self._call: _OpenCall | None = None
         self._payload_tag: str | None = None
@@ -113,10 +114,11 @@ class StreamParser:
 
     def close(self) -> list[ParserEvent]:
         """The answer is over: settle what is still open. The parser is empty afterwards."""
-        held, self._held = self._held, ""
-        if held == "<":
-            self._on_text(held)
-        elif held:
+        before, held, self._before_held, self._held = self._before_held, self._held, "", ""
+        text = before + (held if held == "<" else "")
+        if text:
+            self._on_text(text)
+        if held and held != "<":
             self._warn("The answer ended inside a tag.", held)
         self._drop_payload()
         if self._call:
@@ -127,20 +129,26 @@ class StreamParser:
     # ---- characters to text and tags ----
 
     def _extend_held(self, character: str) -> None:
-        """``_held`` is a proper beginning of a tag; it grows, becomes a tag, or turns out to be text."""
+        """``_held`` is a proper beginning of a tag; it grows, becomes a tag, or turns out to be text.
+
+        ``_before_held`` is an earlier beginning, cut off by the ``<`` of ``_held``: plain text, unless a tag follows
+        that leaves the text. Then its bracket is replaced, or ``<b</p>ox>`` would read ``<box>`` on the page.
+        """
         grown = self._held + character
         if grown in self._prefixes:
             self._held = grown
         elif grown in self._opens or grown in self._closes:
-            self._held = ""
+            before, self._before_held, self._held = self._before_held, "", ""
+            if before:
+                self._on_text("‹" + before[1:])
             self._on_tag(grown)
         elif character == "<":
-            # What follows may be a tag that is dropped; "‹" keeps "<b</p>ox>" from reading "<box>" then.
-            text, self._held = "‹" + self._held[1:], "<"
-            self._on_text(text)
+            if self._before_held:
+                self._on_text(self._before_held)
+            self._before_held, self._held = self._held, "<"
         else:
-            self._held = ""
-            self._on_text(grown)
+            text, self._before_held, self._held = self._before_held + grown, "", ""
+            self._on_text(text)
 
     def _on_text(self, text: str) -> None:
         if self._payload_tag:

@@ -5,7 +5,7 @@ It decides which expert works on which artefacts; it stores nothing, holds no th
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 
 from unified_demo.errors import ExpertError, RoutingError, UnifiedError
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Progress
@@ -29,7 +29,9 @@ class Router:
         """Tags of the tasks that are offered: exactly those with an expert."""
         return self.registry.tasks()
 
-    def dispatch(self, call: TaskCall, artefacts: Mapping[str, Artefact], seed: int, cancel: threading.Event) -> Iterator[ExpertEvent]:
+    def dispatch(
+        self, call: TaskCall, artefacts: Mapping[str, Artefact], seed: int, cancel: threading.Event
+    ) -> Generator[ExpertEvent, None, None]:
         """Validate ``call``, run its expert on the artefacts of the conversation and pass its events on.
 
         Without a reference the most recent artefact of each needed kind is taken. Ends early when ``cancel`` is set.
