@@ -87,7 +87,7 @@ def read_photos(folder: Path) -> tuple[list[Photo], list[str]]:
 
 
 def _read_thing(item: dict[str, Any]) -> Thing:
-    polygons = tuple(tuple(float(value) for value in polygon) for polygon in item["polygons"])
+    polygons = tuple(tuple(float(value) for value in polygon) for polygon in item["polygons"] or ())
     if not item.get("crowd") and not any(len(polygon) >= 6 for polygon in polygons):
         raise ValueError("no polygon with three corners")
     x0, y0, x1, y1 = (min(max(float(value), 0.0), 1.0) for value in item["box"])
@@ -95,7 +95,7 @@ def _read_thing(item: dict[str, Any]) -> Thing:
 
 
 def label_targets(photo: Photo) -> Iterator[Target]:
-    """"the <label>" for the only one of its label, "the left/right/largest <label>" where that is well-defined; none for crowds."""
+    """ "the <label>" for the only one of its label, "the left/right/largest <label>" where that is well-defined; none for crowds."""
     by_label: dict[str, list[Thing]] = defaultdict(list)
     for thing in photo.things:
         if thing:
