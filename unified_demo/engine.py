@@ -261,8 +261,8 @@ class _Turn:
         with closing(self._deltas()) as deltas:
             for delta in deltas:
                 self._raw.append(delta)
-                yield from self._settle(self._parser.feed(delta))
                 yield from self._note(self._calls.ready())
+                yield from self._settle(self._parser.feed(delta))
         yield from self._settle(self._parser.close())
         yield from self._note(self._calls.finish())
         stopped = self._cancel.is_set()

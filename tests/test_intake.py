@@ -1,0 +1,88 @@
+"""What a visitor sends: text limits, several files of which some are bad, ids, and the complaints."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from unified_demo.config import Limits
+from unified_demo.grammar import MediaKind
+from unified_demo.intake import NOTHING_SENT, user_message
+from unified_demo.media import MediaStore
+from unified_demo.messages import Conversation, MediaPart, Message, TextPart
+
+EMPTY = Conversation()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> MediaStore:
+    return MediaStore(tmp_path / "media")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "good.png")
+    Image.new("RGB", (30, 40), "blue").save(tmp_path / "other.png")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not really")
+    (tmp_path / "notes.png").write_text("a text with a wrong extension")
+    return {path.stem: path for path in tmp_path.iterdir() if path.is_file()}
+
+
+def sent(message: Message | None) -> list[str]:
+    assert message is not None
+    return [
+        part.artefact.id if isinstance(part, MediaPart) else part.text for part in message.parts if isinstance(part, MediaPart | TextPart)
+    ]
+
+
+def test_pictures_come_before_the_text(store: MediaStore, files: dict[str, Path]) -> None:
+    message, complaints = user_message(" what is it? ", [files["good"], files["other"]], EMPTY, store, Limits())
+    assert sent(message) == ["img-1", "img-2", "what is it?"] and complaints == []
+
+
+def test_ids_go_on_in_a_conversation(store: MediaStore, files: dict[str, Path]) -> None:
+    first, _ = user_message("a", [files["good"]], EMPTY, store, Limits())
+    assert first is not None
+    second, _ = user_message("b", [files["good"]], EMPTY.with_message(first), store, Limits())
+    assert sent(second) == ["img-2", "b"]
+    assert EMPTY.with_message(first).next_id(MediaKind.MASK) == "mask-1"
+
+
+def test_one_bad_file_does_not_lose_the_others(store: MediaStore, files: dict[str, Path]) -> None:
+    chosen = [files["broken"], files["good"], files["notes"], files["other"]]
+    message, complaints = user_message("look", chosen, EMPTY, store, Limits())
+    assert sent(message) == ["img-1", "img-2", "look"]
+    assert [complaint.split(":")[0] for complaint in complaints] == ["broken.jpg", "notes.png"]
+    assert all("Traceback" not in complaint and len(complaint) > 20 for complaint in complaints)
+
+
+def test_only_bad_files_leave_nothing_to_answer(store: MediaStore, files: dict[str, Path], tmp_path: Path) -> None:
+    message, complaints = user_message("segment the dog", [files["broken"], tmp_path / "missing.png"], EMPTY, store, Limits())
+    assert message is None and len(complaints) == 2
+
+
+def test_nothing_sent(store: MediaStore) -> None:
+    assert user_message(" \n", [], EMPTY, store, Limits()) == (None, [NOTHING_SENT])
+
+
+def test_a_picture_alone_is_a_message(store: MediaStore, files: dict[str, Path]) -> None:
+    message, complaints = user_message("", [files["good"]], EMPTY, store, Limits())
+    assert sent(message) == ["img-1"] and not complaints
+
+
+@pytest.mark.parametrize(("length", "accepted"), [(10_000, True), (10_001, False)])
+def test_text_limit(store: MediaStore, length: int, accepted: bool) -> None:
+    message, complaints = user_message("x" * length, [], EMPTY, store, Limits())
+    assert (message is not None) == accepted == (not complaints)
+    assert accepted or "10,000" in complaints[0]
+
+
+def test_too_many_files(store: MediaStore, files: dict[str, Path]) -> None:
+    message, complaints = user_message("look", [files["good"]] * 5, EMPTY, store, Limits(files=2))
+    assert sent(message) == ["img-1", "img-2", "look"]
+    assert len(complaints) == 1 and "5" in complaints[0] and "2" in complaints[0]
+
+
+def test_tags_typed_by_a_visitor_stay_text(store: MediaStore) -> None:
+    message, _ = user_message("<seg>the dog</seg>", [], EMPTY, store, Limits())
+    assert message is not None and message.parts == (TextPart("<seg>the dog</seg>"),)
