@@ -1,0 +1,233 @@
+"""The page: components and their listeners. Each listener calls the visit, the engine and the renderers, and decides nothing itself.
+
+The conversation lies in ``gr.State`` as a Visit; what the chat component shows is drawn from it and never read back.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from unified_demo.engine import Engine
+from unified_demo.errors import UnifiedError
+from unified_demo.intake import user_message
+from unified_demo.ui.endpoint import add_endpoint
+from unified_demo.ui.panel import TITLE, header_html, inspector_html, notice_html, welcome_html
+from unified_demo.ui.render import answer_html, question_html
+from unified_demo.ui.visit import Turn, Visit, question_of
+from unified_demo.ui.warmup import Warmup
+
+log = logging.getLogger(__name__)
+
+ACCELERATOR = "accelerator"
+"""All work on the models shares this queue."""
+CONCURRENT_TURNS = 4
+"""Answers written at the same time; the engine lets them take turns on the model, step by step."""
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+EXAMPLES = (
+    ("giraffes.jpg", "Segment the giraffe on the left"),
+    ("dog.jpg", "Segment the dog"),
+    ("cow.jpg", "How many cows are there?"),
+    ("coffee.jpg", "Where is the spoon?"),
+    ("cat.jpg", "Describe this picture"),
+    ("astronaut.jpg", "Segment the person"),
+)
+PICTURES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"]
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+CLEANING_S = (3600, 86400)
+"""Uploads older than a day leave Gradio's temporary folder, looked at every hour."""
+BROKEN_TURN = "Something went wrong while answering; the conversation is kept, please try again."
+
+Update = dict[Any, Any]
+
+
+def build_chat(engine: Engine) -> gr.Blocks:
+    """The whole page over ``engine``. Loading starts when the page is served, not here."""
+    return _Page(engine).build()
+
+
+class _Page:
+    """Components as attributes, listeners as methods; what belongs to one visitor lies in the Visit."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.warmup = Warmup(engine)
+
+    # ---- components ----
+
+    def build(self) -> gr.Blocks:
+        with gr.Blocks(title=TITLE, fill_height=True, fill_width=True, analytics_enabled=False, delete_cache=CLEANING_S) as blocks:
+            self.visit = gr.State(Visit())
+            self.header = gr.HTML(header_html(self.engine, self.warmup), elem_id="um-top", js_on_load=None)
+            with gr.Row(elem_id="um-main"):
+                with gr.Column(elem_id="um-chat", scale=1):
+                    self._build_chat_column()
+                with gr.Column(elem_id="um-inspector", scale=0, min_width=300):
+                    self.raw = gr.Checkbox(label="Raw representation", info="the tokens behind each answer", elem_id="um-raw-switch")
+                    self.inspector = gr.HTML(inspector_html(self.engine, self.warmup, {}), elem_id="um-facts", js_on_load=None)
+            self.timer = gr.Timer(0.7)
+            self._connect(blocks)
+            add_endpoint(self.engine, self.warmup, ACCELERATOR, CONCURRENT_TURNS)
+        return blocks
+
+    def _build_chat_column(self) -> None:
+        self.chatbot = gr.Chatbot(
+            elem_id="um-conversation",
+            show_label=False,
+            container=False,
+            height="100%",
+            buttons=[],
+            feedback_options=None,
+            placeholder=welcome_html(),
+            examples=[
+                {"text": text, "display_text": text, "files": [str(ASSETS / name)], "icon": str(ASSETS / name)}
+                for name, text in EXAMPLES
+                if (ASSETS / name).is_file()
+            ],
+            group_consecutive_messages=False,
+            latex_delimiters=[],
+        )
+        self.notice = gr.HTML("", elem_id="um-notices", js_on_load=None)
+        self.composer = gr.MultimodalTextbox(
+            elem_id="um-composer",
+            placeholder="Ask about a picture, or: segment the dog on the left",
+            file_count="multiple",
+            file_types=PICTURES,
+            sources=["upload"],
+            show_label=False,
+            label="Message",
+            lines=1,
+            max_lines=8,
+            max_plain_text_length=2 * self.engine.settings.limits.text_characters,
+            autofocus=True,
+        )
+
+    def _connect(self, blocks: gr.Blocks) -> None:
+        work = {**PRIVATE, "concurrency_id": ACCELERATOR, "concurrency_limit": CONCURRENT_TURNS, "show_progress": "hidden"}
+        quick = {**PRIVATE, "queue": False, "show_progress": "hidden"}
+        shown = [self.chatbot, self.composer, self.notice, self.inspector]
+        turns = [
+            self.composer.submit(self.send, [self.composer, self.visit, self.raw], shown, **work),
+            self.chatbot.example_select(self.send_example, [self.visit, self.raw], shown, **work),
+            self.chatbot.retry(self.retry, [self.visit, self.raw], shown, **work),
+        ]
+        for turn in turns:
+            turn.then(self.draw, [self.visit, self.raw], [self.chatbot], **quick)
+        self.composer.stop(self.stop, [self.visit], None, **quick)
+        self.chatbot.undo(self.undo, [self.visit, self.raw], shown, cancels=turns, **quick)
+        self.chatbot.clear(self.clear, [self.visit], shown, cancels=turns, **quick)
+        self.raw.change(self.draw, [self.visit, self.raw], [self.chatbot], **quick)
+        self.timer.tick(self.watch, None, [self.header, self.inspector, self.timer], **quick)
+        blocks.load(self.watch, None, [self.header, self.inspector, self.timer], **quick)
+
+    # ---- listeners ----
+
+    def send(self, message: dict[str, Any], visit: Visit, raw: bool) -> Iterator[Update]:
+        """Answer what the composer holds; when nothing of it can be used, say why and leave it there."""
+        yield from self._ask(message.get("text") or "", message.get("files") or [], visit, raw, keep_composer=False)
+
+    def send_example(self, visit: Visit, raw: bool, event: gr.SelectData) -> Iterator[Update]:
+        value = event.value
+        paths = [file["path"] if isinstance(file, dict) else file for file in value.get("files") or []]
+        known = [str(ASSETS / Path(path).name) for path in paths]
+        yield from self._ask(value.get("text") or "", [path for path in known if Path(path).is_file()], visit, raw, keep_composer=True)
+
+    def retry(self, visit: Visit, raw: bool) -> Iterator[Update]:
+        """Answer the last question once more; its pictures stay."""
+        if visit.forget_answer():
+            yield from self._answer(visit.begin(), visit, raw)
+
+    def stop(self, visit: Visit) -> None:
+        visit.stop()
+
+    def undo(self, visit: Visit, raw: bool) -> Update:
+        """Take the last question back into the composer."""
+        question = visit.undo()
+        text, files = question_of(question) if question else ("", [])
+        return {**self._idle(visit, raw), self.composer: gr.MultimodalTextbox({"text": text, "files": files}, submit_btn=True, stop_btn=False)}
+
+    def clear(self, visit: Visit) -> Update:
+        visit.clear()
+        return self._idle(visit, False)
+
+    def draw(self, visit: Visit, raw: bool) -> list[dict[str, Any]]:
+        """The conversation as the chat component wants it: one HTML part per message."""
+        answers = iter([*visit.answers, *([visit.turn.view] if visit.turn else [])])
+        shown = [
+            ("user", question_html(message)) if message.role == "user" else ("assistant", answer_html(next(answers), raw))
+            for message in visit.conversation.messages
+        ]
+        shown += [("assistant", answer_html(view, raw)) for view in answers]
+        return [{"role": role, "content": [_part(html)]} for role, html in shown]
+
+    def watch(self) -> tuple[Markup, Markup | dict[str, Any], gr.Timer]:
+        """Loading state for the header; the timer stops once the weights are there."""
+        self.warmup.start()
+        busy = self.warmup.state == "loading"
+        facts = gr.skip() if busy else inspector_html(self.engine, self.warmup, {})
+        return header_html(self.engine, self.warmup), facts, gr.Timer(active=busy)
+
+    # ---- one turn ----
+
+    def _ask(self, text: str, files: list[str], visit: Visit, raw: bool, keep_composer: bool) -> Iterator[Update]:
+        visit.stop()
+        visit.settle()
+        message, complaints = user_message(text, files, visit.conversation, self.engine.store, self.engine.settings.limits)
+        notice = notice_html(complaints)
+        if message is None:
+            yield {self.notice: notice}
+            return
+        turn = visit.begin(message)
+        value = {} if keep_composer else {"value": None}
+        start = {self.composer: gr.MultimodalTextbox(**value, submit_btn=False, stop_btn=True), self.notice: notice}
+        yield {**start, self.chatbot: self.draw(visit, raw)}
+        yield from self._answer(turn, visit, raw)
+
+    def _answer(self, turn: Turn, visit: Visit, raw: bool) -> Iterator[Update]:
+        """Draw the answer while it grows. Closing this generator stops the engine; the answer so far stays in the visit."""
+        yield {self.composer: gr.MultimodalTextbox(submit_btn=False, stop_btn=True), self.chatbot: self.draw(visit, raw)}
+        try:
+            for _ in self._run(turn, visit):
+                if visit.turn is not turn:
+                    return
+                yield {self.chatbot: self.draw(visit, raw)}
+        except UnifiedError as exc:
+            turn.view.fail(str(exc))
+        except Exception:
+            log.exception("the turn failed")
+            turn.view.fail(BROKEN_TURN)
+        finally:
+            turn.cancel.set()
+            current = visit.turn is turn
+            visit.settle(turn)
+        if current:
+            yield self._idle(visit, raw)
+
+    def _run(self, turn: Turn, visit: Visit) -> Iterator[None]:
+        """Wait for the weights, then fold the engine's events into the view, one yield per change."""
+        for note in self.warmup.wait(turn.cancel):
+            turn.view.note = note
+            yield
+        if self.warmup.error:
+            raise UnifiedError(self.warmup.error)
+        with closing(self.engine.respond(visit.conversation, cancel=turn.cancel)) as events:
+            for event in events:
+                turn.view.apply(event)
+                yield
+
+    def _idle(self, visit: Visit, raw: bool) -> Update:
+        """Nothing is being written: the send button is back, the inspector shows the last timings."""
+        timings = visit.answers[-1].timings if visit.answers else {}
+        return {
+            self.chatbot: self.draw(visit, raw),
+            self.composer: gr.MultimodalTextbox(submit_btn=True, stop_btn=False),
+            self.inspector: inspector_html(self.engine, self.warmup, timings),
+        }
+
+
+def _part(html: Markup) -> gr.HTML:
+    return gr.HTML(str(html), render=False, js_on_load=None, apply_default_css=False)

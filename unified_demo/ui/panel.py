@@ -1,0 +1,110 @@
+"""HTML around the conversation: header with the loading state, welcome, notice line, inspector. Everything from outside is escaped."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from unified_demo.engine import Engine
+from unified_demo.fakes import SCRIPTED_NOTICE, ScriptedModel
+from unified_demo.grammar import TASKS
+from unified_demo.ui.render import EMPTY, task_title
+from unified_demo.ui.warmup import Warmup
+
+TITLE = "UnifiedMLLM Demo"
+_MARK = Markup(
+    '<svg class="um-logo" viewBox="0 0 32 32" aria-hidden="true"><rect x="2.5" y="2.5" width="20" height="20" rx="5"/>'
+    '<path d="M29.5 17.2c0 6.8-5.5 12.3-12.3 12.3-3 0-5.7-1-7.8-2.8 6.5-.3 15.3-3 16.6-16.4 2.2 1.800 3.5 4.200 3.5 6.900z"/></svg>'
+)
+_TIMINGS = (
+    ("first_text_s", "first word"),
+    ("first_box_s", "first box"),
+    ("first_output_s", "first mask or output"),
+    ("total_s", "whole answer"),
+)
+
+
+def header_html(engine: Engine, warmup: Warmup) -> Markup:
+    """Name, loading state, and the two switches that the page script answers to."""
+    return Markup(
+        '<header class="um-header">{mark}<div class="um-title"><h1>{title}</h1><p>words, regions and experts in one answer</p></div>'
+        '<span class="um-status" data-state="{state}" role="status" title="{note}"><i></i><span>{note}</span></span>'
+        '<button type="button" class="um-icon" data-um="theme" aria-label="Light or dark" title="Light or dark">{theme}</button>'
+        '<button type="button" class="um-icon" data-um="inspector" aria-label="Inspector" title="Inspector">{panel}</button></header>'
+    ).format(
+        mark=_MARK,
+        title=TITLE,
+        state=warmup.state,
+        note=status_words(engine, warmup),
+        theme=Markup('<svg viewBox="0 0 20 20" aria-hidden="true"><circle cx="10" cy="10" r="6.5"/><path d="M10 3.5a6.5 6.5 0 0 1 0 13z"/></svg>'),
+        panel=Markup('<svg viewBox="0 0 20 20" aria-hidden="true"><rect x="3" y="4" width="14" height="12" rx="2.5"/><path d="M12.5 4v12"/></svg>'),
+    )
+
+
+def status_words(engine: Engine, warmup: Warmup) -> str:
+    if isinstance(engine.model, ScriptedModel):
+        return SCRIPTED_NOTICE
+    return {"ready": f"{engine.settings.profile} profile · ready", "failed": "weights missing"}.get(warmup.state, warmup.note)
+
+
+def welcome_html() -> Markup:
+    """What stands in the empty conversation above the example cards."""
+    return Markup(
+        '<div class="um-welcome">{}<h2>Show it a picture, ask in words</h2><p>The answer points at what it means: phrases, boxes and masks share '
+        "a colour. Drop a photo below, or start with one of these.</p></div>"
+    ).format(_MARK)
+
+
+def notice_html(sentences: Sequence[str]) -> Markup:
+    """What was wrong with the last thing that was sent; empty when nothing was."""
+    lines = Markup("").join(Markup("<p>{}</p>").format(sentence) for sentence in sentences)
+    return Markup('<div class="um-notice" role="alert">{}</div>').format(lines) if sentences else EMPTY
+
+
+def inspector_html(engine: Engine, warmup: Warmup, timings: dict[str, float]) -> Markup:
+    """What works here, how long the last answer took, which experts are loaded."""
+    return Markup("<section><h3>This page</h3>{}</section><section><h3>Last answer</h3>{}</section><section><h3>Experts</h3>{}</section>").format(
+        _abilities(engine, warmup), _timings(timings), _experts(engine)
+    )
+
+
+def _abilities(engine: Engine, warmup: Warmup) -> Markup:
+    offered = engine.tasks()
+    missing = ", ".join(spec.title for task, spec in TASKS.items() if task.value not in offered)
+    works = ", ".join(["describing, answering and pointing in pictures", *(task_title(task).lower() for task in offered)])
+    return Markup(
+        '<p>Profile <b>{profile}</b>. Works today: {works}.</p>{missing}{failed}<p class="um-quiet">Its small model makes mistakes; check what matters. '
+        'Other programs use <a href="?view=api" target="_blank" rel="noopener">the typed endpoint</a> <code>/infer</code>.</p>'
+    ).format(
+        profile=engine.settings.profile,
+        works=works,
+        missing=Markup('<p class="um-quiet">Not yet: {}.</p>').format(missing) if missing else EMPTY,
+        failed=Markup('<p class="um-error" role="alert">{}</p>').format(warmup.error) if warmup.error else EMPTY,
+    )
+
+
+def _timings(timings: dict[str, float]) -> Markup:
+    rows = [(words, f"{timings[key]:.2f} s") for key, words in _TIMINGS if key in timings]
+    if timings.get("tokens") and timings.get("decode_s"):
+        rows.append(("speed", f"{timings['tokens'] / timings['decode_s']:.0f} tokens/s"))
+    if not rows:
+        return Markup('<p class="um-quiet">Ask something and the seconds appear here.</p>')
+    return Markup("<dl>{}</dl>").format(Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(*row) for row in rows))
+
+
+def _experts(engine: Engine) -> Markup:
+    registry = engine.router.registry
+    loaded = registry.loaded()
+    rows = []
+    for task in engine.tasks():
+        spec = registry.spec(task)
+        rows.append(
+            Markup('<li data-loaded="{on}"><i></i><div><b>{title}</b><small>{name} · {licence}{limits}</small><small>{state}</small></div></li>').format(
+                on="yes" if task in loaded else "no",
+                title=task_title(task),
+                name=spec.name,
+                licence=spec.licence,
+                limits="" if spec.commercial_use else " · non-commercial",
+                state="loaded" if task in loaded else "loads when first called",
+            )
+        )
+    return Markup('<ul class="um-experts">{}</ul>').format(Markup("").join(rows)) if rows else Markup('<p class="um-quiet">None.</p>')

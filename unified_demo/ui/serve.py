@@ -1,0 +1,72 @@
+"""How the page is served: on this machine only, unless the operator says who may come in. No page is built here."""
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unified_demo.engine import Engine
+from unified_demo.errors import UnifiedError
+from unified_demo.ui.theme import build_theme, page_head
+
+FAVICON = Path(__file__).resolve().parent / "static" / "favicon.png"
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Where the page listens. Anything but this machine needs ``auth`` (user, password) or an explicit ``no_auth``; else UnifiedError."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    share: bool = False
+    auth: tuple[str, str] | None = None
+    no_auth: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.share or not is_loopback(self.host)) and not self.auth and not self.no_auth:
+            asked = "--share" if self.share else f"--host {self.host}"
+            raise UnifiedError(f"{asked} opens the page to others: add --auth USER:PASSWORD, or --no-auth if everybody may use it.")
+
+
+def read_auth(text: str | None) -> tuple[str, str] | None:
+    """``user:password``; raises UnifiedError when one of the two is missing."""
+    if text is None:
+        return None
+    user, _, password = text.partition(":")
+    if not user or not password:
+        raise UnifiedError("--auth needs USER:PASSWORD, both not empty.")
+    return user, password
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def launch_options(engine: Engine, options: ServeOptions | None = None) -> dict[str, Any]:
+    """Keyword arguments for ``Blocks.launch``.
+
+    Of the server's files only the media store can be read, and its names are content hashes that cannot be guessed or
+    listed. Nothing is recorded in the visitor's browser (``run_history``), no error text of Python reaches the page.
+    """
+    options = options or ServeOptions()
+    return {
+        "server_name": options.host,
+        "server_port": options.port,
+        "share": options.share,
+        "auth": options.auth,
+        "theme": build_theme(),
+        "head": page_head(),
+        "favicon_path": FAVICON,
+        "allowed_paths": [str(engine.store.root.resolve())],
+        "max_file_size": engine.settings.limits.image_bytes,
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "footer_links": [],
+        "show_error": False,
+    }
