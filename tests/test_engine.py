@@ -464,8 +464,7 @@ def test_a_finished_turn_leaves_the_flag_alone(build: Callable[..., Engine]) -> 
 def echo(conversation: Conversation) -> Iterator[str]:
     last = conversation.messages[-1].parts[-1]
     assert isinstance(last, TextPart)
-    for letter in last.text:
-        yield letter
+    yield from last.text
     yield f"<seg>{last.text}{BOX}</seg>"
 
 

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -204,7 +205,7 @@ def cut_text(draw: Any) -> tuple[str, list[str]]:
     text = draw(surface)
     cuts = sorted(draw(st.lists(st.integers(0, len(text)), max_size=12)))
     edges = [0, *cuts, len(text)]
-    return text, [text[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return text, [text[start:end] for start, end in pairwise(edges)]
 
 
 @given(cut_text())

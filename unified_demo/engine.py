@@ -113,7 +113,7 @@ class Engine:
 
     def respond(
         self, conversation: Conversation, options: GenerationOptions | None = None, cancel: threading.Event | None = None
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """Answer the last message of ``conversation``; the last event is TurnDone with the assistant's message.
 
         ``cancel`` set from outside ends the turn within one step, still with a TurnDone (``stopped``) that keeps the

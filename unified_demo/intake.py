@@ -18,9 +18,7 @@ NOTHING_SENT = "The message is empty; write something or attach a picture."
 def check_text(text: str, limits: Limits) -> None:
     """Raises UnifiedError when ``text`` is longer than allowed."""
     if len(text) > limits.text_characters:
-        raise UnifiedError(
-            f"The text has {len(text):,} characters; at most {limits.text_characters:,} are allowed, so please shorten it."
-        )
+        raise UnifiedError(f"The text has {len(text):,} characters; at most {limits.text_characters:,} are allowed, so please shorten it.")
 
 
 def user_message(
