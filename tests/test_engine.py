@@ -39,7 +39,7 @@ from unified_demo.router import NO_PICTURE
 
 BOX = "<box>[0,0,500,999]</box>"
 SEG = f"<seg><ref>img-1</ref>the dog{BOX}</seg>"
-PATIENCE_S = 10
+PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -80,8 +80,9 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def expert_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("unified_demo-expert")]
+def expect_no_expert_thread() -> None:
+    """No worker of a turn is left; on a busy machine it may need a moment to end."""
+    wait_until(lambda: not any(thread.name.startswith("unified_demo-expert") for thread in threading.enumerate()))
 
 
 # ---- a turn ----
@@ -347,7 +348,8 @@ def test_a_model_that_breaks_takes_its_expert_along(build: Callable[..., Engine]
     engine = build(script, fake_spec(expert))
     with pytest.raises(RuntimeError, match="broken"):
         list(engine.respond(ask(engine, "go", photo)))
-    assert expert.requests[0].cancel.is_set() and not expert_threads()
+    assert expert.requests[0].cancel.is_set()
+    expect_no_expert_thread()
 
 
 # ---- stop ----
@@ -397,7 +399,8 @@ def test_closing_the_iterator_in_the_text_stops_the_model(build: Callable[..., E
     turn = engine.respond(ask(engine, "sing"), cancel=cancel)
     next(turn)
     turn.close()
-    assert cancel.is_set() and model.closed and not expert_threads()
+    assert cancel.is_set() and model.closed
+    expect_no_expert_thread()
 
 
 def test_cancel_in_an_expert_ends_the_turn(build: Callable[..., Engine], photo: Path) -> None:
@@ -408,7 +411,8 @@ def test_cancel_in_an_expert_ends_the_turn(build: Callable[..., Engine], photo: 
     events = list(engine.respond(ask(engine, "go", photo), cancel=cancel))
     assert [(event.index, event.error) for event in of_type(events, CallFailed)] == [(0, STOPPED), (1, STOPPED)]
     assert events[-1].stopped and events[-1].message.parts[0] == TextPart("See. ")
-    assert len(expert.requests) == 1 and not expert_threads()
+    assert len(expert.requests) == 1
+    expect_no_expert_thread()
 
 
 def test_closing_the_iterator_in_an_expert_leaves_no_thread(build: Callable[..., Engine], photo: Path) -> None:
@@ -419,7 +423,8 @@ def test_closing_the_iterator_in_an_expert_leaves_no_thread(build: Callable[...,
         if expert.requests:
             break
     turn.close()
-    assert expert.requests[0].cancel.is_set() and not expert_threads()
+    assert expert.requests[0].cancel.is_set()
+    expect_no_expert_thread()
 
 
 def test_a_deaf_expert_does_not_hold_the_user(build: Callable[..., Engine], photo: Path) -> None:
@@ -440,7 +445,7 @@ def test_a_deaf_expert_does_not_hold_the_user(build: Callable[..., Engine], phot
     assert events[-1].stopped and [event.error for event in of_type(events, CallFailed)] == [STOPPED]
     assert not release.is_set()
     release.set()
-    wait_until(lambda: not expert_threads())
+    expect_no_expert_thread()
 
 
 def test_cancel_before_the_start(build: Callable[..., Engine]) -> None:
@@ -509,7 +514,7 @@ def test_many_users_at_once_share_one_model_step_by_step(build: Callable[..., En
     assert {name: text_of(events) for name, events in results.items()} == {name: name for name in names}
     assert all(of_type(results[name], CallDone)[0].artefacts[0].label == name for name in names)
     assert all(results[name][-1].message.parts[-1].artefact.id == "mask-1" for name in names)
-    assert not expert_threads()
+    expect_no_expert_thread()
 
 
 def test_a_user_who_does_not_read_on_holds_nobody(build: Callable[..., Engine]) -> None:
