@@ -577,3 +577,13 @@ def test_nothing_is_loaded_before_it_is_needed(build: Callable[..., Engine], pho
     assert model.loads == 0 and engine.router.registry.loaded() == ()
     list(engine.respond(ask(engine, "go", photo)))
     assert model.loads == 1 and engine.router.registry.loaded() == ()
+
+
+def test_the_default_profile_offers_exactly_the_tasks_with_an_expert(tmp_path: Path, photo: Path) -> None:
+    """Every other task of the table is refused in words, whatever the model writes."""
+    pytest.importorskip("unified_demo.experts.segmentation")
+    engine = load_engine(Settings(media_dir=tmp_path / "media"), ScriptedModel([f"<{task}>x</{task}>" for task in Task]))
+    offered = set(engine.tasks())
+    assert offered and offered <= {task.value for task in Task}
+    failed = of_type(engine.respond(ask(engine, "go", photo)), CallFailed)
+    assert {list(Task)[event.index].value for event in failed if "not offered" in event.error} == {task.value for task in Task} - offered
