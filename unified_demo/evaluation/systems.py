@@ -182,7 +182,7 @@ class Model:
         box: Box | None = None
         mask: Mask | None = None
         text, error = "", ""
-        with closing(self._engine.respond(Conversation((message,)), self._options)) as events:  # type: ignore[type-var]
+        with closing(self._engine.respond(Conversation((message,)), self._options)) as events:
             for event in events:
                 match event:
                     case RegionFound() if event.box:
