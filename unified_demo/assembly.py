@@ -1,6 +1,6 @@
 """The only place where the model and the experts meet: settings in, an Engine out. Nothing is loaded here.
 
-The heavy modules are imported inside ``load_engine``, and only when a default is needed.
+The profile's own model and experts are imported only when they are needed.
 """
 
 import shutil
@@ -29,18 +29,25 @@ def load_engine(
     pictures live in a temporary folder that goes when the engine goes.
     """
     settings = settings or Settings()
-    zoo = Zoo(settings.cache_dir, settings.weights_dir) if model is None or experts is None else None
-    if model is None:
-        from unified_demo.model.loading import load_multimodal_lm
-
-        model = load_multimodal_lm(settings, zoo)
-    if experts is None:
-        from unified_demo.experts.segmentation import build_specs
-
-        experts = build_specs(zoo)
+    if model is None or experts is None:
+        zoo = Zoo(settings.cache_dir, settings.weights_dir)
+        model = _own_model(settings, zoo) if model is None else model
+        experts = _own_experts(zoo) if experts is None else experts
     registry = ExpertRegistry(experts, int(settings.max_memory_gb * 2**30))
     root = settings.media_dir or Path(tempfile.mkdtemp(prefix="unified_demo-"))
     engine = Engine(model, Router(registry), MediaStore(root), settings)
     if settings.media_dir is None:
         weakref.finalize(engine, shutil.rmtree, root, ignore_errors=True)
     return engine
+
+
+def _own_model(settings: Settings, zoo: Zoo) -> LanguageBackend:
+    from unified_demo.model.loading import load_multimodal_lm
+
+    return load_multimodal_lm(settings, zoo)
+
+
+def _own_experts(zoo: Zoo) -> Sequence[ExpertSpec]:
+    from unified_demo.experts.segmentation import build_specs
+
+    return build_specs(zoo)
