@@ -166,7 +166,7 @@ def test_instructions_when_nothing_answers(zoo: Zoo, places: Places) -> None:
     for part in (
         "brain.bin",
         "no connection",
-        "pip download --no-deps brain==1",
+        way,
         "brain/brain.bin",
         str(zoo.cached_path("brain")),
         "verify",
@@ -243,9 +243,9 @@ def test_bad_manifest(tmp_path: Path, old: str, new: str, words: str) -> None:
 def fake_client(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     """Instead of pip or npm a few lines of Python run; they get the folder to write to and the package."""
 
-    def popen(command: list[str], **options: object) -> subprocess.Popen[str]:
+    def popen(command: list[str], **options: object) -> object:
         folder = command[command.index("--dest" if "--dest" in command else "--pack-destination") + 1]
-        return REAL_POPEN([sys.executable, "-c", script, folder, command[-1]], **options)  # type: ignore[call-overload, no-any-return]
+        return REAL_POPEN([sys.executable, "-c", script, folder, command[-1]], **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(weight_sources.subprocess, "Popen", popen)
 
