@@ -129,7 +129,8 @@ def _score(name: str, target: Target, prediction: Prediction, picture: Artefact,
 def _tile(row: Row, target: Target, picture: Artefact, prediction: Prediction, mask: Mask | None) -> Tile:
     mask_iou = Overlap(row.shared, row.union).iou
     remark = row.error or row.text
-    caption = f"{row.expression}\nbox {row.box_iou:.2f}, mask {mask_iou:.2f}, {row.kind}\n{remark}"
+    masked = f"mask {mask_iou:.2f}" if row.masked else "no mask"
+    caption = f"{row.expression}\nbox {row.box_iou:.2f}, {masked}, {row.kind}\n{remark}"
     return Tile(row.box_iou + mask_iou / 1000, picture.path, caption, target.thing.box, prediction.box, mask)
 
 
