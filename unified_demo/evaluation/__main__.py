@@ -16,6 +16,7 @@ from unified_demo.evaluation import provenance
 from unified_demo.evaluation.referring import FREE_EXPRESSIONS
 from unified_demo.evaluation.run import collect_targets, report, run_referring
 from unified_demo.evaluation.systems import Model, System, Template, WholePicture
+from unified_demo.fakes import ScriptedModel
 
 SYSTEMS = ("whole", "template", "model")
 MOST_COMPLAINTS = 20
@@ -38,13 +39,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def build_systems(names: Sequence[str], settings: Settings) -> list[System]:
-    """The systems in the order of ``names``; model and template share one engine and so the picture embeddings. Raises ModelLoadError."""
+    """The systems in the order of ``names``, on one engine, so that picture embeddings are shared. Raises ModelLoadError."""
     from unified_demo.assembly import load_engine
     from unified_demo.model.detection import Detector
     from unified_demo.zoo import Zoo
 
     systems: list[System] = []
-    engine = load_engine(settings) if set(names) != {"whole"} else None
+    without_model = None if "model" in names else ScriptedModel(())
+    engine = load_engine(settings, without_model) if set(names) != {"whole"} else None
     for name in names:
         if name == "template" and engine:
             path = Zoo(settings.cache_dir, settings.weights_dir).path("detector")

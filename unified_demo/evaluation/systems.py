@@ -109,7 +109,11 @@ class Template:
         found = choose(self._detections(picture), expression, self._detector.labels)
         if found is None:
             return Prediction(error="nothing was detected")
-        return Prediction(found.box, segment(self._router, picture, found.label, found.box), found.label)
+        try:
+            mask = segment(self._router, picture, found.label, found.box)
+        except UnifiedError as exc:
+            return Prediction(found.box, None, found.label, str(exc))
+        return Prediction(found.box, mask, found.label)
 
     def _detections(self, picture: Artefact) -> list[Detection]:
         """Detections of ``picture``; those of the last one are kept, because its expressions follow each other."""
