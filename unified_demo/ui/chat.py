@@ -27,6 +27,8 @@ ACCELERATOR = "accelerator"
 """All work on the models shares this queue."""
 CONCURRENT_TURNS = 4
 """Answers written at the same time; the engine lets them take turns on the model, step by step."""
+QUEUE_LENGTH = 64
+"""Requests that may wait; further ones are told to come back."""
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 EXAMPLES = (
     ("giraffes.jpg", "Segment the giraffe on the left"),
@@ -72,7 +74,7 @@ class _Page:
             self.timer = gr.Timer(0.7)
             self._connect(blocks)
             add_endpoint(self.engine, self.warmup, ACCELERATOR, CONCURRENT_TURNS)
-        return blocks
+        return blocks.queue(max_size=QUEUE_LENGTH, api_open=False)
 
     def _build_chat_column(self) -> None:
         self.chatbot = gr.Chatbot(
@@ -94,7 +96,7 @@ class _Page:
         self.notice = gr.HTML("", elem_id="um-notices", js_on_load=None)
         self.composer = gr.MultimodalTextbox(
             elem_id="um-composer",
-            placeholder="Ask about a picture, or: segment the dog on the left",
+            placeholder="Ask about a picture",
             file_count="multiple",
             file_types=PICTURES,
             sources=["upload"],
@@ -109,7 +111,7 @@ class _Page:
     def _connect(self, blocks: gr.Blocks) -> None:
         work = {**PRIVATE, "concurrency_id": ACCELERATOR, "concurrency_limit": CONCURRENT_TURNS, "show_progress": "hidden"}
         quick = {**PRIVATE, "queue": False, "show_progress": "hidden"}
-        shown = [self.chatbot, self.composer, self.notice, self.inspector]
+        shown = [self.chatbot, self.composer, self.notice, self.inspector, self.header]
         turns = [
             self.composer.submit(self.send, [self.composer, self.visit, self.raw], shown, **work),
             self.chatbot.example_select(self.send_example, [self.visit, self.raw], shown, **work),
@@ -148,7 +150,10 @@ class _Page:
         """Take the last question back into the composer."""
         question = visit.undo()
         text, files = question_of(question) if question else ("", [])
-        return {**self._idle(visit, raw), self.composer: gr.MultimodalTextbox({"text": text, "files": files}, submit_btn=True, stop_btn=False)}
+        return {
+            **self._idle(visit, raw),
+            self.composer: gr.MultimodalTextbox({"text": text, "files": files}, submit_btn=True, stop_btn=False),
+        }
 
     def clear(self, visit: Visit) -> Update:
         visit.clear()
@@ -226,6 +231,7 @@ class _Page:
             self.chatbot: self.draw(visit, raw),
             self.composer: gr.MultimodalTextbox(submit_btn=True, stop_btn=False),
             self.inspector: inspector_html(self.engine, self.warmup, timings),
+            self.header: header_html(self.engine, self.warmup),
         }
 
 

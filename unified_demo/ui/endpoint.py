@@ -18,7 +18,7 @@ and the artefact files in the order of "artefacts", whose "file" is the file's n
 def add_endpoint(engine: Engine, warmup: Warmup, concurrency_id: str, concurrency_limit: int) -> None:
     """Call inside the page's ``gr.Blocks``; its components are never shown."""
 
-    def answer(text: str, files: list[str] | None, settings: Any) -> tuple[dict[str, Any], list[str]]:
+    def answer(text: str, files: list[str] | None = None, settings: Any = None) -> tuple[dict[str, Any], list[str]]:
         for _ in warmup.wait(threading.Event()):
             continue
         try:

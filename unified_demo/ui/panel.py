@@ -35,8 +35,12 @@ def header_html(engine: Engine, warmup: Warmup) -> Markup:
         title=TITLE,
         state=warmup.state,
         note=status_words(engine, warmup),
-        theme=Markup('<svg viewBox="0 0 20 20" aria-hidden="true"><circle cx="10" cy="10" r="6.5"/><path d="M10 3.5a6.5 6.5 0 0 1 0 13z"/></svg>'),
-        panel=Markup('<svg viewBox="0 0 20 20" aria-hidden="true"><rect x="3" y="4" width="14" height="12" rx="2.5"/><path d="M12.5 4v12"/></svg>'),
+        theme=Markup(
+            '<svg viewBox="0 0 20 20" aria-hidden="true"><circle cx="10" cy="10" r="6.5"/><path d="M10 3.5a6.5 6.5 0 0 1 0 13z"/></svg>'
+        ),
+        panel=Markup(
+            '<svg viewBox="0 0 20 20" aria-hidden="true"><rect x="3" y="4" width="14" height="12" rx="2.5"/><path d="M12.5 4v12"/></svg>'
+        ),
     )
 
 
@@ -49,7 +53,8 @@ def status_words(engine: Engine, warmup: Warmup) -> str:
 def welcome_html() -> Markup:
     """What stands in the empty conversation above the example cards."""
     return Markup(
-        '<div class="um-welcome">{}<h2>Show it a picture, ask in words</h2><p>The answer points at what it means: phrases, boxes and masks share '
+        '<div class="um-welcome">{}<h2>Show it a picture, ask in words</h2><p>The answer points at what it means: phrases, boxes and '
+        "masks share "
         "a colour. Drop a photo below, or start with one of these.</p></div>"
     ).format(_MARK)
 
@@ -62,9 +67,9 @@ def notice_html(sentences: Sequence[str]) -> Markup:
 
 def inspector_html(engine: Engine, warmup: Warmup, timings: dict[str, float]) -> Markup:
     """What works here, how long the last answer took, which experts are loaded."""
-    return Markup("<section><h3>This page</h3>{}</section><section><h3>Last answer</h3>{}</section><section><h3>Experts</h3>{}</section>").format(
-        _abilities(engine, warmup), _timings(timings), _experts(engine)
-    )
+    return Markup(
+        "<section><h3>This page</h3>{}</section><section><h3>Last answer</h3>{}</section><section><h3>Experts</h3>{}</section>"
+    ).format(_abilities(engine, warmup), _timings(timings), _experts(engine))
 
 
 def _abilities(engine: Engine, warmup: Warmup) -> Markup:
@@ -72,7 +77,8 @@ def _abilities(engine: Engine, warmup: Warmup) -> Markup:
     missing = ", ".join(spec.title for task, spec in TASKS.items() if task.value not in offered)
     works = ", ".join(["describing, answering and pointing in pictures", *(task_title(task).lower() for task in offered)])
     return Markup(
-        '<p>Profile <b>{profile}</b>. Works today: {works}.</p>{missing}{failed}<p class="um-quiet">Its small model makes mistakes; check what matters. '
+        '<p>Profile <b>{profile}</b>. Works today: {works}.</p>{missing}{failed}<p class="um-quiet">Its small model makes mistakes; '
+        "check what matters. "
         'Other programs use <a href="?view=api" target="_blank" rel="noopener">the typed endpoint</a> <code>/infer</code>.</p>'
     ).format(
         profile=engine.settings.profile,
@@ -98,7 +104,10 @@ def _experts(engine: Engine) -> Markup:
     for task in engine.tasks():
         spec = registry.spec(task)
         rows.append(
-            Markup('<li data-loaded="{on}"><i></i><div><b>{title}</b><small>{name} · {licence}{limits}</small><small>{state}</small></div></li>').format(
+            Markup(
+                '<li data-loaded="{on}"><i></i><div><b>{title}</b><small>{name} · {licence}{limits}</small>'
+                "<small>{state}</small></div></li>"
+            ).format(
                 on="yes" if task in loaded else "no",
                 title=task_title(task),
                 name=spec.name,

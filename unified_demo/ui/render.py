@@ -20,6 +20,8 @@ from unified_demo.ui.theme import region_colour
 from unified_demo.ui.view import AnswerView, SceneObject, Step
 
 EMPTY = Markup("")
+LABEL_CHARACTERS = 34
+"""Longer names are shortened in the picture, where they would hide other things; the text has them in full."""
 TOP_ROOM = 0.14
 """A label stands above its box when this share of the picture is free there, else inside of it."""
 
@@ -58,7 +60,8 @@ def question_html(message: Message) -> Markup:
 
 def _attachment(artefact: Artefact) -> Markup:
     return Markup(
-        '<figure class="um-attachment"><img src="{url}" alt="Your picture {id}" width="{w}" height="{h}"><figcaption>{id}</figcaption></figure>'
+        '<figure class="um-attachment"><img src="{url}" alt="Your picture {id}" width="{w}" height="{h}">'
+        "<figcaption>{id}</figcaption></figure>"
     ).format(url=media_url(artefact.path), id=artefact.id, w=artefact.width, h=artefact.height)
 
 
@@ -127,7 +130,8 @@ def shapes_html(thing: SceneObject, picture: Artefact) -> Markup:
         for box in thing.boxes
     ]
     return Markup(
-        '<g class="um-thing{masked}" data-object="{n}" style="--hue:{hue}" tabindex="0" role="img" aria-label="{n}: {label}">{masks}{boxes}</g>'
+        '<g class="um-thing{masked}" data-object="{n}" style="--hue:{hue}" tabindex="0" role="img" '
+        'aria-label="{n}: {label}">{masks}{boxes}</g>'
     ).format(
         masked=" um-masked" if masks else "",
         n=thing.number,
@@ -139,15 +143,20 @@ def shapes_html(thing: SceneObject, picture: Artefact) -> Markup:
 
 
 def label_html(thing: SceneObject, box: Box) -> Markup:
-    """Name tag of a box: it grows towards the side with more room and wraps, so it is never cut off by the picture's edge."""
-    leftwards = box.x1 > 1 - box.x0
+    """Name tag of a box: it grows towards the side with room and wraps there, so the picture's edge never cuts it off."""
+    leftwards = box.x0 > 0.5
     room = box.x1 if leftwards else 1 - box.x0
     side = f"right:{100 * (1 - box.x1):.2f}%" if leftwards else f"left:{100 * box.x0:.2f}%"
     height = f"bottom:{100 * (1 - box.y0):.2f}%" if box.y0 >= TOP_ROOM else f"top:{100 * box.y0:.2f}%"
     hue, ink = region_colour(thing.number)
     return Markup(
-        '<span class="um-label" data-object="{n}" style="{side};{height};max-width:{room:.2f}%;--hue:{hue};--ink:{ink}"><b>{n}</b>{label}</span>'
-    ).format(n=thing.number, side=side, height=height, room=100 * room, hue=hue, ink=ink, label=thing.label)
+        '<span class="um-label" data-object="{n}" style="{side};{height};max-width:{room:.2f}%;'
+        '--hue:{hue};--ink:{ink}"><b>{n}</b>{label}</span>'
+    ).format(n=thing.number, side=side, height=height, room=100 * room, hue=hue, ink=ink, label=_short(thing.label))
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= LABEL_CHARACTERS else label[: LABEL_CHARACTERS - 1].rstrip() + "…"
 
 
 def _mask_chip(thing: SceneObject, mask: Artefact) -> Markup:
@@ -176,26 +185,36 @@ def step_html(step: Step) -> Markup:
     counter = f"{step.step}/{step.steps}" if step.status == "running" and step.steps else ""
     clock = f"{step.seconds:.1f} s" if step.status in ("done", "failed") else ""
     return Markup(
-        '<details class="um-step" data-status="{status}"><summary><i class="um-dot"></i><span class="um-step-title">{title}</span>'
+        '<details class="um-step" data-status="{status}"{unfolded}><summary><i class="um-dot"></i>'
+        '<span class="um-step-title">{title}</span>'
         '<span class="um-step-note">{note}</span><span class="um-step-count">{counter}</span>'
-        '<span class="um-clock" data-run="{run}">{clock}</span></summary><div class="um-step-body">{error}{preview}<dl>{facts}</dl></div></details>'
+        '<span class="um-clock" data-run="{run}">{clock}</span></summary><div class="um-step-body">{error}{preview}'
+        "<dl>{facts}</dl></div></details>"
     ).format(
         status=step.status,
+        unfolded=Markup(" open") if step.status == "failed" else EMPTY,
         title=task_title(step.task),
         note=_step_note(step),
         counter=counter,
         run="on" if step.status in ("queued", "running") else "off",
         clock=clock,
-        error=Markup('<p class="um-error" role="alert">{}</p>').format(step.error) if step.error else EMPTY,
+        error=Markup('<p class="um-error" role="alert">{}</p>').format(_sentence(step.error)) if step.error else EMPTY,
         preview=_preview(step.preview),
         facts=_join([Markup("<dt>{}</dt><dd>{}</dd>").format(*fact) for fact in _facts(step)]),
     )
 
 
+def _sentence(text: str) -> str:
+    """With a capital and a full stop, for errors come as they suit a log line."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
 def _step_note(step: Step) -> str:
     """What the summary of a call says: the progress while it runs, what was asked for once it is over."""
     asked = step.call.prompt if step.call else ""
-    return step.error or (step.note if step.status == "running" else asked) or asked or _STEP_WORDS[step.status]
+    notes = {"running": step.note, "done": asked}
+    return notes.get(step.status) or _STEP_WORDS[step.status]
 
 
 def task_title(task: str) -> str:
@@ -240,7 +259,8 @@ def output_html(artefact: Artefact) -> Markup:
     }
     player = players.get(artefact.kind, EMPTY)
     return Markup(
-        '<figure class="um-output">{player}<figcaption><span>{id}</span><span>{label}</span><a href="{url}" download="{id}{suffix}">Download</a>'
+        '<figure class="um-output">{player}<figcaption><span>{id}</span><span>{label}</span>'
+        '<a href="{url}" download="{id}{suffix}">Download</a>'
         "</figcaption></figure>"
     ).format(
         player=player.format(url=media_url(artefact.path), id=artefact.id, label=artefact.label, w=artefact.width, h=artefact.height),
@@ -261,11 +281,13 @@ def foot_html(view: AnswerView, raw: bool) -> Markup:
 
 def _status_line(view: AnswerView) -> Markup:
     if view.error:
-        return Markup('<p class="um-error" role="alert">{}</p>').format(view.error)
+        return Markup('<p class="um-error" role="alert">{}</p>').format(_sentence(view.error))
     if view.note or view.state == "waiting":
         return Markup('<p class="um-waiting" role="status"><i></i><i></i><i></i><span>{}</span></p>').format(view.note or "thinking")
     if view.state == "stopped":
-        return Markup('<p class="um-stopped">{}</p>').format("Stopped. What was said so far is kept." if view.runs else "Stopped before the first word.")
+        return Markup('<p class="um-stopped">{}</p>').format(
+            "Stopped. What was said so far is kept." if view.runs else "Stopped before the first word."
+        )
     if view.state == "done" and not view.runs and not view.steps:
         return Markup('<p class="um-stopped">The model had nothing to say; try other words.</p>')
     return EMPTY

@@ -1,0 +1,406 @@
+"""The page in a real browser: what is seen, hovered, stopped, retried and refused. Every test also refuses console errors."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from unified_demo.assembly import load_engine
+from unified_demo.config import Settings
+from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
+from unified_demo.grammar import GRID
+from unified_demo.messages import Conversation, TextPart
+from unified_demo.ui.chat import ASSETS, EXAMPLES, build_chat
+from unified_demo.ui.serve import ServeOptions, launch_options
+
+pytestmark = pytest.mark.browser
+
+BOX = (100, 200, 500, 900)
+SPELT = "[100,200,500,900]"
+PHOTO = ASSETS / "dog.jpg"
+SLACK_PX = 2.0
+WAIT_MS = 15_000
+
+
+@dataclass
+class Script:
+    """Answers by the last words; an endless one tells when it was closed."""
+
+    closed: threading.Event = field(default_factory=threading.Event)
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, conversation: Conversation) -> Iterator[str]:
+        text = "".join(part.text for part in conversation.messages[-1].parts if isinstance(part, TextPart))
+        if "endless" in text:
+            return self._endless()
+        if "wait" in text:
+            return self._waiting()
+        if "segment" in text.lower():
+            return iter(["I see <p>the ", "dog</p>", f"<box>{SPELT}</box>", " here. ", f"<seg>the dog<box>{SPELT}</box></seg>"])
+        if "broken" in text:
+            return iter(["I try. <seg>nothing</seg>"])
+        return iter(f"You said: {text}".split(" "))
+
+    def _endless(self) -> Iterator[str]:
+        self.closed.clear()
+        try:
+            while True:
+                yield "word "
+        finally:
+            self.closed.set()
+
+    def _waiting(self) -> Iterator[str]:
+        """Stops in the middle of a sentence, when the box is known, until the test opens the gate."""
+        yield f"Here is <p>the dog</p><box>{SPELT}</box> and"
+        self.gate.wait(30)
+        yield " the rest."
+
+
+@dataclass
+class Site:
+    url: str
+    script: Script
+    model: ScriptedModel
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    script = Script()
+    model = ScriptedModel(script, delay_s=0.02)
+    engine = load_engine(Settings(media_dir=tmp_path_factory.mktemp("media")), model, (fake_spec(FakeExpert(delay_s=0.05)),))
+    blocks = build_chat(engine)
+    _, url, _ = blocks.launch(**launch_options(engine, ServeOptions()), prevent_thread_lock=True, quiet=True)
+    yield Site(url, script, model)
+    blocks.close()
+
+
+class Visitor:
+    """One browser window on the page."""
+
+    def __init__(self, browser: Any, url: str, patience_ms: int = WAIT_MS, **context: Any) -> None:
+        self.context = browser.new_context(**({"viewport": {"width": 1280, "height": 860}} | context))
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(patience_ms)
+        self.errors: list[str] = []
+        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(url)
+        self.composer = self.page.locator("#um-composer textarea")
+        self.composer.wait_for()
+        self.page.wait_for_function("document.querySelector('.um-status')?.dataset.state === 'ready'")
+
+    def attach(self, path: Path) -> None:
+        self.page.locator("#um-composer input[type=file]").first.set_input_files(str(path))
+        self.page.locator("#um-composer .thumbnail-item, #um-composer .thumbnail-image").first.wait_for()
+
+    def send(self, text: str) -> None:
+        self.composer.fill(text)
+        self.page.locator("#um-composer .submit-button").click()
+
+    def press(self, name: str) -> None:
+        """One of the chat's own buttons: Retry, Undo, Clear."""
+        self.page.locator(f"#um-conversation button[aria-label={name}]").click()
+
+    def finished(self, count: int = 1) -> Any:
+        """The last of ``count`` answers, once it is complete."""
+        answers = self.page.locator(".um-answer")
+        self.page.wait_for_function(
+            "count => document.querySelectorAll('.um-answer').length === count && "
+            "[...document.querySelectorAll('.um-answer')].every(one => !['waiting', 'streaming'].includes(one.dataset.state))",
+            arg=count,
+        )
+        self.page.locator("#um-composer .submit-button").wait_for()
+        return answers.nth(count - 1)
+
+
+@pytest.fixture
+def visitor(browser: Any, site: Site, request: pytest.FixtureRequest) -> Iterator[Visitor]:
+    made = Visitor(browser, site.url, **getattr(request, "param", {}))
+    yield made
+    made.context.close()
+    assert made.errors == []
+
+
+def expected_edges(stage: dict[str, float]) -> tuple[float, ...]:
+    """Left, top, right, bottom in pixels of the screen of BOX within the picture that is shown at ``stage``."""
+    x0, y0, x1, y1 = (value / GRID for value in BOX)
+    left, top = stage["x"], stage["y"]
+    return (left + x0 * stage["width"], top + y0 * stage["height"], left + x1 * stage["width"], top + y1 * stage["height"])
+
+
+def edges(box: dict[str, float]) -> tuple[float, ...]:
+    return (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
+
+
+def test_photo_to_text_box_and_mask(visitor: Visitor) -> None:
+    visitor.attach(PHOTO)
+    visitor.send("segment the dog")
+    answer = visitor.finished()
+    assert answer.locator(".um-text").inner_text().strip() == "I see the dog here."
+    for raw in ("<p>", "<box>", "<seg>", SPELT):
+        assert raw not in visitor.page.locator("body").inner_text()
+    image = answer.locator(".um-stage img")
+    assert image.evaluate("image => image.complete && image.naturalWidth") == 1024
+    shown = image.bounding_box()
+    assert edges(answer.locator(".um-box").bounding_box()) == pytest.approx(expected_edges(shown), abs=SLACK_PX)
+    outline = answer.locator(".um-mask")
+    assert len(outline.get_attribute("d")) > 10
+    drawn = outline.evaluate(
+        "path => { const box = path.getBBox(), m = path.getScreenCTM();"
+        " return [box.x * m.a + m.e, box.y * m.d + m.f, (box.x + box.width) * m.a + m.e, (box.y + box.height) * m.d + m.f]; }"
+    )
+    assert drawn == pytest.approx(expected_edges(shown), abs=SLACK_PX)
+    colours = {
+        answer.locator(part).first.evaluate("element => getComputedStyle(element).getPropertyValue('--hue')")
+        for part in ("mark", ".um-thing", ".um-label")
+    }
+    assert len(colours) == 1
+
+
+def test_the_step_of_the_expert_tells_seconds_and_licence(visitor: Visitor) -> None:
+    visitor.attach(PHOTO)
+    visitor.send("segment the dog")
+    step = visitor.finished().locator(".um-step")
+    assert step.get_attribute("data-status") == "done"
+    assert step.locator(".um-clock").inner_text().endswith(" s")
+    step.locator("summary").click()
+    facts = step.locator("dl").inner_text()
+    assert "Apache-2.0" in facts
+    assert "mask-1" in facts
+
+
+def test_the_box_is_there_while_the_sentence_goes_on(visitor: Visitor, site: Site) -> None:
+    site.script.gate.clear()
+    visitor.attach(PHOTO)
+    visitor.send("wait for it")
+    visitor.page.locator(".um-answer .um-box").wait_for()
+    assert visitor.page.locator(".um-answer").get_attribute("data-state") == "streaming"
+    assert "the rest" not in visitor.page.locator(".um-text").inner_text()
+    visitor.page.evaluate("document.querySelector('.um-stage img').isTheSame = true")
+    site.script.gate.set()
+    assert visitor.finished().locator(".um-text").inner_text() == "Here is the dog and the rest."
+    assert visitor.page.evaluate("document.querySelector('.um-stage img').isTheSame"), "the picture was drawn anew and would flicker"
+
+
+def test_phrase_and_region_light_each_other(visitor: Visitor) -> None:
+    visitor.attach(PHOTO)
+    visitor.send("segment the dog")
+    answer = visitor.finished()
+    phrase, region = answer.locator("mark.um-phrase"), answer.locator(".um-thing")
+    lit = visitor.page.locator(".um-thing.is-lit")
+    phrase.hover()
+    lit.wait_for()
+    visitor.page.mouse.move(2, 2)
+    lit.wait_for(state="detached")
+    region.locator(".um-mask").hover()
+    visitor.page.locator("mark.um-phrase.is-lit").wait_for()
+    visitor.page.mouse.move(2, 2)
+    phrase.focus()
+    lit.wait_for()
+    visitor.page.keyboard.press("Escape")
+    lit.wait_for(state="detached")
+    region.focus()
+    visitor.page.locator("mark.um-phrase.is-lit").wait_for()
+
+
+def test_stop_keeps_the_partial_answer_and_closes_the_model(visitor: Visitor, site: Site) -> None:
+    visitor.send("endless")
+    visitor.page.wait_for_function("(document.querySelector('.um-text')?.innerText ?? '').split('word').length > 4")
+    visitor.page.locator("#um-composer .stop-button").click()
+    answer = visitor.finished()
+    assert answer.get_attribute("data-state") == "stopped"
+    assert answer.locator(".um-text").inner_text().startswith("word word word")
+    assert site.script.closed.wait(10)
+    visitor.send("hello")
+    assert visitor.finished(2).locator(".um-text").inner_text() == "Yousaid:hello"
+
+
+def test_closing_the_window_closes_the_model(browser: Any, site: Site) -> None:
+    leaving = Visitor(browser, site.url)
+    leaving.send("endless")
+    leaving.page.wait_for_function("(document.querySelector('.um-text')?.innerText ?? '').includes('word')")
+    leaving.context.close()
+    assert site.script.closed.wait(20)
+
+
+def test_retry_keeps_the_picture(visitor: Visitor, site: Site) -> None:
+    visitor.attach(PHOTO)
+    visitor.send("segment the dog")
+    visitor.finished()
+    before = len(site.model.turns)
+    visitor.press("Retry")
+    answer = visitor.finished()
+    visitor.page.locator(".um-answer .um-mask").wait_for()
+    assert answer.locator(".um-box").count() == 1
+    assert visitor.page.locator(".um-attachment img").count() == 1
+    assert len(site.model.turns) == before + 1
+    assert site.model.turns[-1] == site.model.turns[-2]
+
+
+def test_undo_gives_text_and_picture_back(visitor: Visitor) -> None:
+    visitor.attach(PHOTO)
+    visitor.send("segment the dog")
+    visitor.finished()
+    visitor.press("Undo")
+    visitor.page.locator(".um-answer").wait_for(state="detached")
+    assert visitor.composer.input_value() == "segment the dog"
+    visitor.page.locator("#um-composer .submit-button").click()
+    assert visitor.finished().locator(".um-mask").count() == 1
+
+
+def test_clear_forgets_everything(visitor: Visitor, site: Site) -> None:
+    visitor.send("hello")
+    visitor.finished()
+    visitor.press("Clear")
+    visitor.page.locator(".um-welcome").wait_for()
+    visitor.send("again")
+    visitor.finished()
+    assert len(site.model.turns[-1].messages) == 1
+
+
+def test_clear_while_an_answer_is_written(visitor: Visitor, site: Site) -> None:
+    visitor.send("endless")
+    visitor.page.wait_for_function("(document.querySelector('.um-text')?.innerText ?? '').includes('word')")
+    visitor.press("Clear")
+    visitor.page.locator(".um-welcome").wait_for()
+    assert site.script.closed.wait(10)
+    visitor.send("hello")
+    assert visitor.finished().locator(".um-text").inner_text() == "Yousaid:hello"
+
+
+def test_an_example_card_asks_at_once(visitor: Visitor) -> None:
+    visitor.page.get_by_text(EXAMPLES[0][1]).click()
+    answer = visitor.finished()
+    assert answer.locator(".um-mask").count() == 1
+    assert visitor.page.locator(".um-attachment img").count() == 1
+
+
+def test_raw_representation_on_demand(visitor: Visitor) -> None:
+    visitor.attach(PHOTO)
+    visitor.send("segment the dog")
+    visitor.finished()
+    visitor.page.get_by_label("Raw representation").check()
+    raw = visitor.page.locator(".um-raw pre")
+    raw.wait_for()
+    assert f"<seg>the dog<box>{SPELT}</box></seg>" in raw.inner_text()
+    visitor.page.get_by_label("Raw representation").uncheck()
+    raw.wait_for(state="detached")
+
+
+def test_what_a_visitor_types_is_text(visitor: Visitor) -> None:
+    evil = f"<p>me</p><box>{SPELT}</box> <img src=x onerror=alert(1)> **bold**"
+    visitor.send(evil)
+    answer = visitor.finished()
+    assert visitor.page.locator(".um-said").inner_text() == evil
+    assert answer.locator(".um-box").count() == 0
+    assert answer.locator("img").count() == 0
+
+
+def test_nothing_too_much_and_broken_files_are_told_and_kept(visitor: Visitor, tmp_path: Path) -> None:
+    notice = visitor.page.locator(".um-notice")
+    visitor.page.locator("#um-composer .submit-button").click()
+    notice.get_by_text("The message is empty").wait_for()
+    visitor.send("x" * 10_001)
+    notice.get_by_text("10,001 characters").wait_for()
+    assert len(visitor.composer.input_value()) == 10_001
+    broken = tmp_path / "broken.png"
+    broken.write_text("this is no picture")
+    visitor.attach(broken)
+    visitor.send("what is this?")
+    notice.get_by_text("broken.png").wait_for()
+    assert visitor.composer.input_value() == "what is this?"
+    assert visitor.page.locator(".um-answer").count() == 0
+
+
+def test_a_failed_expert_says_why_and_the_conversation_goes_on(visitor: Visitor) -> None:
+    visitor.send("broken")
+    answer = visitor.finished()
+    assert answer.locator(".um-step[data-status=failed]").count() == 1
+    assert answer.locator(".um-error").inner_text().endswith(".")
+    visitor.send("hello")
+    assert visitor.finished(2).locator(".um-text").inner_text() == "Yousaid:hello"
+
+
+def test_two_visitors_do_not_mix(browser: Any, site: Site) -> None:
+    first, second = Visitor(browser, site.url), Visitor(browser, site.url)
+    first.send("endless")
+    second.send("I am the second")
+    assert second.finished().locator(".um-text").inner_text() == "Yousaid:Iamthesecond"
+    first.page.locator("#um-composer .stop-button").click()
+    assert "second" not in first.finished().inner_text()
+    for visitor in (first, second):
+        visitor.context.close()
+        assert visitor.errors == []
+
+
+@pytest.mark.parametrize("visitor", [{"color_scheme": "dark"}], indirect=True)
+def test_dark_follows_the_system_and_the_switch(visitor: Visitor) -> None:
+    def brightness() -> int:
+        colour = visitor.page.evaluate("getComputedStyle(document.querySelector('.gradio-container')).backgroundColor")
+        return sum(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(","))
+
+    assert brightness() < 120
+    visitor.page.get_by_label("Light or dark").click()
+    assert brightness() > 690
+
+
+@pytest.mark.parametrize("visitor", [{"viewport": {"width": 390, "height": 844}, "has_touch": True}], indirect=True)
+def test_a_phone_shows_everything_without_scrolling_sideways(visitor: Visitor) -> None:
+    assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390
+    visitor.attach(PHOTO)
+    visitor.send("segment the dog")
+    answer = visitor.finished()
+    assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390
+    stage = answer.locator(".um-stage").bounding_box()
+    assert stage["width"] <= 390
+    assert edges(answer.locator(".um-box").bounding_box()) == pytest.approx(expected_edges(stage), abs=SLACK_PX)
+    label = answer.locator(".um-label").bounding_box()
+    assert label["x"] >= stage["x"] and label["x"] + label["width"] <= stage["x"] + stage["width"] + 0.5
+    assert label["y"] >= stage["y"] - 0.5 and label["y"] + label["height"] <= stage["y"] + stage["height"] + 0.5
+    visitor.page.get_by_label("Inspector").click()
+    visitor.page.get_by_label("Raw representation").check()
+    visitor.page.locator(".um-raw pre").wait_for()
+
+
+def test_a_small_tall_picture_keeps_its_boxes_in_place(visitor: Visitor, tmp_path: Path) -> None:
+    tall = tmp_path / "tall.png"
+    Image.new("RGB", (60, 300), "teal").save(tall)
+    visitor.attach(tall)
+    visitor.send("segment the dog")
+    answer = visitor.finished()
+    shown = answer.locator(".um-stage img").bounding_box()
+    assert shown["width"] / shown["height"] == pytest.approx(0.2, abs=0.01)
+    assert edges(answer.locator(".um-box").bounding_box()) == pytest.approx(expected_edges(shown), abs=SLACK_PX)
+
+
+@pytest.mark.weights
+def test_the_real_model_finds_and_cuts_out_a_dog(browser: Any, tmp_path: Path) -> None:
+    engine = load_engine(Settings(media_dir=tmp_path))
+    blocks = build_chat(engine)
+    _, url, _ = blocks.launch(**launch_options(engine, ServeOptions()), prevent_thread_lock=True, quiet=True)
+    try:
+        visitor = Visitor(browser, url, patience_ms=180_000)
+        visitor.attach(PHOTO)
+        visitor.send("Segment the dog.")
+        answer = visitor.finished()
+        assert answer.get_attribute("data-state") == "done"
+        assert answer.locator(".um-text").inner_text().strip()
+        shown = answer.locator(".um-stage img").bounding_box()
+        found = answer.locator(".um-box").first.bounding_box()
+        dog = (0.03, 0.03, 0.88, 0.96)
+        want = (shown["x"] + dog[0] * shown["width"], shown["y"] + dog[1] * shown["height"])
+        assert found["x"] == pytest.approx(want[0], abs=0.12 * shown["width"])
+        assert found["y"] == pytest.approx(want[1], abs=0.12 * shown["height"])
+        assert found["width"] == pytest.approx((dog[2] - dog[0]) * shown["width"], rel=0.2)
+        assert answer.locator(".um-step[data-status=done]").count() == 1
+        assert len(answer.locator(".um-mask").first.get_attribute("d")) > 100
+        for raw in ("<p>", "<box>", "<seg>"):
+            assert raw not in visitor.page.locator("body").inner_text()
+        assert visitor.errors == []
+        visitor.context.close()
+    finally:
+        blocks.close()

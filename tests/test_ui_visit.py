@@ -1,0 +1,61 @@
+"""What is kept of a visitor: turns, retry, undo and clear never mix answers up."""
+
+from unified_demo.messages import Message, TextDelta, TextPart
+from unified_demo.ui.visit import Visit, question_of
+
+
+def question(text: str) -> Message:
+    return Message("user", (TextPart(text),))
+
+
+def answered(visit: Visit, text: str, answer: str) -> None:
+    turn = visit.begin(question(text))
+    turn.view.apply(TextDelta(answer))
+    visit.settle(turn)
+
+
+def texts(visit: Visit) -> list[str]:
+    return ["".join(part.text for part in message.parts) for message in visit.conversation.messages]
+
+
+def test_a_settled_turn_joins_the_conversation() -> None:
+    visit = Visit()
+    answered(visit, "one", "eins")
+    answered(visit, "two", "zwei")
+    assert texts(visit) == ["one", "eins", "two", "zwei"]
+    assert len(visit.answers) == 2
+    assert visit.turn is None
+
+
+def test_a_new_question_stops_the_running_answer_and_keeps_its_part() -> None:
+    visit = Visit()
+    first = visit.begin(question("one"))
+    first.view.apply(TextDelta("ei"))
+    visit.begin(question("two"))
+    assert first.cancel.is_set()
+    visit.settle(first)
+    assert texts(visit) == ["one", "ei", "two"]
+    assert visit.answers[0].state == "stopped"
+
+
+def test_a_cleared_answer_cannot_come_back() -> None:
+    visit = Visit()
+    turn = visit.begin(question("one"))
+    visit.clear()
+    assert turn.cancel.is_set()
+    visit.settle(turn)
+    assert visit.conversation.messages == ()
+    assert visit.answers == []
+
+
+def test_forget_answer_keeps_the_question_and_undo_returns_it() -> None:
+    visit = Visit()
+    answered(visit, "one", "eins")
+    answered(visit, "two", "zwei")
+    assert visit.forget_answer()
+    assert texts(visit) == ["one", "eins", "two"]
+    assert visit.undo() == question("two")
+    assert texts(visit) == ["one", "eins"]
+    assert question_of(visit.undo()) == ("one", [])
+    assert visit.undo() is None
+    assert not visit.forget_answer()
