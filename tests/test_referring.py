@@ -195,6 +195,13 @@ def test_the_detector_looks_once_at_a_picture(folder: Path) -> None:
     assert not rows[0].masked
 
 
+def test_the_template_keeps_its_box_when_the_mask_fails(folder: Path) -> None:
+    engine = load_engine(model=ScriptedModel(()), experts=(fake_spec(FakeExpert(error=RuntimeError("out of order"))),))
+    targets, _ = collect_targets(folder)
+    rows, _, _ = run_system(Template(Fixed(FOUND), engine.router), targets[:1], MediaStore())
+    assert rows[0].box is not None and not rows[0].masked and "failed" in rows[0].error
+
+
 class Failing:
     """Fails, or answers with a mask of the wrong size."""
 
