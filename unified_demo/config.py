@@ -1,0 +1,66 @@
+"""Frozen settings. Bad combinations are rejected once, in ``__post_init__``; importing this loads nothing heavy."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unified_demo.errors import UnifiedError
+
+PROFILES = ("tiny",)
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def default_cache_dir() -> Path:
+    """``$UNIFIED_DEMO_CACHE`` or ``~/.cache/unified_demo``: fetched weights and converted copies."""
+    return Path(os.environ.get("UNIFIED_DEMO_CACHE") or Path.home() / ".cache" / "unified_demo")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a visitor may send. Checked before a file is decoded fully.
+
+    ``working_side``: a picture whose longer side is larger is reduced to it once, on arrival;
+    boxes and masks then refer to the reduced picture.
+    """
+
+    image_bytes: int = 50 * 2**20
+    image_pixels: int = 50_000_000
+    working_side: int = 2048
+    text_characters: int = 10_000
+    files: int = 8
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How an answer is decoded. ``temperature`` 0 is greedy; ``constrained`` forces well-formed calls."""
+
+    max_new_tokens: int = 160
+    temperature: float = 0.0
+    seed: int = 0
+    constrained: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_new_tokens <= 2048:
+            raise UnifiedError(f"max_new_tokens is {self.max_new_tokens}; 1 to 2048 are allowed.")
+        if not 0 <= self.temperature <= 2:
+            raise UnifiedError(f"temperature is {self.temperature}; 0 to 2 are allowed.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the operator chooses. ``weights_dir`` holds committed weights, ``cache_dir`` fetched ones."""
+
+    profile: str = "tiny"
+    device: str = "auto"
+    precision: str = "auto"
+    weights_dir: Path = Path(__file__).resolve().parent.parent / "weights"
+    cache_dir: Path = field(default_factory=default_cache_dir)
+    media_dir: Path | None = None
+    max_memory_gb: float = 6.0
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("profile", PROFILES), ("device", DEVICES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in allowed:
+                raise UnifiedError(f"{name} is '{getattr(self, name)}'; allowed: {', '.join(allowed)}.")

@@ -1,0 +1,129 @@
+"""The one renderer: a conversation becomes pieces of prompt with a loss mask, for chat and for training alike.
+
+A piece is a run of text, a tag, a slot for a picture, or a box; the model turns pieces into tokens (``model/tokens.py``).
+It does not tokenise, load media or know embedding sizes. User text is escaped here and nowhere else.
+"""
+
+from dataclasses import dataclass
+
+from unified_demo import grammar
+from unified_demo.grammar import Box, MediaKind, TimeSpan
+from unified_demo.messages import Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
+
+TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
+SYSTEM_TEXT = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+"""The language model's own default; used where no picture is in play, so that plain chat stays what it was."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Plain text. ``trusted`` text may hold turn marks; all other text never becomes a special token."""
+
+    text: str
+    loss: bool = False
+    trusted: bool = False
+
+
+@dataclass(frozen=True)
+class Tag:
+    """One added token, such as ``<box>``."""
+
+    token: str
+    loss: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The slot that an encoded picture and its region proposals fill."""
+
+    artefact_id: str
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """A box in a picture: one pointing token when a proposal fits, digits otherwise."""
+
+    box: Box
+    artefact_id: str | None
+    loss: bool = False
+
+
+Piece = Text | Tag | Picture | Coordinates
+
+
+def render_conversation(conversation: Conversation, add_answer_start: bool = True) -> list[Piece]:
+    """All messages in the language model's chat format; the loss covers the assistant's words only.
+
+    ``add_answer_start`` opens the assistant's next turn (chat); training passes whole dialogues and switches it off.
+    """
+    pieces: list[Piece] = []
+    if not conversation.artefacts():
+        pieces.append(Text(f"{TURN_START}system\n{SYSTEM_TEXT}{TURN_END}\n", trusted=True))
+    for message in conversation.messages:
+        pieces.extend(_render_message(message))
+    if add_answer_start:
+        pieces.append(Text(f"{TURN_START}assistant\n", trusted=True))
+    return pieces
+
+
+def _render_message(message: Message) -> list[Piece]:
+    answer = message.role == "assistant"
+    pieces: list[Piece] = [Text(f"{TURN_START}{message.role}\n", trusted=True)]
+    for part in message.parts:
+        pieces.extend(_render_part(part, answer))
+    pieces.append(Text(TURN_END, loss=answer, trusted=True))
+    pieces.append(Text("\n", trusted=True))
+    return pieces
+
+
+def _render_part(part: Part, answer: bool) -> list[Piece]:
+    if isinstance(part, TextPart):
+        return [Text(grammar.escape(part.text), loss=answer)]
+    if isinstance(part, MediaPart):
+        return _render_media(part, answer)
+    if isinstance(part, RegionPart):
+        return _wrap(grammar.PHRASE, [Text(_spaced(part.phrase), loss=answer)], answer) + _render_regions(part, answer)
+    return _render_call(part, answer)
+
+
+def _render_media(part: MediaPart, answer: bool) -> list[Piece]:
+    """An attached picture: its id and its slot. An expert's mask is not shown to the model again."""
+    artefact = part.artefact
+    if artefact.kind == MediaKind.MASK:
+        return []
+    slot: list[Piece] = [Picture(artefact.id)] if artefact.kind == MediaKind.IMAGE else []
+    return [*_wrap(grammar.REF, [Text(artefact.id)], loss=False), *slot]
+
+
+def _render_regions(part: RegionPart, loss: bool) -> list[Piece]:
+    pieces: list[Piece] = []
+    for box in part.boxes:
+        pieces += _wrap(grammar.BOX, [Coordinates(box, part.artefact_id, loss)], loss)
+    for span in part.spans:
+        pieces += _render_span(span, loss)
+    return pieces
+
+
+def _render_span(span: TimeSpan, loss: bool) -> list[Piece]:
+    return _wrap(grammar.TIME, [Text(grammar.spell_span(span), loss)], loss)
+
+
+def _render_call(call: TaskCall, loss: bool) -> list[Piece]:
+    inner: list[Piece] = []
+    for ref in call.refs:
+        inner += _wrap(grammar.REF, [Text(ref, loss)], loss)
+    if call.regions:
+        for region in call.regions:
+            inner += [Text(_spaced(region.phrase), loss), *_render_regions(region, loss)]
+    else:
+        inner.append(Text(_spaced(call.prompt), loss))
+    return _wrap(call.task, inner, loss)
+
+
+def _wrap(tag: str, inner: list[Piece], loss: bool) -> list[Piece]:
+    return [Tag(grammar.open_tag(tag), loss), *inner, Tag(grammar.close_tag(tag), loss)]
+
+
+def _spaced(phrase: str) -> str:
+    """Words inside tags start with a space, so that they have the tokens they have in running text."""
+    return " " + grammar.escape(phrase).strip()

@@ -1,0 +1,81 @@
+"""The contract every expert keeps: what it declares (ExpertSpec), what it is asked, what it yields.
+
+An expert is an external model that carries out one task. It knows nothing of chat, pages or routing.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from unified_demo.grammar import MediaKind
+from unified_demo.messages import Artefact, RegionPart
+
+
+@dataclass(frozen=True)
+class ExpertRequest:
+    """A validated call. ``inputs`` are the referenced artefacts in order, ``regions`` lie in the first of them.
+
+    ``cancel`` is honoured at each step: when it is set, ``run`` returns without further output.
+    """
+
+    prompt: str
+    inputs: tuple[Artefact, ...] = ()
+    regions: tuple[RegionPart, ...] = ()
+    seed: int = 0
+    steps: int | None = None
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Step ``step`` of ``steps`` is done; ``preview`` is a PIL image or None."""
+
+    step: int
+    steps: int
+    note: str = ""
+    preview: Any = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """One result, still in memory: IMAGE a PIL RGB image, MASK a bool array H x W at the picture's size.
+
+    ``of``, ``label`` and ``box`` are copied to the artefact; ``recipe`` is merged into its recipe.
+    """
+
+    kind: MediaKind
+    value: Any
+    of: str | None = None
+    label: str = ""
+    box: Any = None
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+
+ExpertEvent = Progress | Output
+
+
+class Expert(Protocol):
+    """A loaded expert. ``run`` yields at least one Progress per step and then its Outputs."""
+
+    def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]: ...
+
+
+@dataclass(frozen=True)
+class ExpertSpec:
+    """What is known of an expert before anything is loaded.
+
+    ``weights`` names entries of the weights manifest, ``memory_bytes`` is what it holds once loaded.
+    ``load`` builds the expert; the registry calls it on first use.
+    """
+
+    task: str
+    name: str
+    description: str
+    needs: tuple[MediaKind, ...]
+    gives: MediaKind
+    licence: str
+    weights: tuple[str, ...]
+    memory_bytes: int
+    load: Callable[[], Expert]
+    commercial_use: bool = True

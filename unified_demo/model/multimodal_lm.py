@@ -1,0 +1,159 @@
+"""The tiny UnifiedMLLM as a network: frozen language model + LoRAMoE + projectors + added tags + pointing head.
+
+Takes embeddings of words, tags, picture features and region proposals in one sequence; predicts words, tags, or "proposal i".
+A proposal is a temporary word: its input embedding comes from the region projector, its output score from the pointing head.
+It does not read files, detect, tokenise or decode.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from unified_demo import grammar
+from unified_demo.model.lora_moe import FFN_PROJECTIONS, LoraMoeConfig, LoraMoeLinear, add_lora_moe
+from unified_demo.model.projector import ImageProjector, RegionProjector
+from unified_demo.model.tokens import IMAGE_SLOT, REGION_SLOT, Tokens
+
+POINT_WIDTH = 256
+SHIFT_SCALE = 50.0
+"""Hidden states inside SmolLM2 have a norm of 100 to 500; the learnt shift of a tag is in units of this."""
+
+
+@dataclass(frozen=True)
+class EncodedPicture:
+    """What the network needs of one picture: ``image`` (17, 384) or (0, 384); the rest as RegionProjector takes it."""
+
+    image: torch.Tensor
+    labels: torch.Tensor
+    place: torch.Tensor
+    colours: torch.Tensor
+    features: torch.Tensor
+    known: torch.Tensor
+    neighbours: torch.Tensor
+
+
+@dataclass(frozen=True)
+class ProjectedPicture:
+    """``image`` (17 or 0, hidden) and ``regions`` (n, hidden) to add; ``labels`` (n, hidden) to read in."""
+
+    image: torch.Tensor
+    regions: torch.Tensor
+    labels: torch.Tensor
+
+
+class MultimodalNetwork(nn.Module):
+    """``language_model`` is a frozen ``LlamaForCausalLM``; everything else is trained.
+
+    The layers below ``first_layer`` read words only (a proposal as its label, a tag as its name); what pictures add enters there.
+    LoRAMoE sits from there on, so the backward pass stops there too. ``lora`` None leaves the language model as it is.
+    """
+
+    def __init__(self, language_model: nn.Module, lora: LoraMoeConfig | None, first_layer: int = 0) -> None:
+        super().__init__()
+        hidden = language_model.config.hidden_size
+        self.language_model = language_model.requires_grad_(False)
+        self.lora_layers: list[LoraMoeLinear] = add_lora_moe(language_model, lora) if lora else []
+        self.image_projector = ImageProjector(hidden)
+        self.region_projector = RegionProjector(hidden)
+        self.tag_embeddings = nn.Parameter(torch.zeros(len(grammar.added_tokens()), hidden))
+        self.tag_shifts = nn.Parameter(torch.zeros(len(grammar.added_tokens()), hidden))
+        self.register_buffer("tag_words", torch.zeros(len(grammar.added_tokens()), hidden), persistent=False)
+        self.point_query = nn.Linear(hidden, POINT_WIDTH)
+        self.point_key = nn.Linear(2 * hidden, POINT_WIDTH)
+        self.point_bias = nn.Parameter(torch.zeros(()))
+        self._injection: torch.Tensor | None = None
+        language_model.model.layers[first_layer].register_forward_pre_hook(self._inject, with_kwargs=True)
+
+    @property
+    def vocab_size(self) -> int:
+        return self.language_model.config.vocab_size
+
+    def init_tags(self, vocabulary) -> None:
+        """Start each tag at the mean word embedding of its name, so that ``<seg>`` begins near the word."""
+        words = self.language_model.get_input_embeddings().weight
+        names = {"p": "phrase", "ref": "reference", "seg": "segment", "vseg": "segment video", "gen": "generate", "redit": "edit region"}
+        names |= {"vgen": "generate video", "ivgen": "animate", "vedit": "edit video", "agen": "generate sound"}
+        with torch.no_grad():
+            for index, tag in enumerate(vocabulary.tags):
+                name = tag.strip("</>")
+                ids = vocabulary.encode((" end " if tag.startswith("</") else " ") + names.get(name, name))
+                self.tag_words[index] = words[ids].float().mean(0)
+            self.tag_embeddings.copy_(self.tag_words)
+
+    def project(self, picture: EncodedPicture) -> ProjectedPicture:
+        """What the picture and its proposals add at ``first_layer``."""
+        regions = self.region_projector(
+            picture.labels, picture.place, picture.colours, picture.features, picture.known, picture.neighbours
+        )
+        image = self.image_projector(picture.image) if len(picture.image) else regions.new_zeros(0, regions.shape[-1])
+        return ProjectedPicture(image, regions, picture.labels)
+
+    def embed(self, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(input embeddings, what is added at ``first_layer``), each (length, hidden) float32, for one tokenised conversation."""
+        words = self.language_model.get_input_embeddings().weight
+        ids = torch.tensor(tokens.ids, device=words.device)
+        inputs = words[ids.clamp(0, self.vocab_size - 1)].float()
+        tags = [place for place, token in enumerate(tokens.ids) if self.vocab_size <= token < self.vocab_size + len(self.tag_words)]
+        slots = [(place, token, *slot) for place, (token, slot) in enumerate(zip(tokens.ids, tokens.slots, strict=True)) if slot]
+        numbers = ids[tags] - self.vocab_size
+        inputs[tags] = self.tag_words[numbers]
+        places, added = [*tags], [*(self.tag_shifts[numbers] * SHIFT_SCALE)]
+        for place, token, key, index in slots:
+            picture = projected[key]
+            inputs[place] = picture.labels[0 if token == IMAGE_SLOT else index]
+            places.append(place)
+            added.append(picture.image[index] if token == IMAGE_SLOT else picture.regions[index])
+        injection = torch.zeros_like(inputs)
+        if places:
+            injection = injection.index_copy(0, torch.tensor(places, device=words.device), torch.stack(added).float())
+        return inputs, injection
+
+    def run(self, inputs: torch.Tensor, injection: torch.Tensor, **kwargs) -> torch.Tensor:
+        """(batch, length, hidden) embeddings and injection -> last hidden states; ``kwargs`` go to the backbone (cache)."""
+        backbone = self.language_model.model
+        self._injection = injection.to(backbone.dtype)
+        try:
+            return backbone(inputs_embeds=inputs.to(backbone.dtype), **kwargs).last_hidden_state
+        finally:
+            self._injection = None
+
+    def _inject(self, _module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        if self._injection is None:
+            return args, kwargs
+        return (args[0] + self._injection, *args[1:]), kwargs
+
+    def region_keys(self, tokens: Tokens, injection: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """(proposals, POINT_WIDTH) pointing keys from what was added and the last hidden states, both (length, hidden)."""
+        places = [place for place, token in enumerate(tokens.ids) if token == REGION_SLOT]
+        return self.point_key(torch.cat([injection[places].float() / SHIFT_SCALE, hidden[places].float()], -1))
+
+    def logits(self, hidden: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        """(n, hidden) and (proposals, POINT_WIDTH) -> (n, vocab + tags + proposals) float32."""
+        words = self.language_model.get_output_embeddings().weight
+        word_logits = nn.functional.linear(hidden.to(words.dtype), words).float()
+        tag_logits = nn.functional.linear(hidden.float(), self.tag_embeddings.float())
+        query = self.point_query(hidden.float())
+        return torch.cat([word_logits, tag_logits, query @ keys.T / POINT_WIDTH**0.5 + self.point_bias], -1)
+
+    def trained_state(self) -> dict[str, torch.Tensor]:
+        """Everything that training changes, by name."""
+        return {name: tensor for name, tensor in self.state_dict().items() if not _is_frozen(name)}
+
+    def load_trained(self, state: dict[str, torch.Tensor]) -> None:
+        """Inverse of ``trained_state``; KeyError names what is missing or unknown."""
+        expected = set(self.trained_state())
+        if expected != set(state):
+            raise KeyError(f"missing: {sorted(expected - set(state))[:3]}, unknown: {sorted(set(state) - expected)[:3]}")
+        self.load_state_dict(state, strict=False)
+
+
+def _is_frozen(name: str) -> bool:
+    return name.startswith("language_model.") and "lora_" not in name
+
+
+def default_lora(layers: range, adapters: int = 4, rank: int = 8, targets: tuple[str, ...] = FFN_PROJECTIONS) -> LoraMoeConfig:
+    """LoRAMoE on ``targets`` of the decoder layers ``layers``; alpha is twice the rank."""
+    return LoraMoeConfig(
+        adapters=adapters, r=rank, lora_alpha=2 * rank, target_modules=list(targets), layers_to_transform=list(layers), layers_pattern="layers"
+    )

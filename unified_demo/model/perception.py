@@ -1,0 +1,52 @@
+"""Look at a picture once: encoder features and region proposals, the same for training data and for chat.
+
+``Perception.look`` runs DINOv2 and the detector and describes what was found. It knows no tokens and no language model.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from unified_demo.grammar import Box
+from unified_demo.model.detection import Detector
+from unified_demo.model.projector import IMAGE_SIDE
+from unified_demo.model.regions import Floats, Region, region_colours, with_whole_picture
+from unified_demo.model.vision import ImageEncoder, pool_grid, pool_region
+
+SCORE_THRESHOLD, MOST_PROPOSALS = 0.15, 20
+
+
+@dataclass(frozen=True)
+class Sight:
+    """``image`` (17, 384) pooled features, ``regions`` the whole picture first, then proposals from left to right."""
+
+    image: Floats
+    regions: tuple[Region, ...]
+
+
+class Perception:
+    """Encoder and detector together; both may be shared by threads."""
+
+    def __init__(self, encoder: ImageEncoder, detector: Detector) -> None:
+        self.encoder, self.detector = encoder, detector
+
+    def look(self, picture: Image.Image) -> Sight:
+        """A PIL picture of any size and mode."""
+        features = self.encoder.encode([picture])[0]
+        found = self.detector.detect(picture, threshold=SCORE_THRESHOLD, limit=MOST_PROPOSALS)
+        pixels = np.asarray(picture.convert("RGB"))
+        regions = [
+            Region(
+                item.label,
+                item.score,
+                item.box,
+                region_colours(pixels, item.box),
+                pool_region(features, item.box.as_tuple()).numpy().astype(np.float32),
+                item.others,
+            )
+            for item in found
+        ]
+        everything = with_whole_picture(regions, region_colours(pixels, Box(0.0, 0.0, 1.0, 1.0)), features[0].numpy())
+        return Sight(pool_grid(features, IMAGE_SIDE).numpy(), tuple(everything))
+

@@ -1,0 +1,160 @@
+"""Region proposals of a picture and the fixed numbers that describe them: place, rank, colours, neighbours.
+
+A ``Region`` is a detector's box with its label; ``describe`` turns a list of them into arrays for the region projector.
+Only geometry and pixel statistics live here; what they mean in words is learnt elsewhere.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from unified_demo.grammar import Box
+
+Floats = npt.NDArray[np.float32]
+
+COLOURS = ("black", "white", "gray", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
+PARTS = 4
+"""Whole box, top third, middle third, bottom third: a shirt and trousers have their own colours."""
+RELATIONS = 6
+"""Neighbour kinds: overlapping, holding me, inside me, left of me, right of me, nearest above or below."""
+PLACE_WIDTH = 40
+WHOLE_PICTURE = "picture"
+"""Label of the proposal that covers everything."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """One proposal. ``colours``: PARTS x len(COLOURS) shares, rows sum to 1 (or 0 where unknown).
+
+    ``feature``: pooled encoder vector (384,) or None. ``others``: further names the detector considered.
+    """
+
+    label: str
+    score: float
+    box: Box
+    colours: Floats
+    feature: Floats | None = None
+    others: tuple[tuple[str, float], ...] = ()
+
+
+def sort_regions(regions: list[Region]) -> list[Region]:
+    """From left to right by centre: the order in which the language model reads them."""
+    return sorted(regions, key=lambda region: region.box.x0 + region.box.x1)
+
+
+def with_whole_picture(regions: list[Region], colours: Floats, feature: Floats | None) -> list[Region]:
+    """The proposal for the whole picture comes first, the others from left to right."""
+    return [Region(WHOLE_PICTURE, 1.0, Box(0.0, 0.0, 1.0, 1.0), colours, feature), *sort_regions(regions)]
+
+
+def without_feature(region: Region) -> Region:
+    return replace(region, feature=None)
+
+
+def colour_shares(pixels: npt.NDArray[np.uint8]) -> Floats:
+    """(h, w, 3) RGB -> share of each of COLOURS, sums to 1. Fixed rules on hue, saturation and value."""
+    rgb = pixels.reshape(-1, 3).astype(np.float32) / 255
+    value, low = rgb.max(1), rgb.min(1)
+    chroma = value - low
+    saturation = chroma / np.maximum(value, 1e-6)
+    red, green, blue = rgb.T
+    safe = np.maximum(chroma, 1e-6)
+    hue = np.where(value == red, ((green - blue) / safe) % 6, np.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4)) * 60
+    index = np.select(
+        [
+            value < 0.22,
+            (saturation < 0.17) & (value > 0.78),
+            saturation < 0.2,
+            (hue < 40) & (value < 0.62) & (saturation < 0.85),
+            (hue < 14) | (hue >= 344),
+            hue < 42,
+            hue < 68,
+            hue < 165,
+            hue < 258,
+            hue < 290,
+        ],
+        [0, 1, 2, 10, 3, 4, 5, 6, 7, 8],
+        default=9,
+    )
+    return np.bincount(index, minlength=len(COLOURS)).astype(np.float32) / max(len(index), 1)
+
+
+def region_colours(picture: npt.NDArray[np.uint8], box: Box) -> Floats:
+    """(PARTS, len(COLOURS)) of a picture (H, W, 3); the sides of the box, mostly background, are left out."""
+    height, width = picture.shape[:2]
+    x0, x1 = box.x0 + 0.2 * (box.x1 - box.x0), box.x1 - 0.2 * (box.x1 - box.x0)
+    rows = [(0.12, 0.88), (0.12, 0.38), (0.38, 0.65), (0.65, 0.92)]
+    left, right = int(x0 * width), max(int(x1 * width), int(x0 * width) + 1)
+    shares = []
+    for low, high in rows:
+        top = int((box.y0 + low * (box.y1 - box.y0)) * height)
+        bottom = max(int((box.y0 + high * (box.y1 - box.y0)) * height), top + 1)
+        patch = picture[top:bottom, left:right]
+        step = max(1, int((patch.shape[0] * patch.shape[1] / 2500) ** 0.5))
+        shares.append(colour_shares(patch[::step, ::step]))
+    return np.stack(shares)
+
+
+def place_features(regions: list[Region]) -> Floats:
+    """(n, PLACE_WIDTH): geometry, score and ranks among all proposals and among those with the same label."""
+    boxes = np.array([region.box.as_tuple() for region in regions], np.float32)
+    centre_x, centre_y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    area = width * height
+    labels = np.array([region.label for region in regions])
+    rows = np.zeros((len(regions), PLACE_WIDTH), np.float32)
+    for index in range(len(regions)):
+        same = labels == labels[index]
+        base = [*boxes[index], centre_x[index], centre_y[index], width[index], height[index], area[index], area[index] ** 0.5]
+        base += [float(np.log(width[index] / height[index])) / 2, regions[index].score]
+        ranks: list[float] = []
+        for values in (centre_x, centre_y, area):
+            ranks += _rank(values[same], values[index])
+        for values in (centre_x, area):
+            ranks += _rank(values[labels != WHOLE_PICTURE], values[index])[:2]
+        count = int(same.sum())
+        from_left = int((centre_x[same] < centre_x[index]).sum())
+        places = [float(from_left == place) for place in range(1, 4)] + [float(count - 1 - from_left == place) for place in range(1, 4)]
+        middle = float(count >= 3 and abs(centre_x[index] - np.median(centre_x[same])) < 1e-6)
+        counts = [float(count == number) for number in (1, 2, 3, 4)] + [min(count, 10) / 10, middle]
+        values = base + ranks + places + counts
+        rows[index, : len(values)] = values
+    return rows
+
+
+def _rank(values: Floats, value: float) -> list[float]:
+    """Is it the smallest, is it the largest, and its place between (0..1)."""
+    if len(values) < 2:
+        return [0.0, 0.0, 0.5]
+    below = float((values < value).sum())
+    return [float(below == 0), float(below == len(values) - 1), below / (len(values) - 1)]
+
+
+def neighbour_weights(regions: list[Region]) -> Floats:
+    """(RELATIONS, n, n): row i says how much each other region counts as that kind of neighbour of region i; rows sum to <= 1."""
+    boxes = np.array([region.box.as_tuple() for region in regions], np.float32)
+    count = len(regions)
+    real = np.array([region.label != WHOLE_PICTURE for region in regions])
+    centre_x, centre_y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    shared_w = np.minimum(boxes[:, None, 2], boxes[None, :, 2]) - np.maximum(boxes[:, None, 0], boxes[None, :, 0])
+    shared_h = np.minimum(boxes[:, None, 3], boxes[None, :, 3]) - np.maximum(boxes[:, None, 1], boxes[None, :, 1])
+    shared = np.clip(shared_w, 0, None) * np.clip(shared_h, 0, None)
+    gap = np.hypot(np.clip(-shared_w, 0, None), np.clip(-shared_h, 0, None))
+    allowed = real[:, None] & real[None, :] & ~np.eye(count, dtype=bool)
+    near = np.exp(-gap / 0.08) * allowed
+    right, below = centre_x[None, :] > centre_x[:, None], centre_y[None, :] > centre_y[:, None]
+    weights = np.stack(
+        [
+            shared / np.minimum(area[:, None], area[None, :]) * allowed,
+            shared / area[:, None] * allowed * (area[None, :] > area[:, None]),
+            shared / area[None, :] * allowed * (area[None, :] < area[:, None]),
+            near * ~right,
+            near * right,
+            near * below * (shared_w > 0),
+        ]
+    )
+    total = weights.sum(-1, keepdims=True)
+    return (weights / np.maximum(total, 1.0)).astype(np.float32)

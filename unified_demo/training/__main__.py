@@ -1,0 +1,56 @@
+"""``python -m unified_demo.training run``: train the tiny model's adapters, projectors and pointing head; resumes by itself."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+import torch
+
+from unified_demo.config import Settings
+from unified_demo.model.loading import build_network, load_language_model, save_trained
+from unified_demo.training.loop import LoopOptions, Trainer
+from unified_demo.training.recipes import GROUNDING, stream
+from unified_demo.zoo import Zoo
+
+logger = logging.getLogger("unified_demo.training")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m unified_demo.training", description=__doc__)
+    parser.add_argument("action", choices=("run", "export"), help="train, or write the latest checkpoint as committed weights")
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and curves")
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--batch", type=int, default=5)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lora-lr", type=float, default=5e-4)
+    parser.add_argument("--adapters", type=int, default=4)
+    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--first-layer", type=int, default=14, help="layer where pictures enter and LoRAMoE begins")
+    parser.add_argument("--targets", default="gate_proj,up_proj,down_proj", help="projections that get LoRAMoE")
+    parser.add_argument("--sights", type=Path, help="folder of shards made by 'python -m unified_demo.data look'")
+    parser.add_argument("--pairs", type=Path, help="NSR-1K spatial.train.json")
+    parser.add_argument("--weights", type=Path, default=Path("weights/tiny/model.safetensors"), help="where export writes")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.manual_seed(arguments.seed)
+    settings = Settings()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    language_model, tokenizer = load_language_model(Zoo(settings.cache_dir, settings.weights_dir).path("language_model"), settings.cache_dir / "converted" / "language_model")
+    config = {"adapters": arguments.adapters, "rank": arguments.rank, "targets": arguments.targets.split(","), "first_layer": arguments.first_layer}
+    network, vocabulary = build_network(language_model, tokenizer, config)
+    network.to(device)
+    options = LoopOptions(minutes=arguments.minutes, batch=arguments.batch, lr=arguments.lr, lora_lr=arguments.lora_lr, seed=arguments.seed)
+    trainer = Trainer(network, vocabulary, stream(GROUNDING, arguments.sights, arguments.pairs), options, arguments.out, device)
+    if arguments.action == "export":
+        trainer._resume()
+        save_trained(network, arguments.weights, config)
+        return
+    (arguments.out).mkdir(parents=True, exist_ok=True)
+    (arguments.out / "run.json").write_text(json.dumps({name: str(value) for name, value in vars(arguments).items()}, indent=1))
+    trainer.run(lambda figures: logger.info("%s", json.dumps(figures)) if figures["step"] % 10 == 1 else None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""The training loop: flat, resumable, the same on a CPU and on a GPU.
+
+Draws conversations from a stream of (scene, conversation), batches them, takes the loss on the answers only, saves every few
+minutes. What is drawn is the recipe's business (``recipes``), what the network is, ``model``'s.
+"""
+
+import json
+import logging
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from unified_demo.conversation import render_conversation
+from unified_demo.data.scenes import Scene
+from unified_demo.messages import Conversation
+from unified_demo.model.encoding import LabelWords, encode_picture
+from unified_demo.model.lora_moe import balance_loss
+from unified_demo.model.multimodal_lm import MultimodalNetwork
+from unified_demo.model.tokens import IGNORE_INDEX, Tokens, Vocabulary
+
+logger = logging.getLogger(__name__)
+
+POOL = 8
+"""Batches drawn at a time and sorted by length."""
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """``minutes`` of wall time in all runs together; the learning rate falls to a tenth along them (cosine)."""
+
+    minutes: float = 60.0
+    batch: int = 5
+    most_tokens: int = 420
+    lr: float = 1e-3
+    lora_lr: float = 5e-4
+    warmup_steps: int = 40
+    point_weight: float = 2.0
+    balance: float = 0.01
+    save_every_s: float = 180.0
+    seed: int = 0
+
+
+Example = tuple[Scene | None, Conversation]
+
+
+@dataclass
+class Trainer:
+    """Network, data stream and where to keep checkpoints; ``draw(rng)`` gives one example."""
+
+    network: MultimodalNetwork
+    vocabulary: Vocabulary
+    draw: Callable[[random.Random], Example]
+    options: LoopOptions
+    folder: Path
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        self.label_words = LabelWords(self.vocabulary, self.network.language_model.get_input_embeddings().weight.detach().cpu())
+        lora = [parameter for name, parameter in self.network.named_parameters() if parameter.requires_grad and "lora_" in name]
+        other = [parameter for name, parameter in self.network.named_parameters() if parameter.requires_grad and "lora_" not in name]
+        groups = [{"params": lora, "lr": self.options.lora_lr}, {"params": other, "lr": self.options.lr}]
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
+        self.step, self.spent_s = 0, 0.0
+        self._pool: list[list[tuple[Tokens, Scene | None]]] = []
+        self._pool_number = -1
+
+    def run(self, report: Callable[[dict], None]) -> None:
+        """Train until the minutes are spent; resumes from ``folder/checkpoint.pt`` to the exact batch."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+        started, saved = time.monotonic() - self.spent_s, time.monotonic()
+        while self.spent_s < self.options.minutes * 60:
+            figures = self.train_step()
+            self.spent_s = time.monotonic() - started
+            report(figures)
+            with (self.folder / "curve.jsonl").open("a") as handle:
+                handle.write(json.dumps(figures) + "\n")
+            if time.monotonic() - saved > self.options.save_every_s:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+
+    def train_step(self) -> dict:
+        """One batch; returns loss, pointing accuracy and speed."""
+        begun = time.monotonic()
+        batch = self.next_batch()
+        for group, peak in zip(self.optimizer.param_groups, (self.options.lora_lr, self.options.lr), strict=True):
+            group["lr"] = peak * self._schedule()
+        loss, figures = self.loss(batch)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_([p for group in self.optimizer.param_groups for p in group["params"]], 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        tokens = sum(len(tokens.ids) for tokens, _ in batch)
+        seconds = time.monotonic() - begun
+        return {"step": self.step, **figures, "norm": round(float(norm), 3), "tokens": tokens, "tokens_per_s": round(tokens / seconds), "minutes": round(self.spent_s / 60, 2)}
+
+    def next_batch(self) -> list[tuple[Tokens, Scene | None]]:
+        """Batches of similar lengths: POOL batches are drawn together and sorted; a function of seed and step only."""
+        number, place = divmod(self.step, POOL)
+        if self._pool_number != number:
+            rng = random.Random(self.options.seed * 1_000_003 + number)
+            drawn = sorted((self.tokenize(*self.draw(rng)) for _ in range(self.options.batch * POOL)), key=lambda item: len(item[0].ids))
+            self._pool = [drawn[start : start + self.options.batch] for start in range(0, len(drawn), self.options.batch)]
+            rng.shuffle(self._pool)
+            self._pool_number = number
+        return self._pool[place]
+
+    def _schedule(self) -> float:
+        done = min(1.0, self.spent_s / (self.options.minutes * 60))
+        return min(1.0, (self.step + 1) / self.options.warmup_steps) * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
+
+    def tokenize(self, scene: Scene | None, conversation: Conversation) -> tuple[Tokens, Scene | None]:
+        """One example as tokens; turns that exceed ``most_tokens`` are cut off."""
+        boxes = {"img-1": [region.box for region in scene.regions]} if scene else {}
+        images = {"img-1": 0 if scene.image is None else len(scene.image)} if scene else {}
+        tokens = self.vocabulary.tokenize(render_conversation(conversation, add_answer_start=False), images, boxes)
+        most = self.options.most_tokens
+        tokens.ids, tokens.labels, tokens.slots = tokens.ids[:most], tokens.labels[:most], tokens.slots[:most]
+        return tokens, scene
+
+    def loss(self, batch: list[tuple[Tokens, Scene | None]]) -> tuple[torch.Tensor, dict]:
+        """Weighted cross-entropy over the answers' tokens (words, tags, proposals) plus the balance term."""
+        inputs, injections = [], []
+        for tokens, scene in batch:
+            projected = {"img-1": self.network.project(_to(encode_picture(scene.image, scene.regions, self.label_words), self.device))} if scene else {}
+            words, added = self.network.embed(tokens, projected)
+            inputs.append(words)
+            injections.append(added)
+        for layer in self.network.lora_layers:
+            layer.record = True
+        pad = nn.utils.rnn.pad_sequence
+        hidden = self.network.run(pad(inputs, batch_first=True), pad(injections, batch_first=True), use_cache=False)
+        total, weight_sum, hits, points, words_loss, word_count = hidden.new_zeros((), dtype=torch.float32), 0.0, 0, 0, 0.0, 0
+        for row, (tokens, _) in enumerate(batch):
+            places = [place for place, label in enumerate(tokens.labels) if label != IGNORE_INDEX and place > 0]
+            if not places:
+                continue
+            keys = self.network.region_keys(tokens, injections[row], hidden[row])
+            logits = self.network.logits(hidden[row, [place - 1 for place in places]], keys)
+            labels = torch.tensor([tokens.labels[place] for place in places], device=logits.device)
+            losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+            pointing = labels >= self.vocabulary.point_base
+            weights = 1.0 + (self.options.point_weight - 1.0) * pointing
+            total = total + (losses * weights).sum()
+            weight_sum += float(weights.sum())
+            hits += int((logits.argmax(-1) == labels)[pointing].sum())
+            points += int(pointing.sum())
+            words_loss += float(losses.detach()[~pointing].sum())
+            word_count += int((~pointing).sum())
+        balance = balance_loss([layer.last_gate for layer in self.network.lora_layers if layer.last_gate is not None])
+        loss = total / max(weight_sum, 1.0) + self.options.balance * balance
+        figures = {"loss": round(float(loss.detach()), 4), "words": round(words_loss / max(word_count, 1), 4), "point": round(hits / max(points, 1), 3), "points": points, "balance": round(float(balance.detach()), 3)}
+        return loss, figures
+
+    def save(self) -> None:
+        part = self.folder / "checkpoint.part"
+        torch.save({"model": self.network.trained_state(), "optimizer": self.optimizer.state_dict(), "step": self.step, "spent_s": self.spent_s}, part)
+        part.rename(self.folder / "checkpoint.pt")
+
+    def _resume(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if path.exists():
+            state = torch.load(path, weights_only=True, map_location=self.device)
+            self.network.load_trained(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.spent_s = state["step"], state["spent_s"]
+            logger.info("resumed at step %d after %.1f minutes", self.step, self.spent_s / 60)
+
+
+def _to(picture, device: str):
+    return picture if device == "cpu" else type(picture)(**{name: value.to(device) for name, value in vars(picture).items()})
