@@ -42,7 +42,7 @@ def load_engine(
 
 
 def _own_model(settings: Settings, zoo: Zoo) -> LanguageBackend:
-    from unified_demo.model.loading import load_multimodal_lm
+    from unified_demo.model.backend import load_multimodal_lm
 
     return load_multimodal_lm(settings, zoo)
 

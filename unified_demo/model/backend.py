@@ -1,0 +1,195 @@
+"""The tiny profile's language backend: a conversation in, surface text out, token by token.
+
+Looks at the pictures, embeds the rendered conversation, prefills, then decodes under the rules of the representation. Pictures
+that were looked at are remembered. It parses nothing and calls no expert.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from unified_demo.config import GenerationOptions, Settings
+from unified_demo.conversation import render_conversation
+from unified_demo.grammar import Box, MediaKind
+from unified_demo.media import load_image
+from unified_demo.messages import Artefact, Conversation
+from unified_demo.model.decoding import DecodingState, choose, default_filters
+from unified_demo.model.detection import Detector
+from unified_demo.model.encoding import LabelWords, encode_picture
+from unified_demo.model.loading import build_network, load_encoder, load_language_model, load_trained, read_config
+from unified_demo.model.multimodal_lm import MultimodalNetwork, ProjectedPicture
+from unified_demo.model.perception import Perception
+from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
+from unified_demo.zoo import Zoo
+
+MOST_PROMPT_TOKENS = 4096
+REMEMBERED_PICTURES = 32
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture the model has looked at: what it adds to the prompt and its proposals' boxes."""
+
+    projected: ProjectedPicture
+    boxes: tuple[Box, ...]
+
+
+class TinyModel:
+    """Network, vocabulary and perception of one process; safe to use from several generators at once."""
+
+    def __init__(self, network: MultimodalNetwork, vocabulary: Vocabulary, perception: Perception, tasks: tuple[str, ...]) -> None:
+        self.network, self.vocabulary, self.perception, self.tasks = network, vocabulary, perception, tasks
+        self._label_words = LabelWords(vocabulary, network.language_model.get_input_embeddings().weight.detach())
+        self._filters = default_filters(vocabulary)
+        self._seen: OrderedDict[Path, Seen] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def look(self, artefact: Artefact) -> Seen:
+        """Perceive a picture, once; MediaError when its file is gone."""
+        with self._lock:
+            if artefact.path not in self._seen:
+                sight = self.perception.look(load_image(artefact))
+                with torch.no_grad():
+                    projected = self.network.project(encode_picture(sight.image, sight.regions, self._label_words))
+                self._seen[artefact.path] = Seen(projected, tuple(region.box for region in sight.regions))
+                while len(self._seen) > REMEMBERED_PICTURES:
+                    self._seen.popitem(last=False)
+            self._seen.move_to_end(artefact.path)
+            return self._seen[artefact.path]
+
+    def generate(
+        self, conversation: Conversation, options: GenerationOptions, cancel: threading.Event
+    ) -> Generator[str, None, dict[str, float]]:
+        """Surface text as it is decoded; returns {"look_s", "prefill_s", "decode_s", "tokens", "prompt_tokens"}."""
+        started = time.perf_counter()
+        pictures = {key: artefact for key, artefact in conversation.artefacts().items() if artefact.kind == MediaKind.IMAGE}
+        seen = {key: self.look(artefact) for key, artefact in pictures.items()}
+        looked = time.perf_counter()
+        tokens = self._tokens(conversation, seen)
+        decoder = _Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()})
+        prefilled = time.perf_counter()
+        state = DecodingState(self.vocabulary, tokens.proposals, {key: self.vocabulary.encode(key) for key in conversation.artefacts()}, self.tasks)
+        boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
+        writer = SurfaceWriter(self.vocabulary, boxes, next(reversed(pictures), None))
+        generator = torch.Generator().manual_seed(options.seed)
+        while len(state.written) < options.max_new_tokens and not cancel.is_set():
+            token = self._next(decoder.logits, state, options, generator)
+            if token == self.vocabulary.end_id:
+                break
+            state.add(token)
+            if text := writer.write(token):
+                yield text
+            decoder.step(token)
+        if text := writer.flush():
+            yield text
+        end = time.perf_counter()
+        return {
+            "look_s": looked - started,
+            "prefill_s": prefilled - looked,
+            "decode_s": end - prefilled,
+            "tokens": float(len(state.written)),
+            "prompt_tokens": float(len(tokens.ids)),
+        }
+
+    def _next(self, logits: torch.Tensor, state: DecodingState, options: GenerationOptions, generator: torch.Generator) -> int:
+        if options.constrained:
+            for rule in self._filters:
+                rule.apply(logits, state)
+        return choose(logits, options.temperature, generator)
+
+    def _tokens(self, conversation: Conversation, seen: dict[str, Seen]) -> Tokens:
+        """The prompt; when it is too long, the oldest turns without media go first."""
+        counts = {key: len(item.projected.image) for key, item in seen.items()}
+        boxes = {key: item.boxes for key, item in seen.items()}
+        while True:
+            tokens = self.vocabulary.tokenize(render_conversation(conversation), counts, boxes)
+            shorter = _without_oldest(conversation)
+            if len(tokens.ids) <= MOST_PROMPT_TOKENS or shorter is None:
+                return tokens
+            conversation = shorter
+
+
+def _without_oldest(conversation: Conversation) -> Conversation | None:
+    """The conversation without its oldest message that carries no picture; the last message stays. None when there is none."""
+    for index, message in enumerate(conversation.messages[:-1]):
+        if not any(getattr(part, "artefact", None) for part in message.parts):
+            return Conversation(conversation.messages[:index] + conversation.messages[index + 1 :])
+    return None
+
+
+class _Decoder:
+    """The network's state of one answer: key-value cache, pointing keys, logits of the next token."""
+
+    def __init__(self, network: MultimodalNetwork, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> None:
+        from transformers import DynamicCache
+
+        self._network, self._proposals, self._projected = network, tokens.proposals, projected
+        self._cache = DynamicCache(config=network.language_model.config)
+        with torch.no_grad():
+            inputs, injection = network.embed(tokens, projected)
+            hidden = network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0]
+            self._keys = network.region_keys(tokens, injection, hidden)
+            self.logits = network.logits(hidden[-1:], self._keys)[0]
+
+    def step(self, token: int) -> None:
+        """Feed one chosen token; ``logits`` are then those of the token after it."""
+        point = token - self._network.vocab_size - len(self._network.tag_words)
+        entry = Tokens()
+        entry.add(token, slot=self._proposals[point] if point >= 0 else None)
+        with torch.no_grad():
+            inputs, injection = self._network.embed(entry, self._projected)
+            hidden = self._network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0]
+            self.logits = self._network.logits(hidden, self._keys)[0]
+
+
+class LazyModel:
+    """A ``LanguageBackend`` that builds its TinyModel on first use, once; a failed load may be tried again."""
+
+    def __init__(self, build: Callable[[], TinyModel]) -> None:
+        self._build = build
+        self._model: TinyModel | None = None
+        self._lock = threading.Lock()
+
+    def load(self) -> None:
+        """Raises ModelLoadError when weights are missing or do not fit."""
+        with self._lock:
+            if self._model is None:
+                self._model = self._build()
+
+    @property
+    def model(self) -> TinyModel:
+        """The loaded model; loads it if need be."""
+        self.load()
+        assert self._model is not None
+        return self._model
+
+    def generate(
+        self, conversation: Conversation, options: GenerationOptions, cancel: threading.Event
+    ) -> Generator[str, None, dict[str, float]]:
+        return (yield from self.model.generate(conversation, options, cancel))
+
+
+def load_multimodal_lm(settings: Settings, zoo: Zoo, tasks: tuple[str, ...] = ("seg",)) -> LazyModel:
+    """The tiny profile's model; nothing is read before its first use. ``tasks``: tags of the tasks that have an expert."""
+    return LazyModel(lambda: _build(settings, zoo, tasks))
+
+
+def _build(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> TinyModel:
+    trained = zoo.path("tiny_adapters")
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
+    dtype = torch.float32 if settings.precision == "float32" else torch.bfloat16
+    converted = settings.cache_dir / "converted"
+    language_model, tokenizer = load_language_model(zoo.path("language_model"), converted / "language_model", dtype)
+    network, vocabulary = build_network(language_model, tokenizer, read_config(trained))
+    load_trained(network, trained)
+    network.to(device).eval().requires_grad_(False)
+    for layer in network.lora_layers:
+        for part in (layer.lora_A, layer.lora_B, layer.lora_gate):
+            part.to(dtype)
+    encoder = load_encoder(zoo.path("image_encoder"), converted / "image_encoder.safetensors", device, dtype)
+    return TinyModel(network, vocabulary, Perception(encoder, Detector(zoo.path("detector"))), tasks)

@@ -1,0 +1,313 @@
+"""Decoding under the token grammar: which tokens may come next, one small rule per class.
+
+With the rules on, every answer is well-formed whatever the network prefers. Pure logic on token ids; no network, no text.
+The shape follows openai/whisper: ``LogitFilter.apply(logits, state)`` sets forbidden entries to -inf.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from unified_demo import grammar
+from unified_demo.model.tokens import Vocabulary
+
+LONGEST_PHRASE = 24
+MOST_BOXES = 12
+REPEATED_RUN = 5
+
+
+@dataclass
+class DecodingState:
+    """What has been written so far, as far as the rules care.
+
+    ``proposals``: (artefact id, index) per pointing token. ``references``: artefact id -> its token ids. ``tasks``: offered tags.
+    ``picture`` is the one last pointed into or referred to; a call stays with it.
+    """
+
+    vocabulary: Vocabulary
+    proposals: Sequence[tuple[str, int]]
+    references: Mapping[str, list[int]]
+    tasks: Sequence[str]
+    written: list[int] = field(default_factory=list)
+    inside: list[str] = field(default_factory=list)
+    run_start: int = 0
+    pointed: list[int] = field(default_factory=list)
+    boxes: int = 0
+    boxes_due: bool = False
+    refs_done: bool = False
+    picture: str | None = None
+
+    def add(self, token_id: int) -> None:
+        """Take note of a chosen token."""
+        self.written.append(token_id)
+        vocabulary = self.vocabulary
+        if token_id >= vocabulary.point_base:
+            self.pointed.append(token_id)
+            self.picture = self.proposals[token_id - vocabulary.point_base][0]
+        elif token_id >= vocabulary.vocab_size:
+            self._add_tag(vocabulary.tags[token_id - vocabulary.vocab_size])
+        elif not self.inside:
+            self._new_group()
+
+    def _add_tag(self, tag: str) -> None:
+        name = tag.strip("</>")
+        if tag == grammar.close_tag(grammar.REF):
+            self.picture = next((key for key, ids in self.references.items() if ids == self.run[:-1]), self.picture)
+        self.run_start = len(self.written)
+        if not tag.startswith("</"):
+            self.inside.append(name)
+            self.boxes_due = False
+            if name == grammar.PHRASE or name in grammar.TASK_TAGS:
+                self._new_group()
+                self.refs_done = False
+            return
+        if self.inside and self.inside[-1] == name:
+            self.inside.pop()
+        self.boxes_due = name == grammar.PHRASE
+        self.boxes += name == grammar.BOX
+        self.refs_done = self.refs_done or name == grammar.REF
+        if name in grammar.TASK_TAGS:
+            self._new_group()
+
+    def _new_group(self) -> None:
+        self.pointed, self.boxes, self.boxes_due = [], 0, False
+
+    @property
+    def innermost(self) -> str:
+        return self.inside[-1] if self.inside else ""
+
+    @property
+    def in_call(self) -> bool:
+        return any(name in grammar.TASK_TAGS for name in self.inside)
+
+    @property
+    def run(self) -> list[int]:
+        """The ids since the latest tag."""
+        return self.written[self.run_start :]
+
+    @property
+    def pointed_any(self) -> bool:
+        """Some proposal was pointed at in this answer."""
+        return any(token_id >= self.vocabulary.point_base for token_id in self.written)
+
+    @property
+    def after_box(self) -> bool:
+        """The latest token closed a box."""
+        return bool(self.written) and self.written[-1] == self.vocabulary.tag_ids[grammar.close_tag(grammar.BOX)]
+
+
+class LogitFilter:
+    """One rule. ``apply`` changes ``logits`` (vocab + tags + proposals) in place."""
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        raise NotImplementedError
+
+
+class OnlyKnownTags(LogitFilter):
+    """Tags must nest: open what may be opened here, close only the innermost, end the turn only outside of all tags."""
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        ids = state.vocabulary.tag_ids
+        allowed = self._allowed(state)
+        for tag, token_id in ids.items():
+            if tag not in allowed:
+                logits[token_id] = -torch.inf
+        if state.inside or state.boxes_due:
+            logits[state.vocabulary.end_id] = -torch.inf
+
+    def _allowed(self, state: DecodingState) -> set[str]:
+        name = state.innermost
+        if not name:
+            allowed = {grammar.open_tag(tag) for tag in (grammar.PHRASE, *state.tasks)}
+            return allowed | ({grammar.open_tag(grammar.BOX)} if state.boxes_due or (state.after_box and state.boxes < MOST_BOXES) else set())
+        if name in grammar.TASK_TAGS:
+            return self._allowed_in_call(state, name)
+        return {grammar.close_tag(name)} if state.run else set()
+
+    def _allowed_in_call(self, state: DecodingState, name: str) -> set[str]:
+        spec = grammar.TASKS[grammar.Task(name)]
+        if spec.needs and not state.refs_done:
+            return {grammar.open_tag(grammar.REF)}
+        allowed = set()
+        if (state.run or state.boxes) and state.boxes < MOST_BOXES:
+            allowed.add(grammar.open_tag(grammar.BOX))
+        if state.boxes or (state.run and not spec.needs_box):
+            allowed.add(grammar.close_tag(name))
+        return allowed
+
+
+class WordsThatShow(LogitFilter):
+    """No special tokens but the end of the turn; a phrase and a call's prompt begin with a token that has a letter or digit."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        tokens = vocabulary.tokenizer.convert_ids_to_tokens(list(range(vocabulary.vocab_size)))
+        special = set(vocabulary.tokenizer.all_special_ids) - {vocabulary.end_id}
+        self.special = torch.tensor(sorted(token for token in special if token < vocabulary.vocab_size), dtype=torch.long)
+        shows = [any(letter.isascii() and letter.isalnum() for letter in text or "") for text in tokens]
+        self.hidden = ~torch.tensor([shown and index not in special | {vocabulary.end_id} for index, shown in enumerate(shows)])
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        logits[self.special] = -torch.inf
+        name = state.innermost
+        in_prompt = name in grammar.TASK_TAGS and (state.refs_done or not grammar.TASKS[grammar.Task(name)].needs)
+        if (name == grammar.PHRASE or in_prompt) and not state.run and not state.boxes:
+            logits[: len(self.hidden)][self.hidden] = -torch.inf
+            logits[len(self.hidden) :] = -torch.inf
+
+
+class PointingOnlyInBoxes(LogitFilter):
+    """A proposal may be named only right after ``<box>``, each at most once per phrase."""
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        base = state.vocabulary.point_base
+        if state.innermost != grammar.BOX or state.run:
+            logits[base:] = -torch.inf
+            return
+        for token_id in state.pointed:
+            logits[token_id] = -torch.inf
+        if state.in_call and state.picture:
+            for index, (key, _) in enumerate(state.proposals):
+                if key != state.picture:
+                    logits[base + index] = -torch.inf
+
+
+class BoxHoldsOneBox(LogitFilter):
+    """Inside ``<box>``: one proposal, or four integers in order; then the close tag and nothing else."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        single = {text: vocabulary.encode(text) for text in [*"0123456789,[]"]}
+        self.ids = {text: ids[0] for text, ids in single.items() if len(ids) == 1}
+        self.texts = {token_id: text for text, token_id in self.ids.items()}
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        if state.innermost != grammar.BOX:
+            return
+        base, close = state.vocabulary.point_base, state.vocabulary.tag_ids[grammar.close_tag(grammar.BOX)]
+        run = state.run
+        if run and run[-1] >= base:
+            _keep(logits, [close])
+            return
+        written = "".join(self.texts.get(token_id, "") for token_id in run)
+        if not written:
+            first_points = [base + index for index in range(len(state.proposals))] if len(state.pointed) < len(state.proposals) else []
+            _keep(logits, [*first_points, self.ids["["]])
+        elif written.endswith("]"):
+            _keep(logits, [close])
+        else:
+            _keep(logits, [self.ids[text] for text in next_in_box(written)])
+
+
+def next_in_box(written: str) -> list[str]:
+    """Characters that may follow ``written``, the beginning of ``[x0,y0,x1,y1]``, so that x0 < x1 and y0 < y1 stay reachable."""
+    numbers = written[1:].split(",")
+    current, place = numbers[-1], len(numbers) - 1
+    least = int(numbers[place - 2]) + 1 if place >= 2 else 0
+    most = grammar.GRID if place >= 2 else grammar.GRID - 1
+    follow = [digit for digit in "0123456789" if _reachable(current + digit, least, most)]
+    if current and least <= int(current) <= most:
+        follow.append("]" if place == 3 else ",")
+    return follow
+
+
+def _reachable(digits: str, least: int, most: int) -> bool:
+    """Can ``digits``, perhaps with more digits behind it, become a number within least..most of at most three digits?"""
+    if len(digits) > 3 or (len(digits) > 1 and digits[0] == "0"):
+        return False
+    if digits == "0":
+        return least == 0
+    return any(int(digits) * 10**more <= most and int(digits) * 10**more + 10**more - 1 >= least for more in range(4 - len(digits)))
+
+
+class PhraseNeedsBox(LogitFilter):
+    """After ``</p>`` comes ``<box>``; a phrase or a call's prompt has words, and not too many."""
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        ids = state.vocabulary.tag_ids
+        if state.boxes_due:
+            _keep(logits, [ids[grammar.open_tag(grammar.BOX)]])
+            return
+        name = state.innermost
+        if name == grammar.PHRASE and len(state.run) >= LONGEST_PHRASE:
+            _keep(logits, [ids[grammar.close_tag(grammar.PHRASE)]])
+        elif name in grammar.TASK_TAGS:
+            self._call(logits, state, name)
+
+    def _call(self, logits: torch.Tensor, state: DecodingState, name: str) -> None:
+        ids = state.vocabulary.tag_ids
+        spec = grammar.TASKS[grammar.Task(name)]
+        if spec.needs and not state.refs_done:
+            _keep(logits, [ids[grammar.open_tag(grammar.REF)]])
+        elif state.boxes:
+            _keep(logits, [ids[grammar.open_tag(grammar.BOX)], ids[grammar.close_tag(name)]][0 if state.boxes < MOST_BOXES else 1 :])
+        elif len(state.run) >= LONGEST_PHRASE:
+            _keep(logits, [ids[grammar.open_tag(grammar.BOX)] if spec.needs_box else ids[grammar.close_tag(name)]])
+
+
+class RefNamesAnArtefact(LogitFilter):
+    """Inside ``<ref>``: the id of an artefact of this conversation, letter by letter, then the close tag."""
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        if state.innermost != grammar.REF:
+            return
+        run = state.run
+        known = [state.references[state.picture]] if state.picture in state.references and state.pointed_any else list(state.references.values())
+        allowed = {ids[len(run)] for ids in known if ids[: len(run)] == run and len(ids) > len(run)}
+        if run in known:
+            allowed.add(state.vocabulary.tag_ids[grammar.close_tag(grammar.REF)])
+        _keep(logits, sorted(allowed))
+
+
+class TasksNeedTheirMedia(LogitFilter):
+    """No call of a task whose picture, video or sound is not in the conversation; no grounding without proposals."""
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        ids = state.vocabulary.tag_ids
+        for tag in state.tasks:
+            needs = grammar.TASKS[grammar.Task(tag)].needs
+            if any(not any(key.startswith(kind.value + "-") for key in state.references) for kind in needs):
+                logits[ids[grammar.open_tag(tag)]] = -torch.inf
+        if not state.references:
+            logits[ids[grammar.open_tag(grammar.PHRASE)]] = -torch.inf
+
+
+class NoEndlessRepetition(LogitFilter):
+    """No run of REPEATED_RUN + 1 word tokens twice in one answer: small models like to loop."""
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        written = state.written
+        if len(written) < 2 * REPEATED_RUN or state.inside:
+            return
+        tail = written[-REPEATED_RUN:]
+        if any(token >= state.vocabulary.vocab_size for token in tail):
+            return
+        for start in range(len(written) - REPEATED_RUN):
+            if written[start : start + REPEATED_RUN] == tail:
+                logits[written[start + REPEATED_RUN]] = -torch.inf
+
+
+def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
+    """All rules of the representation, in the order they are applied."""
+    return [
+        OnlyKnownTags(),
+        WordsThatShow(vocabulary),
+        PointingOnlyInBoxes(),
+        BoxHoldsOneBox(vocabulary),
+        PhraseNeedsBox(),
+        RefNamesAnArtefact(),
+        TasksNeedTheirMedia(),
+        NoEndlessRepetition(),
+    ]
+
+
+def choose(logits: torch.Tensor, temperature: float, generator: torch.Generator) -> int:
+    """The best token at temperature 0, else a sample."""
+    if temperature == 0:
+        return int(logits.argmax())
+    return int(torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=generator))
+
+
+def _keep(logits: torch.Tensor, allowed: Sequence[int]) -> None:
+    kept = logits[list(allowed)].clone()
+    logits.fill_(-torch.inf)
+    logits[list(allowed)] = kept
