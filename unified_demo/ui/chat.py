@@ -4,12 +4,14 @@ The conversation lies in ``gr.State`` as a Visit; what the chat component shows 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components.chatbot import ComponentMessage
 from markupsafe import Markup
 
 from unified_demo.engine import Engine
@@ -58,6 +60,7 @@ class _Page:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.warmup = Warmup(engine)
+        self.part = part_maker()
 
     # ---- components ----
 
@@ -167,7 +170,7 @@ class _Page:
             for message in visit.conversation.messages
         ]
         shown += [("assistant", answer_html(view, raw)) for view in answers]
-        return [{"role": role, "content": [_part(html)]} for role, html in shown]
+        return [{"role": role, "content": [self.part(str(html))]} for role, html in shown]
 
     def watch(self) -> tuple[Markup, Markup | dict[str, Any], gr.Timer]:
         """Loading state for the header; the timer stops once the weights are there."""
@@ -235,5 +238,15 @@ class _Page:
         }
 
 
-def _part(html: Markup) -> gr.HTML:
-    return gr.HTML(str(html), render=False, js_on_load=None, apply_default_css=False)
+def part_maker() -> Callable[[str], ComponentMessage]:
+    """Makes one HTML part of a message, once for each answer that is complete, for every redraw shows all of them.
+
+    Call it outside of listeners: within them Gradio builds components only in part.
+    """
+    blank = gr.HTML("", render=False, js_on_load=None, apply_default_css=False).get_config()
+
+    @lru_cache(maxsize=1024)
+    def part(html: str) -> ComponentMessage:
+        return ComponentMessage(component="html", value=html, constructor_args={}, props={**blank, "value": html})
+
+    return part

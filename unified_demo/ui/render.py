@@ -9,6 +9,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 from markupsafe import Markup
 
@@ -68,8 +69,21 @@ def _attachment(artefact: Artefact) -> Markup:
 # ---- an answer ----
 
 
+_complete: WeakKeyDictionary[AnswerView, dict[bool, Markup]] = WeakKeyDictionary()
+
+
 def answer_html(view: AnswerView, raw: bool = False) -> Markup:
-    """The whole answer. Its children stay in the same order while it grows, so that the page updates in place."""
+    """The whole answer; one that is complete is drawn once, for every step of a later one shows it again."""
+    if not view.finished:
+        return _draw(view, raw)
+    drawn = _complete.setdefault(view, {})
+    if raw not in drawn:
+        drawn[raw] = _draw(view, raw)
+    return drawn[raw]
+
+
+def _draw(view: AnswerView, raw: bool) -> Markup:
+    """The children stay in the same order while the answer grows, so that the page updates them in place."""
     return Markup(
         '<article class="um-answer" data-state="{state}">'
         '<div class="um-text" aria-live="polite">{text}</div><div class="um-pictures">{pictures}</div>'

@@ -143,8 +143,10 @@ class AnswerView:
             self._settle("stopped")
 
     def fail(self, sentence: str) -> None:
-        self.error = sentence
-        self._settle("failed")
+        """Nothing more will come; a complete answer stays as it is."""
+        if not self.finished:
+            self.error = sentence
+            self._settle("failed")
 
     def _settle(self, state: AnswerState) -> None:
         self.state, self.note = state, ""
