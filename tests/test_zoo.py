@@ -176,7 +176,7 @@ def test_instructions_when_nothing_answers(zoo: Zoo, places: Places) -> None:
 
 def test_half_fetched_set_goes_on(zoo: Zoo, places: Places) -> None:
     places.answers = {"npm": CONTENT["eye"]}
-    with pytest.raises(ModelLoadError, match="brain.bin"):
+    with pytest.raises(ModelLoadError, match=r"brain\.bin"):
         zoo.fetch("tiny")
     assert [file.role for file in zoo.missing("tiny")] == ["brain"]
     places.answers = {"hub": CONTENT["brain"]}

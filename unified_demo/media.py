@@ -235,7 +235,7 @@ class MediaStore:
             handle, part = tempfile.mkstemp(dir=self.root, suffix=".part")
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
-            os.replace(part, target)
+            Path(part).replace(target)
         return target
 
 

@@ -129,7 +129,7 @@ class Zoo:
             if not target.exists():
                 part = target.with_name(f"{target.name}.{os.getpid()}.part")
                 convert(source, part)
-                os.replace(part, target)
+                part.replace(target)
         return target
 
     # ---- one file ----
@@ -159,7 +159,7 @@ class Zoo:
             FETCHERS[source.kind](source, part, file.bytes, lambda done, total: progress(FetchProgress(file.role, file.title, done, total)))
             if (got := sha256_of(part)) != file.sha256:
                 raise SourceError(f"its checksum is {got[:12]}… instead of {file.sha256[:12]}…")
-            os.replace(part, target)
+            part.replace(target)
         finally:
             part.unlink(missing_ok=True)
         self._remember(file, target)

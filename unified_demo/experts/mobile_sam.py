@@ -56,7 +56,7 @@ def convert_checkpoint(source: Path, target: Path) -> None:
 
 def fastest_dtype() -> torch.dtype:
     """bfloat16 where this CPU computes in it (twice as fast, masks within 0.99 IoU of float32), else float32."""
-    capabilities = torch.cpu.get_capabilities()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else torch.float32
 
 

@@ -173,7 +173,7 @@ class ChannelNorm(nn.LayerNorm):
 class TinyViT(nn.Module):
     """Normalised picture B x 3 x H x W -> B x 256 x H/16 x W/16; H and W divisible by 16."""
 
-    def __init__(self, size: TinyViTSize = TinyViTSize()) -> None:  # noqa: B008 (frozen value)
+    def __init__(self, size: TinyViTSize = TinyViTSize()) -> None:
         super().__init__()
         self.patch_embed = PatchEmbed(size.channels[0])
         stages = []
