@@ -42,7 +42,9 @@ def tokenize(vocabulary, scene, conversation, answer_start=False):
 
 def test_loss_covers_the_answers_and_only_them(built):
     _, vocabulary = built
-    conversation = Conversation((Message("user", (MediaPart(PICTURE), TextPart("segment the dog"))), Message("assistant", (TextPart("Here it is."),))))
+    conversation = Conversation(
+        (Message("user", (MediaPart(PICTURE), TextPart("segment the dog"))), Message("assistant", (TextPart("Here it is."),)))
+    )
     tokens = tokenize(vocabulary, make_scene(), conversation)
     said = [token for token, label in zip(tokens.ids, tokens.labels, strict=True) if label != IGNORE_INDEX]
     assert vocabulary.tokenizer.decode(said) == "Here it is.<|im_end|>"

@@ -31,8 +31,8 @@ def load_engine(
     settings = settings or Settings()
     if model is None or experts is None:
         zoo = Zoo(settings.cache_dir, settings.weights_dir)
-        model = _own_model(settings, zoo) if model is None else model
         experts = _own_experts(zoo) if experts is None else experts
+        model = _own_model(settings, zoo, tuple(spec.task for spec in experts)) if model is None else model
     registry = ExpertRegistry(experts, int(settings.max_memory_gb * 2**30))
     root = settings.media_dir or Path(tempfile.mkdtemp(prefix="unified_demo-"))
     engine = Engine(model, Router(registry), MediaStore(root), settings)
@@ -41,10 +41,10 @@ def load_engine(
     return engine
 
 
-def _own_model(settings: Settings, zoo: Zoo) -> LanguageBackend:
+def _own_model(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> LanguageBackend:
     from unified_demo.model.backend import load_multimodal_lm
 
-    return load_multimodal_lm(settings, zoo)
+    return load_multimodal_lm(settings, zoo, tasks)
 
 
 def _own_experts(zoo: Zoo) -> Sequence[ExpertSpec]:

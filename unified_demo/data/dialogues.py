@@ -11,7 +11,7 @@ from unified_demo.data.expressions import NUMBERS, Describer, Expression, articl
 from unified_demo.data.scenes import Scene
 from unified_demo.grammar import MediaKind, Task
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
-from unified_demo.model.regions import COLOURS
+from unified_demo.regions import COLOURS
 
 PICTURE_ID = "img-1"
 
@@ -33,11 +33,33 @@ DESCRIBE = (
     "what's in the image", "tell me about this picture", "Give me a short caption.", "what does the photo show?", "list the things in the picture",
     "what objects are there?", "Describe the image with boxes.",
 )  # fmt: skip
-HOW_MANY = ("how many {n} are there?", "count the {n}", "how many {n} can you see?", "How many {n}?", "number of {n}", "how many {n} are in the picture?")
+HOW_MANY = (
+    "how many {n} are there?",
+    "count the {n}",
+    "how many {n} can you see?",
+    "How many {n}?",
+    "number of {n}",
+    "how many {n} are in the picture?",
+)
 IS_THERE = ("is there {a}?", "can you see {a}?", "do you see {a} here?", "is {a} in the picture?", "Any {n} here?")
 COLOUR_OF = ("what colour is {e}?", "What color is {e}?", "which colour does {e} have?", "tell me the colour of {e}")
-WHAT_NAME = ("what is this?", "what does the picture show?", "what kind of thing is this?", "name the main thing in the picture", "What am I looking at?")
-AGAIN_SEGMENT = ("segment it", "now segment it", "cut it out", "mask it", "now outline that", "segment that one", "can you mask it?", "and now the mask of it, please")
+WHAT_NAME = (
+    "what is this?",
+    "what does the picture show?",
+    "what kind of thing is this?",
+    "name the main thing in the picture",
+    "What am I looking at?",
+)
+AGAIN_SEGMENT = (
+    "segment it",
+    "now segment it",
+    "cut it out",
+    "mask it",
+    "now outline that",
+    "segment that one",
+    "can you mask it?",
+    "and now the mask of it, please",
+)
 AGAIN_WHERE = ("where is it?", "point at it", "show it to me", "box it")
 CANNOT = {
     "make a video of {n}": "video", "create a clip of {n}": "video", "generate an image of {n}": "picture", "draw {n}": "picture",
@@ -68,7 +90,14 @@ class DialogueWriter:
         return Conversation(tuple(messages))
 
     def _turn(self) -> tuple[str, list[Part]]:
-        makers = [self.segment] * 6 + [self.find] * 7 + [self.count] * 2 + [self.exists] * 2 + [self.colour] * 2 + [self.caption, self.absent, self.absent]
+        makers = (
+            [self.segment] * 6
+            + [self.find] * 7
+            + [self.count] * 2
+            + [self.exists] * 2
+            + [self.colour] * 2
+            + [self.caption, self.absent, self.absent]
+        )
         makers += [self.cannot] + [self.main_thing] * (3 if self.scene.names else 0) + [self.again] * (4 if self.focus else 0)
         while True:
             made = self.rng.choice(makers)()
@@ -155,7 +184,16 @@ class DialogueWriter:
         noun = self.describer.noun(label)
         if noun in {name for present in self.describer.by_label for name in knowledge().get(present, {}).get("names", [])}:
             return None
-        asked = self.rng.choice([f"the {noun}", f"the {noun}", f"the {noun} on the left", f"the red {noun}", f"the {self.rng.choice(['big', 'right', 'left'])} {noun}", plural(noun)])
+        asked = self.rng.choice(
+            [
+                f"the {noun}",
+                f"the {noun}",
+                f"the {noun} on the left",
+                f"the red {noun}",
+                f"the {self.rng.choice(['big', 'right', 'left'])} {noun}",
+                plural(noun),
+            ]
+        )
         question = self.rng.choice(SEGMENT if self.rng.random() < 0.6 else FIND).format(e=asked)
         return question, [TextPart(f"I cannot see {article(label)} in this picture.")]
 
@@ -199,7 +237,9 @@ class DialogueWriter:
         for place, (label, ids) in enumerate(groups):
             last = place == len(groups) - 1
             joint = "" if not told and place == 0 else " and " if last else ", "
-            phrase = article(label) if len(ids) == 1 else f"{NUMBERS[len(ids)]} {plural(label)}" if len(ids) <= 5 else f"many {plural(label)}"
+            phrase = (
+                article(label) if len(ids) == 1 else f"{NUMBERS[len(ids)]} {plural(label)}" if len(ids) <= 5 else f"many {plural(label)}"
+            )
             if joint:
                 parts.append(TextPart(joint))
             parts.append(self._region(phrase, ids[:5]))

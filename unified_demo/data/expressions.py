@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from unified_demo.data.scenes import Scene
-from unified_demo.model.regions import COLOURS, Region
+from unified_demo.regions import COLOURS, Region
 
 KNOWLEDGE_FILE = Path(__file__).with_name("knowledge.toml")
 
@@ -56,13 +56,51 @@ def article(noun: str) -> str:
 
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-LEFT = ("left {n}", "{n} on the left", "leftmost {n}", "{n} to the left", "{n} on the left side", "{n} furthest left", "{n} at the left", "left-hand {n}")
-RIGHT = ("right {n}", "{n} on the right", "rightmost {n}", "{n} to the right", "{n} on the right side", "{n} furthest right", "{n} at the right", "right-hand {n}")
+LEFT = (
+    "left {n}",
+    "{n} on the left",
+    "leftmost {n}",
+    "{n} to the left",
+    "{n} on the left side",
+    "{n} furthest left",
+    "{n} at the left",
+    "left-hand {n}",
+)
+RIGHT = (
+    "right {n}",
+    "{n} on the right",
+    "rightmost {n}",
+    "{n} to the right",
+    "{n} on the right side",
+    "{n} furthest right",
+    "{n} at the right",
+    "right-hand {n}",
+)
 TOP = ("top {n}", "upper {n}", "{n} at the top", "highest {n}", "topmost {n}")
 BOTTOM = ("bottom {n}", "lower {n}", "{n} at the bottom", "lowest {n}")
 MIDDLE = ("middle {n}", "{n} in the middle", "central {n}", "{n} in the centre", "{n} in between the others")
-LARGE = ("largest {n}", "biggest {n}", "big {n}", "{n} closest to us", "nearest {n}", "{n} in front", "closest {n}", "{n} in the foreground", "bigger {n}", "large {n}")
-SMALL = ("smallest {n}", "little {n}", "{n} farthest away", "tiny {n}", "{n} in the background", "{n} in the back", "small {n}", "most distant {n}")
+LARGE = (
+    "largest {n}",
+    "biggest {n}",
+    "big {n}",
+    "{n} closest to us",
+    "nearest {n}",
+    "{n} in front",
+    "closest {n}",
+    "{n} in the foreground",
+    "bigger {n}",
+    "large {n}",
+)
+SMALL = (
+    "smallest {n}",
+    "little {n}",
+    "{n} farthest away",
+    "tiny {n}",
+    "{n} in the background",
+    "{n} in the back",
+    "small {n}",
+    "most distant {n}",
+)
 ORDINALS = ("first", "second", "third", "fourth")
 SINGLE_WORDS = ("one", "thing", "object")
 
@@ -116,7 +154,16 @@ class Describer:
             return None
         nouns = plural(self.noun(label))
         count = NUMBERS[len(same)]
-        asked = self.rng.choice([f"the {nouns}", f"all the {nouns}", f"every {label}", f"all {nouns}", f"the {count} {nouns}", f"both {nouns}" if len(same) == 2 else f"all {count} {nouns}"])
+        asked = self.rng.choice(
+            [
+                f"the {nouns}",
+                f"all the {nouns}",
+                f"every {label}",
+                f"all {nouns}",
+                f"the {count} {nouns}",
+                f"both {nouns}" if len(same) == 2 else f"all {count} {nouns}",
+            ]
+        )
         return Expression(asked, f"the {count} {plural(label)}", tuple(same), "group")
 
     def by_kind(self, index: int) -> Expression | None:
@@ -132,7 +179,23 @@ class Describer:
             return None
         hint = self.rng.choice(hints)
         head = self.rng.choice(["the thing", "the one", "the object", "the thing", "something"])
-        if hint.startswith(("you ", "they ", "water ", "firefighters ", "soup ", "rabbits ", "kids ", "monkeys ", "children ", "dogs ", "the ", "a ", "things ")):
+        if hint.startswith(
+            (
+                "you ",
+                "they ",
+                "water ",
+                "firefighters ",
+                "soup ",
+                "rabbits ",
+                "kids ",
+                "monkeys ",
+                "children ",
+                "dogs ",
+                "the ",
+                "a ",
+                "things ",
+            )
+        ):
             asked = self.rng.choice([f"{head} {hint}", f"{head} that {hint}", f"what {hint}"])
         else:
             asked = f"{head} {hint}"
@@ -173,7 +236,11 @@ class Describer:
         """A place for a thing that is alone of its kind: true, though not needed; or "the thing on the left" among all."""
         x, y = _centre(self.region(index))
         if self.rng.random() < 0.4 and len(self.scene.things) > 1:
-            for words, value in ((LEFT, lambda i: -_centre(self.region(i))[0]), (RIGHT, lambda i: _centre(self.region(i))[0]), (LARGE[:2], lambda i: self.region(i).box.area ** 0.5)):
+            for words, value in (
+                (LEFT, lambda i: -_centre(self.region(i))[0]),
+                (RIGHT, lambda i: _centre(self.region(i))[0]),
+                (LARGE[:2], lambda i: self.region(i).box.area ** 0.5),
+            ):
                 if _wins(index, list(self.scene.things), value, 0.06):
                     pattern = self.rng.choice(words)
                     head = self.rng.choice(["thing", "object", "one", "item"])
@@ -202,7 +269,9 @@ class Describer:
         shares = self.region(index).colours[part]
         colour = int(shares.argmax())
         rivals = [other for other in self.by_label[label] if other != index]
-        if shares[colour] < 0.3 or any(self.region(other).colours[p][colour] > 0.17 for other in rivals for p in ({part, 0} if label == "person" else {0})):
+        if shares[colour] < 0.3 or any(
+            self.region(other).colours[p][colour] > 0.17 for other in rivals for p in ({part, 0} if label == "person" else {0})
+        ):
             return None
         name = COLOURS[colour] if colour != COLOURS.index("gray") else self.rng.choice(["gray", "grey"])
         noun = self.noun(label)
@@ -221,7 +290,16 @@ class Describer:
             0: ["clothes", "suit", "outfit", "dress"],
         }[part]
         garment = self.rng.choice(garments)
-        tail = self.rng.choice([f"in {colour}", f"in the {colour} {garment}", f"wearing {colour}", f"with the {colour} {garment}", f"wearing a {colour} {garment}", f"dressed in {colour}"])
+        tail = self.rng.choice(
+            [
+                f"in {colour}",
+                f"in the {colour} {garment}",
+                f"wearing {colour}",
+                f"with the {colour} {garment}",
+                f"wearing a {colour} {garment}",
+                f"dressed in {colour}",
+            ]
+        )
         if part == 3 and garment not in tail:
             tail = f"in the {colour} {garment}"
         return Expression(f"the {self.rng.choice([noun, noun, 'one'])} {tail}", f"the person {tail}", (index,), "colour")
@@ -261,7 +339,9 @@ class Describer:
         label = self.region(index).label
         anchors = self.by_label.get(anchor_label, [])
         rivals = [other for other in self.by_label[label] if other != index]
-        return not any(_distance(self.region(rival), self.region(anchor)) < 0.03 for rival in rivals for anchor in anchors if anchor != rival)
+        return not any(
+            _distance(self.region(rival), self.region(anchor)) < 0.03 for rival in rivals for anchor in anchors if anchor != rival
+        )
 
     def _beside(self, index: int) -> Expression | None:
         """Relations read off the geometry: nearest to, left of, right of, above, below another thing that is alone of its kind."""
@@ -273,12 +353,27 @@ class Describer:
         same, target, other = self.by_label[label], self.region(index), self.region(anchor)
         (x, y), (ax, ay) = _centre(target), _centre(other)
         fits: list[tuple[list[str], bool]] = [
-            (["next to", "beside", "near", "by", "closest to", "close to"], _wins(index, same, lambda i: -_distance(self.region(i), other), 0.06)),
-            (["left of", "to the left of", "on the left of"], x < ax - 0.05 and all(_centre(self.region(i))[0] > ax for i in same if i != index)),
-            (["right of", "to the right of", "on the right of"], x > ax + 0.05 and all(_centre(self.region(i))[0] < ax for i in same if i != index)),
+            (
+                ["next to", "beside", "near", "by", "closest to", "close to"],
+                _wins(index, same, lambda i: -_distance(self.region(i), other), 0.06),
+            ),
+            (
+                ["left of", "to the left of", "on the left of"],
+                x < ax - 0.05 and all(_centre(self.region(i))[0] > ax for i in same if i != index),
+            ),
+            (
+                ["right of", "to the right of", "on the right of"],
+                x > ax + 0.05 and all(_centre(self.region(i))[0] < ax for i in same if i != index),
+            ),
             (["above", "over", "higher than"], y < ay - 0.08 and all(_centre(self.region(i))[1] > ay for i in same if i != index)),
             (["below", "under", "beneath"], y > ay + 0.08 and all(_centre(self.region(i))[1] < ay for i in same if i != index)),
-            (["behind"], target.box.area < other.box.area * 0.5 and target.box.y1 < other.box.y1 - 0.03 and _distance(target, other) < 0.05 and len(same) == 1),
+            (
+                ["behind"],
+                target.box.area < other.box.area * 0.5
+                and target.box.y1 < other.box.y1 - 0.03
+                and _distance(target, other) < 0.05
+                and len(same) == 1,
+            ),
             (["in front of"], target.box.y1 > other.box.y1 + 0.03 and _distance(target, other) < 0.05 and len(same) == 1),
         ]
         options = [words for words, fit in fits if fit]

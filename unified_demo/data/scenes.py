@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from unified_demo.grammar import Box, GrammarError
-from unified_demo.model.regions import COLOURS, PARTS, Floats, Region, with_whole_picture
+from unified_demo.regions import COLOURS, PARTS, Floats, Region, with_whole_picture
 
 SURE = 0.4
 """Regions with at least this score count as things that are there."""
@@ -145,7 +145,9 @@ def _add_linked(rng: random.Random, drafts: list[_Draft], links: list[tuple[int,
     size = rng.uniform(0.12, 0.42)
     if kind == "ride":
         below = _box(x, y + size * 0.3, size * rng.uniform(0.9, 1.6), size * rng.uniform(0.5, 1.0))
-        above = _box(x + rng.uniform(-0.2, 0.2) * size, y - size * rng.uniform(0.1, 0.4), size * rng.uniform(0.4, 0.8), size * rng.uniform(0.9, 1.5))
+        above = _box(
+            x + rng.uniform(-0.2, 0.2) * size, y - size * rng.uniform(0.1, 0.4), size * rng.uniform(0.4, 0.8), size * rng.uniform(0.9, 1.5)
+        )
         names, word = ("person", rng.choice(RIDES)), "riding"
     elif kind in ("hold", "wear"):
         above = _box(x, y, size * rng.uniform(0.4, 0.7), size * rng.uniform(1.3, 2.2))
@@ -164,8 +166,13 @@ def _add_linked(rng: random.Random, drafts: list[_Draft], links: list[tuple[int,
         names, word = (rng.choice(SMALL), rng.choice(CARRIERS)), "on"
     else:
         above = _box(x - size * 0.5, y, size * rng.uniform(0.5, 0.9), size * rng.uniform(0.5, 1.4))
-        below = _box(x + size * rng.uniform(0.3, 0.6), y + rng.uniform(-0.1, 0.1), size * rng.uniform(0.4, 0.9), size * rng.uniform(0.5, 1.4))
-        names, word = (rng.choice(["person", "dog", "cat", *SMALL]), rng.choice(["person", "dog", "chair", "car", "bench", *SMALL])), "next to"
+        below = _box(
+            x + size * rng.uniform(0.3, 0.6), y + rng.uniform(-0.1, 0.1), size * rng.uniform(0.4, 0.9), size * rng.uniform(0.5, 1.4)
+        )
+        names, word = (
+            (rng.choice(["person", "dog", "cat", *SMALL]), rng.choice(["person", "dog", "chair", "car", "bench", *SMALL])),
+            "next to",
+        )
     drafts.append(_draft(rng, names[0], above))
     drafts.append(_draft(rng, names[1], below))
     links.append((first, word, first + 1))

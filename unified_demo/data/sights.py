@@ -1,19 +1,23 @@
 """Look at many photos once and keep what was seen: regions and features of real pictures, for training.
 
-``build`` walks a folder of class folders (Caltech-101, Grocery), makes single photos and collages of several, and writes shards
-of ``Sight`` records. Pixels are not kept. It does not make words; see ``dialogues``.
+Photos from class folders (Caltech-101, Grocery), alone and in collages; what perception saw of them is kept in shards, pixels are
+not. Looking itself is ``python -m unified_demo.data look``. It does not make words; see ``dialogues``.
 """
 
+import json
 import logging
-import pickle
 import random
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from unified_demo.errors import MediaError
 from unified_demo.grammar import Box
+from unified_demo.regions import Region, Sight
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +33,14 @@ class Named:
 
 
 def photos(folder: Path) -> list[tuple[Path, str]]:
-    """(file, class name) of every photo below ``folder``; the class is the folder's name in words."""
+    """(file, class name) of every photo below ``folder``; the class is the folder's name in words, without "easy" and the like."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     return [(path, path.parent.name.replace("_", " ").replace("-", " ").lower()) for path in files]
 
 
-def draw_pictures(items: list[tuple[Path, str]], backgrounds: list[Path], count: int, seed: int) -> Iterator[tuple[Image.Image, list[Named]]]:
+def draw_pictures(
+    items: list[tuple[Path, str]], backgrounds: list[Path], count: int, seed: int
+) -> Iterator[tuple[Image.Image, list[Named]]]:
     """``count`` pictures, single photos and collages in turn, with the names of what they show; the same for the same seed."""
     rng = random.Random(seed)
     for index in range(count):
@@ -66,20 +72,45 @@ def _collage(rng: random.Random, items: list[tuple[Path, str]], backgrounds: lis
         left = int(slot * cell + rng.random() * max(cell - photo.width, 0))
         top = int(rng.random() * (height - photo.height))
         canvas.paste(photo, (left, top))
-        named.append(Named(name, Box(left / width, top / height, min(1.0, (left + photo.width) / width), min(1.0, (top + photo.height) / height))))
+        named.append(
+            Named(name, Box(left / width, top / height, min(1.0, (left + photo.width) / width), min(1.0, (top + photo.height) / height)))
+        )
     return canvas, named
 
 
-def save_shard(path: Path, records: list) -> None:
-    """Write atomically; shards are local caches made and read by the same user, never downloaded."""
+def save_shard(path: Path, records: list[tuple[Sight, list[Named]]]) -> None:
+    """Write records as one ``.npz`` (half precision arrays and one JSON text), atomically."""
+    arrays: dict[str, np.ndarray] = {}
+    texts = []
+    for index, (sight, named) in enumerate(records):
+        arrays[f"image{index}"] = sight.image.astype(np.float16)
+        arrays[f"colours{index}"] = np.stack([region.colours for region in sight.regions]).astype(np.float16)
+        arrays[f"features{index}"] = np.stack([region.feature for region in sight.regions]).astype(np.float16)
+        regions = [[region.label, region.score, region.box.as_tuple(), region.others] for region in sight.regions]
+        texts.append({"regions": regions, "named": [[item.name, item.box.as_tuple()] for item in named]})
     part = path.with_suffix(".part")
-    part.write_bytes(pickle.dumps(records, protocol=5))
-    part.rename(path)
+    with part.open("wb") as handle:
+        np.savez(handle, texts=np.array(json.dumps(texts)), **arrays)
+    part.replace(path)
 
 
-def load_shards(folder: Path) -> list:
-    """All records of the shards in ``folder``, in order of their names."""
-    records: list = []
-    for path in sorted(folder.glob("sights-*.pkl")):
-        records += pickle.loads(path.read_bytes())
+def load_shards(folder: Path) -> list[tuple[Sight, list[Named]]]:
+    """All records of the shards in ``folder``, in order of their names; MediaError names a shard that cannot be read."""
+    records = []
+    for path in sorted(folder.glob("sights-*.npz")):
+        try:
+            with np.load(path, allow_pickle=False) as shard:
+                records += [_read_record(shard, index, row) for index, row in enumerate(json.loads(str(shard["texts"])))]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as exc:
+            raise MediaError(f"{path} is not a shard of sights ({exc}); delete it and look at the photos again.") from exc
     return records
+
+
+def _read_record(shard: np.lib.npyio.NpzFile, index: int, row: dict) -> tuple[Sight, list[Named]]:
+    colours, features = shard[f"colours{index}"].astype(np.float32), shard[f"features{index}"].astype(np.float32)
+    regions = [
+        Region(label, score, Box(*box), colours[place], features[place], tuple((name, value) for name, value in others))
+        for place, (label, score, box, others) in enumerate(row["regions"])
+    ]
+    sight = Sight(shard[f"image{index}"].astype(np.float32), tuple(regions))
+    return sight, [Named(name, Box(*box)) for name, box in row["named"]]

@@ -73,7 +73,9 @@ class TinyModel:
         tokens = self._tokens(conversation, seen)
         decoder = _Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()})
         prefilled = time.perf_counter()
-        state = DecodingState(self.vocabulary, tokens.proposals, {key: self.vocabulary.encode(key) for key in conversation.artefacts()}, self.tasks)
+        state = DecodingState(
+            self.vocabulary, tokens.proposals, {key: self.vocabulary.encode(key) for key in conversation.artefacts()}, self.tasks
+        )
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
         writer = SurfaceWriter(self.vocabulary, boxes, next(reversed(pictures), None))
         generator = torch.Generator().manual_seed(options.seed)
@@ -174,22 +176,31 @@ class LazyModel:
         return (yield from self.model.generate(conversation, options, cancel))
 
 
-def load_multimodal_lm(settings: Settings, zoo: Zoo, tasks: tuple[str, ...] = ("seg",)) -> LazyModel:
+def load_multimodal_lm(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> LazyModel:
     """The tiny profile's model; nothing is read before its first use. ``tasks``: tags of the tasks that have an expert."""
     return LazyModel(lambda: _build(settings, zoo, tasks))
 
 
 def _build(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> TinyModel:
     trained = zoo.path("tiny_adapters")
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
-    dtype = torch.float32 if settings.precision == "float32" else torch.bfloat16
-    converted = settings.cache_dir / "converted"
-    language_model, tokenizer = load_language_model(zoo.path("language_model"), converted / "language_model", dtype)
+    device, dtype = _place(settings)
+    language_model, tokenizer = load_language_model(zoo.path("language_model"), settings.cache_dir / "converted" / "language_model", dtype)
     network, vocabulary = build_network(language_model, tokenizer, read_config(trained))
     load_trained(network, trained)
     network.to(device).eval().requires_grad_(False)
     for layer in network.lora_layers:
         for part in (layer.lora_A, layer.lora_B, layer.lora_gate):
             part.to(dtype)
-    encoder = load_encoder(zoo.path("image_encoder"), converted / "image_encoder.safetensors", device, dtype)
-    return TinyModel(network, vocabulary, Perception(encoder, Detector(zoo.path("detector"))), tasks)
+    return TinyModel(network, vocabulary, load_perception(settings, zoo), tasks)
+
+
+def load_perception(settings: Settings, zoo: Zoo) -> Perception:
+    """Encoder and detector of the tiny profile."""
+    device, dtype = _place(settings)
+    encoder = load_encoder(zoo.path("image_encoder"), settings.cache_dir / "converted" / "image_encoder.safetensors", device, dtype)
+    return Perception(encoder, Detector(zoo.path("detector")))
+
+
+def _place(settings: Settings) -> tuple[str, torch.dtype]:
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
+    return device, torch.float32 if settings.precision == "float32" else torch.bfloat16

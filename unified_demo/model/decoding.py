@@ -120,7 +120,9 @@ class OnlyKnownTags(LogitFilter):
         name = state.innermost
         if not name:
             allowed = {grammar.open_tag(tag) for tag in (grammar.PHRASE, *state.tasks)}
-            return allowed | ({grammar.open_tag(grammar.BOX)} if state.boxes_due or (state.after_box and state.boxes < MOST_BOXES) else set())
+            return allowed | (
+                {grammar.open_tag(grammar.BOX)} if state.boxes_due or (state.after_box and state.boxes < MOST_BOXES) else set()
+            )
         if name in grammar.TASK_TAGS:
             return self._allowed_in_call(state, name)
         return {grammar.close_tag(name)} if state.run else set()
@@ -251,7 +253,11 @@ class RefNamesAnArtefact(LogitFilter):
         if state.innermost != grammar.REF:
             return
         run = state.run
-        known = [state.references[state.picture]] if state.picture in state.references and state.pointed_any else list(state.references.values())
+        known = (
+            [state.references[state.picture]]
+            if state.picture in state.references and state.pointed_any
+            else list(state.references.values())
+        )
         allowed = {ids[len(run)] for ids in known if ids[: len(run)] == run and len(ids) > len(run)}
         if run in known:
             allowed.add(state.vocabulary.tag_ids[grammar.close_tag(grammar.REF)])

@@ -9,8 +9,8 @@ import torch
 
 from unified_demo.model.multimodal_lm import EncodedPicture
 from unified_demo.model.projector import FEATURE_WIDTH
-from unified_demo.model.regions import Floats, Region, neighbour_weights, place_features
 from unified_demo.model.tokens import Vocabulary
+from unified_demo.regions import Floats, Region, neighbour_weights, place_features
 
 
 class LabelWords:

@@ -83,6 +83,7 @@ def save_trained(network: MultimodalNetwork, path: Path, config: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().to(torch.bfloat16).contiguous() for name, tensor in network.trained_state().items()}
     save_file(state, path, metadata={"config": json.dumps(config)})
+    path.chmod(0o644)
 
 
 def load_trained(network: MultimodalNetwork, path: Path) -> None:

@@ -4,8 +4,6 @@ Source: Dou et al., arXiv 2312.09979, as used by UnifiedMLLM. The adapters of on
 so a mixture costs two products whatever their number. Here ``gate`` always means the mixture's gate, never the task router.
 """
 
-from dataclasses import dataclass
-
 from dataclasses import dataclass, field
 
 import torch
@@ -39,7 +37,9 @@ class LoraMoeLinear(nn.Module, LoraLayer):
 
     adapter_layer_names = ("lora_A", "lora_B", "lora_gate")
 
-    def __init__(self, base_layer: nn.Linear, adapter_name: str, config: LoraMoeConfig, r: int = 8, lora_alpha: float = 16, **kwargs) -> None:
+    def __init__(
+        self, base_layer: nn.Linear, adapter_name: str, config: LoraMoeConfig, r: int = 8, lora_alpha: float = 16, **kwargs
+    ) -> None:
         super().__init__()
         LoraLayer.__init__(self, base_layer)
         self.lora_gate = nn.ModuleDict({})

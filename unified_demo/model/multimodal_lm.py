@@ -83,9 +83,7 @@ class MultimodalNetwork(nn.Module):
 
     def project(self, picture: EncodedPicture) -> ProjectedPicture:
         """What the picture and its proposals add at ``first_layer``."""
-        regions = self.region_projector(
-            picture.labels, picture.place, picture.colours, picture.features, picture.known, picture.neighbours
-        )
+        regions = self.region_projector(picture.labels, picture.place, picture.colours, picture.features, picture.known, picture.neighbours)
         image = self.image_projector(picture.image) if len(picture.image) else regions.new_zeros(0, regions.shape[-1])
         return ProjectedPicture(image, regions, picture.labels)
 
@@ -155,5 +153,10 @@ def _is_frozen(name: str) -> bool:
 def default_lora(layers: range, adapters: int = 4, rank: int = 8, targets: tuple[str, ...] = FFN_PROJECTIONS) -> LoraMoeConfig:
     """LoRAMoE on ``targets`` of the decoder layers ``layers``; alpha is twice the rank."""
     return LoraMoeConfig(
-        adapters=adapters, r=rank, lora_alpha=2 * rank, target_modules=list(targets), layers_to_transform=list(layers), layers_pattern="layers"
+        adapters=adapters,
+        r=rank,
+        lora_alpha=2 * rank,
+        target_modules=list(targets),
+        layers_to_transform=list(layers),
+        layers_pattern="layers",
     )

@@ -3,26 +3,16 @@
 ``Perception.look`` runs DINOv2 and the detector and describes what was found. It knows no tokens and no language model.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from PIL import Image
 
 from unified_demo.grammar import Box
 from unified_demo.model.detection import Detector
 from unified_demo.model.projector import IMAGE_SIDE
-from unified_demo.model.regions import Floats, Region, region_colours, with_whole_picture
 from unified_demo.model.vision import ImageEncoder, pool_grid, pool_region
+from unified_demo.regions import Region, Sight, region_colours, with_whole_picture
 
 SCORE_THRESHOLD, MOST_PROPOSALS = 0.15, 20
-
-
-@dataclass(frozen=True)
-class Sight:
-    """``image`` (17, 384) pooled features, ``regions`` the whole picture first, then proposals from left to right."""
-
-    image: Floats
-    regions: tuple[Region, ...]
 
 
 class Perception:
@@ -49,4 +39,3 @@ class Perception:
         ]
         everything = with_whole_picture(regions, region_colours(pixels, Box(0.0, 0.0, 1.0, 1.0)), features[0].numpy())
         return Sight(pool_grid(features, IMAGE_SIDE).numpy(), tuple(everything))
-

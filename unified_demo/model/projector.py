@@ -8,7 +8,7 @@ Both are added to the hidden states of a middle layer, hence the gain. They do n
 import torch
 from torch import nn
 
-from unified_demo.model.regions import COLOURS, PARTS, PLACE_WIDTH, RELATIONS
+from unified_demo.regions import COLOURS, PARTS, PLACE_WIDTH, RELATIONS
 
 IMAGE_SIDE = 4
 IMAGE_TOKENS = 1 + IMAGE_SIDE * IMAGE_SIDE

@@ -49,9 +49,7 @@ class Vocabulary:
         """Token ids of plain text; turn marks become special tokens only in ``trusted`` text."""
         return self.tokenizer(text, add_special_tokens=False, split_special_tokens=not trusted)["input_ids"]
 
-    def tokenize(
-        self, pieces: Sequence[Piece], image_tokens: Mapping[str, int], proposals: Mapping[str, Sequence[Box]]
-    ) -> Tokens:
+    def tokenize(self, pieces: Sequence[Piece], image_tokens: Mapping[str, int], proposals: Mapping[str, Sequence[Box]]) -> Tokens:
         """``image_tokens``: embeddings per picture; ``proposals``: boxes of each picture's proposals, in order."""
         tokens = Tokens()
         pieces = _move_spaces(pieces)

@@ -37,14 +37,21 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     settings = Settings()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    language_model, tokenizer = load_language_model(Zoo(settings.cache_dir, settings.weights_dir).path("language_model"), settings.cache_dir / "converted" / "language_model")
-    config = {"adapters": arguments.adapters, "rank": arguments.rank, "targets": arguments.targets.split(","), "first_layer": arguments.first_layer}
+    language_model, tokenizer = load_language_model(
+        Zoo(settings.cache_dir, settings.weights_dir).path("language_model"), settings.cache_dir / "converted" / "language_model"
+    )
+    config = {
+        "adapters": arguments.adapters,
+        "rank": arguments.rank,
+        "targets": arguments.targets.split(","),
+        "first_layer": arguments.first_layer,
+    }
     network, vocabulary = build_network(language_model, tokenizer, config)
     network.to(device)
     options = LoopOptions(minutes=arguments.minutes, batch=arguments.batch, lr=arguments.lr, lora_lr=arguments.lora_lr, seed=arguments.seed)
     trainer = Trainer(network, vocabulary, stream(GROUNDING, arguments.sights, arguments.pairs), options, arguments.out, device)
     if arguments.action == "export":
-        trainer._resume()
+        trainer.resume()
         save_trained(network, arguments.weights, config)
         return
     (arguments.out).mkdir(parents=True, exist_ok=True)

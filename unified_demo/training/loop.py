@@ -21,7 +21,7 @@ from unified_demo.data.scenes import Scene
 from unified_demo.messages import Conversation
 from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.lora_moe import balance_loss
-from unified_demo.model.multimodal_lm import MultimodalNetwork
+from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.tokens import IGNORE_INDEX, Tokens, Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Trainer:
     def run(self, report: Callable[[dict], None]) -> None:
         """Train until the minutes are spent; resumes from ``folder/checkpoint.pt`` to the exact batch."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._resume()
+        self.resume()
         started, saved = time.monotonic() - self.spent_s, time.monotonic()
         while self.spent_s < self.options.minutes * 60:
             figures = self.train_step()
@@ -100,7 +100,8 @@ class Trainer:
         self.step += 1
         tokens = sum(len(tokens.ids) for tokens, _ in batch)
         seconds = time.monotonic() - begun
-        return {"step": self.step, **figures, "norm": round(float(norm), 3), "tokens": tokens, "tokens_per_s": round(tokens / seconds), "minutes": round(self.spent_s / 60, 2)}
+        speed = {"tokens": tokens, "tokens_per_s": round(tokens / seconds), "minutes": round(self.spent_s / 60, 2)}
+        return {"step": self.step, **figures, "norm": round(float(norm), 3), **speed}
 
     def next_batch(self) -> list[tuple[Tokens, Scene | None]]:
         """Batches of similar lengths: POOL batches are drawn together and sorted; a function of seed and step only."""
@@ -126,11 +127,14 @@ class Trainer:
         tokens.ids, tokens.labels, tokens.slots = tokens.ids[:most], tokens.labels[:most], tokens.slots[:most]
         return tokens, scene
 
+    def project(self, scene: Scene) -> ProjectedPicture:
+        return self.network.project(_to(encode_picture(scene.image, scene.regions, self.label_words), self.device))
+
     def loss(self, batch: list[tuple[Tokens, Scene | None]]) -> tuple[torch.Tensor, dict]:
         """Weighted cross-entropy over the answers' tokens (words, tags, proposals) plus the balance term."""
         inputs, injections = [], []
         for tokens, scene in batch:
-            projected = {"img-1": self.network.project(_to(encode_picture(scene.image, scene.regions, self.label_words), self.device))} if scene else {}
+            projected = {"img-1": self.project(scene)} if scene else {}
             words, added = self.network.embed(tokens, projected)
             inputs.append(words)
             injections.append(added)
@@ -157,15 +161,24 @@ class Trainer:
             word_count += int((~pointing).sum())
         balance = balance_loss([layer.last_gate for layer in self.network.lora_layers if layer.last_gate is not None])
         loss = total / max(weight_sum, 1.0) + self.options.balance * balance
-        figures = {"loss": round(float(loss.detach()), 4), "words": round(words_loss / max(word_count, 1), 4), "point": round(hits / max(points, 1), 3), "points": points, "balance": round(float(balance.detach()), 3)}
+        figures = {
+            "loss": round(float(loss.detach()), 4),
+            "words": round(words_loss / max(word_count, 1), 4),
+            "point": round(hits / max(points, 1), 3),
+            "points": points,
+            "balance": round(float(balance.detach()), 3),
+        }
         return loss, figures
 
     def save(self) -> None:
         part = self.folder / "checkpoint.part"
-        torch.save({"model": self.network.trained_state(), "optimizer": self.optimizer.state_dict(), "step": self.step, "spent_s": self.spent_s}, part)
+        torch.save(
+            {"model": self.network.trained_state(), "optimizer": self.optimizer.state_dict(), "step": self.step, "spent_s": self.spent_s},
+            part,
+        )
         part.rename(self.folder / "checkpoint.pt")
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
         path = self.folder / "checkpoint.pt"
         if path.exists():
             state = torch.load(path, weights_only=True, map_location=self.device)
@@ -175,5 +188,5 @@ class Trainer:
             logger.info("resumed at step %d after %.1f minutes", self.step, self.spent_s / 60)
 
 
-def _to(picture, device: str):
-    return picture if device == "cpu" else type(picture)(**{name: value.to(device) for name, value in vars(picture).items()})
+def _to(picture: EncodedPicture, device: str) -> EncodedPicture:
+    return picture if device == "cpu" else EncodedPicture(**{name: value.to(device) for name, value in vars(picture).items()})

@@ -12,9 +12,9 @@ from pathlib import Path
 from unified_demo.data.dialogues import DialogueWriter, without_picture
 from unified_demo.data.expressions import knowledge
 from unified_demo.data.scenes import SURE, Scene, draw_scene, read_pairs
-from unified_demo.data.sights import load_shards
+from unified_demo.data.sights import Named, load_shards
 from unified_demo.messages import Conversation
-from unified_demo.model.regions import without_feature
+from unified_demo.regions import Sight, without_feature
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Recipe:
 GROUNDING = Recipe()
 
 
-def stream(recipe: Recipe, sights_folder: Path | None, pairs_file: Path | None) -> Callable[[random.Random], tuple[Scene | None, Conversation]]:
+def stream(
+    recipe: Recipe, sights_folder: Path | None, pairs_file: Path | None
+) -> Callable[[random.Random], tuple[Scene | None, Conversation]]:
     """``draw(rng)`` for the loop. Without ``sights_folder`` all scenes are drawn; without ``pairs_file`` none come from NSR-1K."""
     labels = tuple(knowledge())
     pairs = read_pairs(pairs_file) if pairs_file else []
@@ -51,13 +53,14 @@ def stream(recipe: Recipe, sights_folder: Path | None, pairs_file: Path | None) 
     return draw
 
 
-def scene_of_sight(sight, named) -> Scene:
+def scene_of_sight(sight: Sight, named: list[Named]) -> Scene:
     """A real picture as a scene: sure detections are things, known class names go to the region that covers their photo."""
     things = [index for index, region in enumerate(sight.regions) if index and region.score >= SURE]
     names = {}
     for item in named:
         inside = [i for i in range(1, len(sight.regions)) if sight.regions[i].box.iou(item.box) > 0.35]
-        best = max(inside, key=lambda i: sight.regions[i].box.iou(item.box), default=0 if len(named) == 1 else None)
+        alone = 0 if len(named) == 1 else None
+        best = max(inside, key=lambda i: sight.regions[i].box.iou(item.box)) if inside else alone
         if best is not None and best not in names:
             names[best] = item.name.removesuffix(" easy")
             if best not in things and best:

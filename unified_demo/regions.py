@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from unified_demo.grammar import Box
 
@@ -39,6 +38,14 @@ class Region:
     others: tuple[tuple[str, float], ...] = ()
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What was seen in one picture: ``image`` (17, 384) pooled features; ``regions``: the whole picture, then left to right."""
+
+    image: Floats
+    regions: tuple[Region, ...]
+
+
 def sort_regions(regions: list[Region]) -> list[Region]:
     """From left to right by centre: the order in which the language model reads them."""
     return sorted(regions, key=lambda region: region.box.x0 + region.box.x1)
@@ -61,7 +68,10 @@ def colour_shares(pixels: npt.NDArray[np.uint8]) -> Floats:
     saturation = chroma / np.maximum(value, 1e-6)
     red, green, blue = rgb.T
     safe = np.maximum(chroma, 1e-6)
-    hue = np.where(value == red, ((green - blue) / safe) % 6, np.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4)) * 60
+    hue = (
+        np.where(value == red, ((green - blue) / safe) % 6, np.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4))
+        * 60
+    )
     index = np.select(
         [
             value < 0.22,
