@@ -91,7 +91,8 @@ class Visitor:
         self.page.goto(url)
         self.composer = self.page.locator("#um-composer textarea")
         self.composer.wait_for()
-        self.page.wait_for_function("document.querySelector('.um-status')?.dataset.state === 'ready'")
+        self.page.wait_for_function("['ready', 'failed'].includes(document.querySelector('.um-status')?.dataset.state)")
+        assert self.page.locator(".um-status").get_attribute("data-state") == "ready", self.page.locator("#um-facts").inner_text()
 
     def attach(self, path: Path) -> None:
         self.page.locator("#um-composer input[type=file]").first.set_input_files(str(path))

@@ -3,10 +3,12 @@
 Importing this package loads no torch, opens no file and reads no argv.
 """
 
+from typing import Any
+
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name == "load_engine":
         from unified_demo.assembly import load_engine
 

@@ -19,6 +19,8 @@ PARTS = 4
 RELATIONS = 6
 """Neighbour kinds: overlapping, holding me, inside me, left of me, right of me, nearest above or below."""
 PLACE_WIDTH = 40
+SURE = 0.4
+"""Regions with at least this score count as things that are there; ranks are taken among them."""
 WHOLE_PICTURE = "picture"
 """Label of the proposal that covers everything."""
 
@@ -68,10 +70,8 @@ def colour_shares(pixels: npt.NDArray[np.uint8]) -> Floats:
     saturation = chroma / np.maximum(value, 1e-6)
     red, green, blue = rgb.T
     safe = np.maximum(chroma, 1e-6)
-    hue = (
-        np.where(value == red, ((green - blue) / safe) % 6, np.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4))
-        * 60
-    )
+    sector = np.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4)
+    hue = np.where(value == red, ((green - blue) / safe) % 6, sector) * 60
     index = np.select(
         [
             value < 0.22,
@@ -88,7 +88,8 @@ def colour_shares(pixels: npt.NDArray[np.uint8]) -> Floats:
         [0, 1, 2, 10, 3, 4, 5, 6, 7, 8],
         default=9,
     )
-    return np.bincount(index, minlength=len(COLOURS)).astype(np.float32) / max(len(index), 1)
+    counts: Floats = np.bincount(index, minlength=len(COLOURS)).astype(np.float32)
+    return counts / np.float32(max(len(index), 1))
 
 
 def region_colours(picture: npt.NDArray[np.uint8], box: Box) -> Floats:
@@ -108,15 +109,17 @@ def region_colours(picture: npt.NDArray[np.uint8], box: Box) -> Floats:
 
 
 def place_features(regions: list[Region]) -> Floats:
-    """(n, PLACE_WIDTH): geometry, score and ranks among all proposals and among those with the same label."""
+    """(n, PLACE_WIDTH): geometry, score and ranks among all proposals and among the sure ones with the same label."""
     boxes = np.array([region.box.as_tuple() for region in regions], np.float32)
     centre_x, centre_y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     area = width * height
     labels = np.array([region.label for region in regions])
     rows = np.zeros((len(regions), PLACE_WIDTH), np.float32)
+    scores = np.array([region.score for region in regions])
     for index in range(len(regions)):
-        same = labels == labels[index]
+        same = (labels == labels[index]) & (scores >= min(SURE, 0.6 * scores[labels == labels[index]].max()))
+        same[index] = True
         base = [*boxes[index], centre_x[index], centre_y[index], width[index], height[index], area[index], area[index] ** 0.5]
         base += [float(np.log(width[index] / height[index])) / 2, regions[index].score]
         ranks: list[float] = []
@@ -129,8 +132,8 @@ def place_features(regions: list[Region]) -> Floats:
         places = [float(from_left == place) for place in range(1, 4)] + [float(count - 1 - from_left == place) for place in range(1, 4)]
         middle = float(count >= 3 and abs(centre_x[index] - np.median(centre_x[same])) < 1e-6)
         counts = [float(count == number) for number in (1, 2, 3, 4)] + [min(count, 10) / 10, middle]
-        values = base + ranks + places + counts
-        rows[index, : len(values)] = values
+        row = base + ranks + places + counts
+        rows[index, : len(row)] = row
     return rows
 
 

@@ -6,6 +6,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -35,17 +36,13 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     settings = Settings()
     perception = load_perception(settings, Zoo(settings.cache_dir, settings.weights_dir))
-    started, records, number = time.monotonic(), [], 0
-    for picture, named in _pictures(arguments):
+    started, pictures, number, seen = time.monotonic(), _pictures(arguments), 0, 0
+    while batch := list(islice(pictures, SHARD)):
         path = arguments.out / f"sights-{number:03d}.npz"
-        records.append((picture, named) if path.exists() else (perception.look(picture), named))
-        if len(records) == SHARD:
-            if not path.exists():
-                save_shard(path, records)
-            number, records = number + 1, []
-            logger.info("%d pictures, %.0f s, %.0f MB", number * SHARD, time.monotonic() - started, _size(arguments.out) / 2**20)
-    if records:
-        save_shard(arguments.out / f"sights-{number:03d}.npz", records)
+        if not path.exists():
+            save_shard(path, [(perception.look(picture), named) for picture, named in batch])
+        number, seen = number + 1, seen + len(batch)
+        logger.info("%d pictures, %.0f s, %.0f MB", seen, time.monotonic() - started, _size(arguments.out) / 2**20)
 
 
 def _pictures(arguments: argparse.Namespace) -> Iterator[tuple[Image.Image, list[Named]]]:

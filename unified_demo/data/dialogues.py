@@ -18,53 +18,43 @@ PICTURE_ID = "img-1"
 SEGMENT = (
     "segment {e}", "segment {e}.", "Segment {e}", "please segment {e}", "can you segment {e}?", "cut out {e}", "Cut out {e}, please.",
     "outline {e}", "mask {e}", "give me a mask of {e}", "mark {e}", "highlight {e}", "select {e}", "I need the mask of {e}",
-    "show me the exact outline of {e}", "could you isolate {e}?", "extract {e}", "trace {e}", "segmnt {e}", "segement {e}", "pls mask {e}",
-    "paint over {e}", "separate {e} from the background", "create a segmentation mask for {e}", "Segment {e} in this picture.",
-    "which pixels belong to {e}?", "I'd like {e} cut out", "draw around {e}", "get me a cutout of {e}", "Could you please segment {e} in the photo?",
-    "{e}, segmented please", "make a mask for {e}", "crop out {e} exactly", "segmentation of {e}", "show {e} with a mask", "remove everything but {e}",
+    "show me the exact outline of {e}", "could you isolate {e}?", "extract {e}", "trace {e}", "segmnt {e}", "segement {e}",
+    "pls mask {e}", "paint over {e}", "separate {e} from the background", "create a segmentation mask for {e}",
+    "Segment {e} in this picture.", "which pixels belong to {e}?", "I'd like {e} cut out", "draw around {e}", "get me a cutout of {e}",
+    "Could you please segment {e} in the photo?", "{e}, segmented please", "make a mask for {e}", "crop out {e} exactly",
+    "segmentation of {e}", "show {e} with a mask", "remove everything but {e}",
 )  # fmt: skip
 FIND = (
-    "where is {e}?", "find {e}", "locate {e}", "point at {e}", "show me {e}", "put a box around {e}", "Where is {e}", "can you find {e}?",
-    "detect {e}", "box {e}", "I am looking for {e}", "where can I see {e}?", "Which part of the picture shows {e}?", "spot {e}", "ground {e}",
+    "where is {e}?", "find {e}", "locate {e}", "point at {e}", "show me {e}", "put a box around {e}", "Where is {e}",
+    "can you find {e}?", "detect {e}", "box {e}", "I am looking for {e}", "where can I see {e}?", "Which part of the picture shows {e}?",
+    "spot {e}", "ground {e}",
 )  # fmt: skip
 FIND_MANY = ("where are {e}?", "find {e}", "locate {e}", "point at {e}", "show me {e}", "box {e}", "detect {e}", "spot {e}")
 DESCRIBE = (
-    "describe the picture", "what is in this picture?", "what do you see?", "caption this image", "What can you see here?", "describe this photo",
-    "what's in the image", "tell me about this picture", "Give me a short caption.", "what does the photo show?", "list the things in the picture",
-    "what objects are there?", "Describe the image with boxes.",
+    "describe the picture", "what is in this picture?", "what do you see?", "caption this image", "What can you see here?",
+    "describe this photo", "what's in the image", "tell me about this picture", "Give me a short caption.", "what does the photo show?",
+    "list the things in the picture", "what objects are there?", "Describe the image with boxes.",
 )  # fmt: skip
 HOW_MANY = (
-    "how many {n} are there?",
-    "count the {n}",
-    "how many {n} can you see?",
-    "How many {n}?",
-    "number of {n}",
+    "how many {n} are there?", "count the {n}", "how many {n} can you see?", "How many {n}?", "number of {n}",
     "how many {n} are in the picture?",
-)
+)  # fmt: skip
 IS_THERE = ("is there {a}?", "can you see {a}?", "do you see {a} here?", "is {a} in the picture?", "Any {n} here?")
 COLOUR_OF = ("what colour is {e}?", "What color is {e}?", "which colour does {e} have?", "tell me the colour of {e}")
 WHAT_NAME = (
-    "what is this?",
-    "what does the picture show?",
-    "what kind of thing is this?",
-    "name the main thing in the picture",
+    "what is this?", "what does the picture show?", "what kind of thing is this?", "name the main thing in the picture",
     "What am I looking at?",
-)
+)  # fmt: skip
 AGAIN_SEGMENT = (
-    "segment it",
-    "now segment it",
-    "cut it out",
-    "mask it",
-    "now outline that",
-    "segment that one",
-    "can you mask it?",
+    "segment it", "now segment it", "cut it out", "mask it", "now outline that", "segment that one", "can you mask it?",
     "and now the mask of it, please",
-)
+)  # fmt: skip
 AGAIN_WHERE = ("where is it?", "point at it", "show it to me", "box it")
 CANNOT = {
     "make a video of {n}": "video", "create a clip of {n}": "video", "generate an image of {n}": "picture", "draw {n}": "picture",
-    "paint a picture of {n}": "picture", "make the sound of {n}": "sound", "animate this": "video", "turn this into a painting": "edited picture",
-    "remove {n} from the picture": "edited picture", "make it look like night": "edited picture", "change the colour of {n}": "edited picture",
+    "paint a picture of {n}": "picture", "make the sound of {n}": "sound", "animate this": "video",
+    "turn this into a painting": "edited picture", "remove {n} from the picture": "edited picture",
+    "make it look like night": "edited picture", "change the colour of {n}": "edited picture",
     "replace {n} with something else": "edited picture",
 }  # fmt: skip
 NO_PICTURE = "There is no picture in this conversation yet. Please attach one and ask again."
@@ -231,18 +221,13 @@ class DialogueWriter:
             parts += [self._region(article(self.scene.regions[first].label), (first,)), TextPart(f" {word} ")]
             parts.append(self._region(article(self.scene.regions[second].label), (second,)))
             told = {first, second}
-        groups = sorted(self.describer.by_label.items(), key=lambda item: -max(self.scene.regions[i].box.area for i in item[1]))
-        groups = [(label, tuple(i for i in ids if i not in told)) for label, ids in groups]
-        groups = [(label, ids) for label, ids in groups if ids][: 4 if not told else 2]
+        by_size = sorted(self.describer.by_label.items(), key=lambda item: -max(self.scene.regions[i].box.area for i in item[1]))
+        untold = [(label, tuple(i for i in ids if i not in told)) for label, ids in by_size]
+        groups = [(label, ids) for label, ids in untold if ids][: 4 if not told else 2]
         for place, (label, ids) in enumerate(groups):
-            last = place == len(groups) - 1
-            joint = "" if not told and place == 0 else " and " if last else ", "
-            phrase = (
-                article(label) if len(ids) == 1 else f"{NUMBERS[len(ids)]} {plural(label)}" if len(ids) <= 5 else f"many {plural(label)}"
-            )
-            if joint:
-                parts.append(TextPart(joint))
-            parts.append(self._region(phrase, ids[:5]))
+            if told or place:
+                parts.append(TextPart(" and " if place == len(groups) - 1 else ", "))
+            parts.append(self._region(_amount(label, len(ids)), ids[:5]))
         return question, [*parts, TextPart(".")]
 
     def main_thing(self) -> tuple[str, list[Part]] | None:
@@ -268,6 +253,13 @@ def _casual(rng: random.Random, phrase: str) -> str:
         if roll < 0.17:
             return "that " + phrase[4:]
     return phrase.upper() if roll > 0.99 else phrase
+
+
+def _amount(label: str, count: int) -> str:
+    """``a dog``, ``two dogs``, and from six on ``many dogs``."""
+    if count == 1:
+        return article(label)
+    return f"{NUMBERS[count]} {plural(label)}" if count <= 5 else f"many {plural(label)}"
 
 
 def _capital(phrase: str) -> str:

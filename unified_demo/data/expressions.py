@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from unified_demo.data.scenes import Scene
@@ -30,16 +31,20 @@ class Expression:
 @cache
 def knowledge() -> dict[str, dict[str, list[str]]]:
     """label -> {"names", "kinds", "hints"} from the committed table."""
-    return tomllib.loads(KNOWLEDGE_FILE.read_text())
+    return tomllib.loads(KNOWLEDGE_FILE.read_text(encoding="utf-8"))
+
+
+IRREGULAR = {
+    "person": "people", "man": "men", "woman": "women", "child": "children", "sheep": "sheep", "skis": "skis", "scissors": "scissors",
+    "knife": "knives", "mouse": "mice", "people": "people", "someone": "people", "goose": "geese",
+}  # fmt: skip
 
 
 def plural(noun: str) -> str:
     """A plain English plural, enough for the nouns of the table."""
-    irregular = {"person": "people", "man": "men", "woman": "women", "child": "children", "sheep": "sheep", "skis": "skis", "scissors": "scissors",
-                 "knife": "knives", "mouse": "mice", "people": "people", "someone": "people", "goose": "geese"}  # fmt: skip
     head, _, last = noun.rpartition(" ")
-    if last in irregular:
-        last = irregular[last]
+    if last in IRREGULAR:
+        last = IRREGULAR[last]
     elif last.endswith(("s", "x", "ch", "sh")):
         last += "es"
     elif last.endswith("y") and last[-2:-1] not in "aeiou":
@@ -57,52 +62,29 @@ def article(noun: str) -> str:
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 LEFT = (
-    "left {n}",
-    "{n} on the left",
-    "leftmost {n}",
-    "{n} to the left",
-    "{n} on the left side",
-    "{n} furthest left",
-    "{n} at the left",
+    "left {n}", "{n} on the left", "leftmost {n}", "{n} to the left", "{n} on the left side", "{n} furthest left", "{n} at the left",
     "left-hand {n}",
-)
+)  # fmt: skip
 RIGHT = (
-    "right {n}",
-    "{n} on the right",
-    "rightmost {n}",
-    "{n} to the right",
-    "{n} on the right side",
-    "{n} furthest right",
-    "{n} at the right",
-    "right-hand {n}",
-)
+    "right {n}", "{n} on the right", "rightmost {n}", "{n} to the right", "{n} on the right side", "{n} furthest right",
+    "{n} at the right", "right-hand {n}",
+)  # fmt: skip
 TOP = ("top {n}", "upper {n}", "{n} at the top", "highest {n}", "topmost {n}")
 BOTTOM = ("bottom {n}", "lower {n}", "{n} at the bottom", "lowest {n}")
 MIDDLE = ("middle {n}", "{n} in the middle", "central {n}", "{n} in the centre", "{n} in between the others")
 LARGE = (
-    "largest {n}",
-    "biggest {n}",
-    "big {n}",
-    "{n} closest to us",
-    "nearest {n}",
-    "{n} in front",
-    "closest {n}",
-    "{n} in the foreground",
-    "bigger {n}",
-    "large {n}",
-)
+    "largest {n}", "biggest {n}", "big {n}", "{n} closest to us", "nearest {n}", "{n} in front", "closest {n}", "{n} in the foreground",
+    "bigger {n}", "large {n}",
+)  # fmt: skip
 SMALL = (
-    "smallest {n}",
-    "little {n}",
-    "{n} farthest away",
-    "tiny {n}",
-    "{n} in the background",
-    "{n} in the back",
-    "small {n}",
+    "smallest {n}", "little {n}", "{n} farthest away", "tiny {n}", "{n} in the background", "{n} in the back", "small {n}",
     "most distant {n}",
-)
+)  # fmt: skip
 ORDINALS = ("first", "second", "third", "fourth")
-SINGLE_WORDS = ("one", "thing", "object")
+CLAUSE_STARTS = (
+    "you ", "they ", "water ", "firefighters ", "soup ", "rabbits ", "kids ", "monkeys ", "children ", "dogs ", "the ", "a ", "things ",
+)  # fmt: skip
+"""A hint that begins so is a clause of its own: "the thing that you sit on"."""
 
 
 class Describer:
@@ -128,7 +110,7 @@ class Describer:
             return None
         makers: list[Callable[[int], Expression | None]] = [
             self.by_name, self.by_name, self.by_place, self.by_place, self.by_place, self.by_colour, self.by_colour, self.by_relation,
-            self.by_relation, self.by_relation, self.by_hint, self.by_hint, self.by_kind, self.by_order, self.by_group,
+            self.by_relation, self.by_relation, self.by_hint, self.by_hint, self.by_kind, self.by_order, self.by_order, self.by_group,
         ]  # fmt: skip
         for _ in range(12):
             made = self.rng.choice(makers)(self.rng.choice(self.scene.things))
@@ -179,23 +161,7 @@ class Describer:
             return None
         hint = self.rng.choice(hints)
         head = self.rng.choice(["the thing", "the one", "the object", "the thing", "something"])
-        if hint.startswith(
-            (
-                "you ",
-                "they ",
-                "water ",
-                "firefighters ",
-                "soup ",
-                "rabbits ",
-                "kids ",
-                "monkeys ",
-                "children ",
-                "dogs ",
-                "the ",
-                "a ",
-                "things ",
-            )
-        ):
+        if hint.startswith(CLAUSE_STARTS):
             asked = self.rng.choice([f"{head} {hint}", f"{head} that {hint}", f"what {hint}"])
         else:
             asked = f"{head} {hint}"
@@ -236,16 +202,16 @@ class Describer:
         """A place for a thing that is alone of its kind: true, though not needed; or "the thing on the left" among all."""
         x, y = _centre(self.region(index))
         if self.rng.random() < 0.4 and len(self.scene.things) > 1:
-            for words, value in (
+            for patterns, value in (
                 (LEFT, lambda i: -_centre(self.region(i))[0]),
                 (RIGHT, lambda i: _centre(self.region(i))[0]),
                 (LARGE[:2], lambda i: self.region(i).box.area ** 0.5),
             ):
                 if _wins(index, list(self.scene.things), value, 0.06):
-                    pattern = self.rng.choice(words)
+                    pattern = self.rng.choice(patterns)
                     head = self.rng.choice(["thing", "object", "one", "item"])
                     return Expression("the " + pattern.format(n=head), f"the {label}", (index,), "place")
-        words = LEFT if x < 0.4 else RIGHT if x > 0.6 else BOTTOM if y > 0.65 else TOP if y < 0.35 else MIDDLE[:4]
+        words: tuple[str, ...] = LEFT if x < 0.4 else RIGHT if x > 0.6 else BOTTOM if y > 0.65 else TOP if y < 0.35 else MIDDLE[:4]
         pattern = self.rng.choice(words[1:3] if words in (LEFT, RIGHT) else words)
         return Expression("the " + pattern.format(n=noun), "the " + pattern.format(n=label), (index,), "place")
 
@@ -253,7 +219,7 @@ class Describer:
         label = self.region(index).label
         same = sorted(self.by_label[label], key=lambda i: _centre(self.region(i))[0])
         xs = [_centre(self.region(i))[0] for i in same]
-        if len(same) < 3 or any(second - first < 0.03 for first, second in zip(xs, xs[1:], strict=False)):
+        if len(same) < 3 or any(second - first < 0.03 for first, second in pairwise(xs)):
             return None
         place = same.index(index)
         side, count = ("left", place) if place < 3 and self.rng.random() < 0.6 else ("right", len(same) - 1 - place)

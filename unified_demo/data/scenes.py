@@ -14,10 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from unified_demo.grammar import Box, GrammarError
-from unified_demo.regions import COLOURS, PARTS, Floats, Region, with_whole_picture
-
-SURE = 0.4
-"""Regions with at least this score count as things that are there."""
+from unified_demo.regions import COLOURS, PARTS, SURE, Floats, Region, with_whole_picture
 
 
 @dataclass(frozen=True)
@@ -217,12 +214,13 @@ def jitter(rng: random.Random, box: Box, amount: float) -> Box:
 
 
 def read_pairs(path: Path) -> list[tuple[tuple[str, Box], tuple[str, Box]]]:
-    """NSR-1K ``spatial.train.json``: pairs of (label, box); entries whose box lies outside the picture are skipped."""
+    """NSR-1K ``spatial.train.json``: pairs of (label, box); rows without two boxes that lie in the picture are skipped."""
     pairs = []
-    for row in json.loads(path.read_text()):
+    for row in json.loads(path.read_text(encoding="utf-8")):
         try:
-            pairs.append(tuple((row[key][0], _from_xywh(row[key][1])) for key in ("obj1", "obj2")))
-        except (KeyError, GrammarError):
+            (label, values), (other, others) = row["obj1"], row["obj2"]
+            pairs.append(((label, _from_xywh(values)), (other, _from_xywh(others))))
+        except (KeyError, TypeError, ValueError, GrammarError):
             continue
     return pairs
 

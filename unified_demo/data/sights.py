@@ -11,13 +11,14 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from unified_demo.errors import MediaError
 from unified_demo.grammar import Box
-from unified_demo.regions import Region, Sight
+from unified_demo.regions import Floats, Region, Sight
 
 logger = logging.getLogger(__name__)
 
@@ -79,19 +80,25 @@ def _collage(rng: random.Random, items: list[tuple[Path, str]], backgrounds: lis
 
 
 def save_shard(path: Path, records: list[tuple[Sight, list[Named]]]) -> None:
-    """Write records as one ``.npz`` (half precision arrays and one JSON text), atomically."""
-    arrays: dict[str, np.ndarray] = {}
+    """Write records as one ``.npz`` (half precision arrays and one JSON text), atomically; every region must have its feature."""
+    arrays: dict[str, Any] = {}
     texts = []
     for index, (sight, named) in enumerate(records):
         arrays[f"image{index}"] = sight.image.astype(np.float16)
         arrays[f"colours{index}"] = np.stack([region.colours for region in sight.regions]).astype(np.float16)
-        arrays[f"features{index}"] = np.stack([region.feature for region in sight.regions]).astype(np.float16)
+        arrays[f"features{index}"] = np.stack([_feature(region) for region in sight.regions]).astype(np.float16)
         regions = [[region.label, region.score, region.box.as_tuple(), region.others] for region in sight.regions]
         texts.append({"regions": regions, "named": [[item.name, item.box.as_tuple()] for item in named]})
     part = path.with_suffix(".part")
     with part.open("wb") as handle:
-        np.savez(handle, texts=np.array(json.dumps(texts)), **arrays)
+        np.savez(handle, **{"texts": np.array(json.dumps(texts)), **arrays})
     part.replace(path)
+
+
+def _feature(region: Region) -> Floats:
+    if region.feature is None:
+        raise ValueError(f"a region '{region.label}' without its feature cannot be kept")
+    return region.feature
 
 
 def load_shards(folder: Path) -> list[tuple[Sight, list[Named]]]:

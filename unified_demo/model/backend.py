@@ -23,6 +23,7 @@ from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.loading import build_network, load_encoder, load_language_model, load_trained, read_config
 from unified_demo.model.multimodal_lm import MultimodalNetwork, ProjectedPicture
+from unified_demo.model.packing import pack_linears
 from unified_demo.model.perception import Perception
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
 from unified_demo.zoo import Zoo
@@ -135,8 +136,9 @@ class _Decoder:
         with torch.no_grad():
             inputs, injection = network.embed(tokens, projected)
             hidden = network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0]
-            self._keys = network.region_keys(tokens, injection, hidden)
-            self.logits = network.logits(hidden[-1:], self._keys)[0]
+            self._keys = network.region_keys(tokens, projected, injection, hidden)
+            self._ids, self._hidden = list(tokens.ids), [*hidden]
+            self._look_ahead()
 
     def step(self, token: int) -> None:
         """Feed one chosen token; ``logits`` are then those of the token after it."""
@@ -145,8 +147,13 @@ class _Decoder:
         entry.add(token, slot=self._proposals[point] if point >= 0 else None)
         with torch.no_grad():
             inputs, injection = self._network.embed(entry, self._projected)
-            hidden = self._network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0]
-            self.logits = self._network.logits(hidden, self._keys)[0]
+            self._hidden.append(self._network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0, 0])
+            self._ids.append(token)
+            self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        phrase = self._network.phrase_mean(self._ids, self._hidden)
+        self.logits = self._network.logits(self._hidden[-1][None], phrase[None], self._keys)[0]
 
 
 class LazyModel:
@@ -191,6 +198,7 @@ def _build(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> TinyModel:
     for layer in network.lora_layers:
         for part in (layer.lora_A, layer.lora_B, layer.lora_gate):
             part.to(dtype)
+    pack_linears(language_model)
     return TinyModel(network, vocabulary, load_perception(settings, zoo), tasks)
 
 

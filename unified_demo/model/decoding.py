@@ -253,11 +253,9 @@ class RefNamesAnArtefact(LogitFilter):
         if state.innermost != grammar.REF:
             return
         run = state.run
-        known = (
-            [state.references[state.picture]]
-            if state.picture in state.references and state.pointed_any
-            else list(state.references.values())
-        )
+        known = list(state.references.values())
+        if state.picture is not None and state.picture in state.references and state.pointed_any:
+            known = [state.references[state.picture]]
         allowed = {ids[len(run)] for ids in known if ids[: len(run)] == run and len(ids) > len(run)}
         if run in known:
             allowed.add(state.vocabulary.tag_ids[grammar.close_tag(grammar.REF)])

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,10 +18,15 @@ from unified_demo.model.multimodal_lm import MultimodalNetwork, default_lora
 from unified_demo.model.tokens import Vocabulary
 from unified_demo.model.vision import ImageEncoder, convert_onnx
 
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
+
 logger = logging.getLogger(__name__)
 
 
-def load_language_model(gguf: Path, converted: Path, dtype: torch.dtype = torch.bfloat16):
+def load_language_model(
+    gguf: Path, converted: Path, dtype: torch.dtype = torch.bfloat16
+) -> tuple["LlamaForCausalLM", "PreTrainedTokenizerBase"]:
     """(LlamaForCausalLM, tokenizer) from a GGUF file; ``converted`` is the folder that keeps the dequantised copy."""
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
@@ -67,7 +73,9 @@ def _save_atomically(state: dict[str, torch.Tensor], path: Path) -> None:
     part.replace(path)
 
 
-def build_network(language_model, tokenizer, config: dict | None = None) -> tuple[MultimodalNetwork, Vocabulary]:
+def build_network(
+    language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", config: dict | None = None
+) -> tuple[MultimodalNetwork, Vocabulary]:
     """The network around a loaded language model; ``config``: ``first_layer`` and the arguments of ``default_lora``."""
     options = dict(config or {})
     first_layer = options.pop("first_layer", 14)

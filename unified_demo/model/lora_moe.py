@@ -5,6 +5,7 @@ so a mixture costs two products whatever their number. Here ``gate`` always mean
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -38,7 +39,7 @@ class LoraMoeLinear(nn.Module, LoraLayer):
     adapter_layer_names = ("lora_A", "lora_B", "lora_gate")
 
     def __init__(
-        self, base_layer: nn.Linear, adapter_name: str, config: LoraMoeConfig, r: int = 8, lora_alpha: float = 16, **kwargs
+        self, base_layer: nn.Linear, adapter_name: str, config: LoraMoeConfig, r: int = 8, lora_alpha: float = 16, **kwargs: Any
     ) -> None:
         super().__init__()
         LoraLayer.__init__(self, base_layer)
@@ -49,7 +50,7 @@ class LoraMoeLinear(nn.Module, LoraLayer):
         self._active_adapter = adapter_name
         self.update_layer(adapter_name, r, lora_alpha, config=config)
 
-    def update_layer(self, adapter_name: str, r: int, lora_alpha: float, config: LoraMoeConfig, **kwargs) -> None:
+    def update_layer(self, adapter_name: str, r: int, lora_alpha: float, config: LoraMoeConfig, **kwargs: Any) -> None:
         """Add a freshly initialised adapter set under ``adapter_name``."""
         self.r[adapter_name], self.lora_alpha[adapter_name] = r, lora_alpha
         self.scaling[adapter_name] = lora_alpha / r

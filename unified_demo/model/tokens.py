@@ -7,10 +7,14 @@ It does not embed and does not know networks.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from unified_demo import grammar
 from unified_demo.conversation import Coordinates, Picture, Piece, Tag, Text
 from unified_demo.grammar import Box
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 IGNORE_INDEX = -100
 IMAGE_SLOT, REGION_SLOT = -1, -2
@@ -37,7 +41,7 @@ class Tokens:
 class Vocabulary:
     """The extended vocabulary around a Hugging Face tokenizer."""
 
-    def __init__(self, tokenizer, vocab_size: int) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", vocab_size: int) -> None:
         self.tokenizer = tokenizer
         self.vocab_size = vocab_size
         self.tags = grammar.added_tokens()

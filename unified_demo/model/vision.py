@@ -13,7 +13,7 @@ from PIL import Image
 from torch.nn import functional
 
 SIDE, GRID, WIDTH = 224, 16, 384
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_MEAN, _STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 
 
 def convert_onnx(path: Path) -> dict[str, torch.Tensor]:
@@ -72,7 +72,7 @@ class ImageEncoder:
 
 def _to_tensor(picture: Image.Image) -> torch.Tensor:
     array = np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC), dtype=np.float32) / 255
-    return torch.from_numpy((array - np.float32(_MEAN)) / np.float32(_STD)).permute(2, 0, 1)
+    return torch.from_numpy((array - _MEAN) / _STD).permute(2, 0, 1)
 
 
 def pool_grid(features: torch.Tensor, side: int) -> torch.Tensor:

@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--sights", type=Path, help="folder of shards made by 'python -m unified_demo.data look'")
     parser.add_argument("--pairs", type=Path, help="NSR-1K spatial.train.json")
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/model.safetensors"), help="where export writes")
+    parser.add_argument("--init", type=Path, help="checkpoint to start from; what it lacks starts fresh")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -48,6 +49,10 @@ def main() -> None:
     }
     network, vocabulary = build_network(language_model, tokenizer, config)
     network.to(device)
+    if arguments.init:
+        state = torch.load(arguments.init, weights_only=True, map_location="cpu")["model"]
+        missing = network.load_state_dict(state, strict=False).missing_keys
+        logger.info("started from %s; fresh: %s", arguments.init, [name for name in missing if name in network.trained_state()])
     options = LoopOptions(minutes=arguments.minutes, batch=arguments.batch, lr=arguments.lr, lora_lr=arguments.lora_lr, seed=arguments.seed)
     trainer = Trainer(network, vocabulary, stream(GROUNDING, arguments.sights, arguments.pairs), options, arguments.out, device)
     if arguments.action == "export":

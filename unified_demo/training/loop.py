@@ -132,10 +132,10 @@ class Trainer:
 
     def loss(self, batch: list[tuple[Tokens, Scene | None]]) -> tuple[torch.Tensor, dict]:
         """Weighted cross-entropy over the answers' tokens (words, tags, proposals) plus the balance term."""
-        inputs, injections = [], []
+        inputs, injections, projected = [], [], []
         for tokens, scene in batch:
-            projected = {"img-1": self.project(scene)} if scene else {}
-            words, added = self.network.embed(tokens, projected)
+            projected.append({"img-1": self.project(scene)} if scene else {})
+            words, added = self.network.embed(tokens, projected[-1])
             inputs.append(words)
             injections.append(added)
         for layer in self.network.lora_layers:
@@ -147,8 +147,9 @@ class Trainer:
             places = [place for place, label in enumerate(tokens.labels) if label != IGNORE_INDEX and place > 0]
             if not places:
                 continue
-            keys = self.network.region_keys(tokens, injections[row], hidden[row])
-            logits = self.network.logits(hidden[row, [place - 1 for place in places]], keys)
+            keys = self.network.region_keys(tokens, projected[row], injections[row], hidden[row])
+            phrases = torch.stack([self.network.phrase_mean(tokens.ids[:place], hidden[row]) for place in places])
+            logits = self.network.logits(hidden[row, [place - 1 for place in places]], phrases, keys)
             labels = torch.tensor([tokens.labels[place] for place in places], device=logits.device)
             losses = nn.functional.cross_entropy(logits, labels, reduction="none")
             pointing = labels >= self.vocabulary.point_base

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from unified_demo.data.dialogues import DialogueWriter, without_picture
 from unified_demo.data.expressions import knowledge
-from unified_demo.data.scenes import SURE, Scene, draw_scene, read_pairs
+from unified_demo.data.scenes import Scene, draw_scene, read_pairs
 from unified_demo.data.sights import Named, load_shards
 from unified_demo.messages import Conversation
-from unified_demo.regions import Sight, without_feature
+from unified_demo.regions import SURE, Sight, without_feature
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ _BEAT_S = 0.2
 
 
 class Warmup:
-    """``start`` once; ``state`` tells the rest. After a failure the next ``start`` tries again."""
+    """``start`` once; ``state`` tells the rest. After a failure the next question, in ``wait``, tries again."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -28,9 +28,10 @@ class Warmup:
         self.note = LOADING
         self.error = ""
 
-    def start(self) -> None:
+    def start(self, again: bool = False) -> None:
+        """Nothing happens when it is under way or done, nor after a failure, unless it shall be tried ``again``."""
         with self._lock:
-            if self.state in ("loading", "ready"):
+            if self.state in ("loading", "ready") or (self.state == "failed" and not again):
                 return
             self.state, self.note, self.error = "loading", LOADING, ""
             self._done.clear()
@@ -38,7 +39,7 @@ class Warmup:
 
     def wait(self, cancel: threading.Event) -> Iterator[str]:
         """Yields the note about five times a second until the weights are there, loading failed, or ``cancel`` is set."""
-        self.start()
+        self.start(again=True)
         while not self._done.wait(_BEAT_S) and not cancel.is_set():
             yield self.note
 
