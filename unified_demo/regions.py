@@ -19,6 +19,8 @@ PARTS = 4
 RELATIONS = 6
 """Neighbour kinds: overlapping, holding me, inside me, left of me, right of me, nearest above or below."""
 PLACE_WIDTH = 40
+SURE = 0.4
+"""Regions with at least this score count as things that are there; ranks are taken among them."""
 WHOLE_PICTURE = "picture"
 """Label of the proposal that covers everything."""
 
@@ -107,15 +109,17 @@ def region_colours(picture: npt.NDArray[np.uint8], box: Box) -> Floats:
 
 
 def place_features(regions: list[Region]) -> Floats:
-    """(n, PLACE_WIDTH): geometry, score and ranks among all proposals and among those with the same label."""
+    """(n, PLACE_WIDTH): geometry, score and ranks among all proposals and among the sure ones with the same label."""
     boxes = np.array([region.box.as_tuple() for region in regions], np.float32)
     centre_x, centre_y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     area = width * height
     labels = np.array([region.label for region in regions])
     rows = np.zeros((len(regions), PLACE_WIDTH), np.float32)
+    scores = np.array([region.score for region in regions])
     for index in range(len(regions)):
-        same = labels == labels[index]
+        same = (labels == labels[index]) & (scores >= min(SURE, 0.6 * scores[labels == labels[index]].max()))
+        same[index] = True
         base = [*boxes[index], centre_x[index], centre_y[index], width[index], height[index], area[index], area[index] ** 0.5]
         base += [float(np.log(width[index] / height[index])) / 2, regions[index].score]
         ranks: list[float] = []

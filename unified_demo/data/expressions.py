@@ -110,7 +110,7 @@ class Describer:
             return None
         makers: list[Callable[[int], Expression | None]] = [
             self.by_name, self.by_name, self.by_place, self.by_place, self.by_place, self.by_colour, self.by_colour, self.by_relation,
-            self.by_relation, self.by_relation, self.by_hint, self.by_hint, self.by_kind, self.by_order, self.by_group,
+            self.by_relation, self.by_relation, self.by_hint, self.by_hint, self.by_kind, self.by_order, self.by_order, self.by_group,
         ]  # fmt: skip
         for _ in range(12):
             made = self.rng.choice(makers)(self.rng.choice(self.scene.things))

@@ -14,10 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from unified_demo.grammar import Box, GrammarError
-from unified_demo.regions import COLOURS, PARTS, Floats, Region, with_whole_picture
-
-SURE = 0.4
-"""Regions with at least this score count as things that are there."""
+from unified_demo.regions import COLOURS, PARTS, SURE, Floats, Region, with_whole_picture
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ A proposal is a temporary word: its input embedding comes from the region projec
 It does not read files, detect, tokenise or decode.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,11 @@ from torch import nn
 
 from unified_demo import grammar
 from unified_demo.model.lora_moe import FFN_PROJECTIONS, LoraMoeConfig, LoraMoeLinear, add_lora_moe
+from unified_demo.model.pointing import FACTS_WIDTH, PointingHead, facts, phrase_places
 from unified_demo.model.projector import ImageProjector, RegionProjector
 from unified_demo.model.tokens import IMAGE_SLOT, REGION_SLOT, Tokens, Vocabulary
 
-POINT_WIDTH = 256
+OPEN_BOX = grammar.added_tokens().index(grammar.open_tag(grammar.BOX))
 SHIFT_SCALE = 50.0
 """Hidden states inside SmolLM2 have a norm of 100 to 500; the learnt shift of a tag is in units of this."""
 
@@ -36,11 +38,12 @@ class EncodedPicture:
 
 @dataclass(frozen=True)
 class ProjectedPicture:
-    """``image`` (17 or 0, hidden) and ``regions`` (n, hidden) to add; ``labels`` (n, hidden) to read in."""
+    """``image`` (17 or 0, hidden) and ``regions`` (n, hidden) to add; ``labels`` (n, hidden) to read in; ``facts`` (n, FACTS_WIDTH)."""
 
     image: torch.Tensor
     regions: torch.Tensor
     labels: torch.Tensor
+    facts: torch.Tensor
 
 
 class MultimodalNetwork(nn.Module):
@@ -60,9 +63,7 @@ class MultimodalNetwork(nn.Module):
         self.tag_embeddings = nn.Parameter(torch.zeros(len(grammar.added_tokens()), hidden))
         self.tag_shifts = nn.Parameter(torch.zeros(len(grammar.added_tokens()), hidden))
         self.register_buffer("tag_words", torch.zeros(len(grammar.added_tokens()), hidden), persistent=False)
-        self.point_query = nn.Linear(hidden, POINT_WIDTH)
-        self.point_key = nn.Linear(2 * hidden, POINT_WIDTH)
-        self.point_bias = nn.Parameter(torch.zeros(()))
+        self.pointing = PointingHead(hidden)
         self._injection: torch.Tensor | None = None
         language_model.model.layers[first_layer].register_forward_pre_hook(self._inject, with_kwargs=True)
 
@@ -86,7 +87,7 @@ class MultimodalNetwork(nn.Module):
         """What the picture and its proposals add at ``first_layer``."""
         regions = self.region_projector(picture.labels, picture.place, picture.colours, picture.features, picture.known, picture.neighbours)
         image = self.image_projector(picture.image) if len(picture.image) else regions.new_zeros(0, regions.shape[-1])
-        return ProjectedPicture(image, regions, picture.labels)
+        return ProjectedPicture(image, regions, picture.labels, facts(picture.place, picture.colours))
 
     def embed(self, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> tuple[torch.Tensor, torch.Tensor]:
         """(input embeddings, what is added at ``first_layer``), each (length, hidden) float32, for one tokenised conversation."""
@@ -122,18 +123,28 @@ class MultimodalNetwork(nn.Module):
             return args, kwargs
         return (args[0] + self._injection, *args[1:]), kwargs
 
-    def region_keys(self, tokens: Tokens, injection: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """(proposals, POINT_WIDTH) pointing keys from what was added and the last hidden states, both (length, hidden)."""
+    def region_keys(
+        self, tokens: Tokens, projected: dict[str, ProjectedPicture], injection: torch.Tensor, hidden: torch.Tensor
+    ) -> torch.Tensor:
+        """(proposals, POINT_WIDTH) pointing keys; ``injection`` and last ``hidden`` states are (length, hidden)."""
         places = [place for place, token in enumerate(tokens.ids) if token == REGION_SLOT]
-        return self.point_key(torch.cat([injection[places].float() / SHIFT_SCALE, hidden[places].float()], -1))
+        rows = [projected[key].facts[index] for key, index in tokens.proposals]
+        region_facts = torch.stack(rows) if rows else hidden.new_zeros(0, FACTS_WIDTH)
+        return self.pointing.keys(region_facts, injection[places], hidden[places])
 
-    def logits(self, hidden: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        """(n, hidden) and (proposals, POINT_WIDTH) -> (n, vocab + tags + proposals) float32."""
-        words = self.language_model.get_output_embeddings().weight
-        word_logits = nn.functional.linear(hidden.to(words.dtype), words).float()
+    def phrase_mean(self, ids: Sequence[int], hidden: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
+        """(hidden,) mean hidden state of the phrase that the ``<box>`` at the end of ``ids`` belongs to; zero elsewhere."""
+        places = phrase_places(ids, self.vocab_size + OPEN_BOX, self.vocab_size)
+        if not places:
+            return torch.zeros_like(hidden[0], dtype=torch.float32)
+        return torch.stack([hidden[place] for place in places]).float().mean(0)
+
+    def logits(self, hidden: torch.Tensor, phrase: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        """(n, hidden), (n, hidden) phrase means, (proposals, POINT_WIDTH) -> (n, vocab + tags + proposals) float32."""
+        head = self.language_model.lm_head
+        word_logits = head(hidden.to(self.language_model.model.dtype)).float()
         tag_logits = nn.functional.linear(hidden.float(), self.tag_embeddings.float())
-        query = self.point_query(hidden.float())
-        return torch.cat([word_logits, tag_logits, query @ keys.T / POINT_WIDTH**0.5 + self.point_bias], -1)
+        return torch.cat([word_logits, tag_logits, self.pointing.scores(hidden, phrase, keys)], -1)
 
     def trained_state(self) -> dict[str, torch.Tensor]:
         """Everything that training changes, by name."""
