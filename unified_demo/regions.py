@@ -17,7 +17,7 @@ COLOURS = ("black", "white", "gray", "red", "orange", "yellow", "green", "blue",
 PARTS = 4
 """Whole box, top third, middle third, bottom third: a shirt and trousers have their own colours."""
 RELATIONS = 6
-"""Neighbour kinds: overlapping, holding me, inside me, left of me, right of me, nearest above or below."""
+"""Neighbour kinds: overlapping, holding me, inside me, left of me, right of me, below me."""
 PLACE_WIDTH = 40
 SURE = 0.4
 """Regions with at least this score count as things that are there; ranks are taken among them."""
