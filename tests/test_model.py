@@ -96,7 +96,8 @@ def test_cached_decoding_equals_the_full_forward(built):
     with torch.no_grad():
         inputs, injection = network.embed(tokens, projected)
         hidden = network.run(inputs[None], injection[None], use_cache=False)[0]
-        phrases = torch.stack([network.phrase_mean(tokens.ids[: place + 1], hidden) for place in range(len(hidden))])
+        labels = network.proposal_labels(begin, projected)
+        phrases = [network.phrase(tokens.ids[: place + 1], hidden, labels) for place in range(len(hidden))]
         expected = network.logits(hidden, phrases, network.region_keys(begin, projected, injection, hidden))
     torch.testing.assert_close(decoder.logits, expected[cut - 1], rtol=1e-3, atol=1e-3)
     for place in range(cut, len(tokens.ids)):

@@ -81,8 +81,9 @@ class DialogueWriter:
 
     def _turn(self) -> tuple[str, list[Part]]:
         makers = (
-            [self.segment] * 6
-            + [self.find] * 7
+            [self.segment] * 4
+            + [self.find] * 4
+            + [self.find_several] * 7
             + [self.count] * 2
             + [self.exists] * 2
             + [self.colour] * 2
@@ -127,6 +128,19 @@ class DialogueWriter:
             return question, [TextPart("Here are "), self._region(expression.said, expression.targets), TextPart(".")]
         place = self._place(expression.targets[0])
         return question, [self._region(_capital(expression.said), expression.targets), TextPart(f" is {place}.")]
+
+    def find_several(self) -> tuple[str, list[Part]] | None:
+        """Several things in one request, each with its own region."""
+        drawn = [self.describer.any() for _ in range(self.rng.randint(2, 6))]
+        wanted = list({expression.said: expression for expression in drawn if expression}.values())
+        if len(wanted) < 2:
+            return None
+        listed = ", ".join(expression.asked for expression in wanted[:-1]) + self.rng.choice([" and ", ", "]) + wanted[-1].asked
+        parts: list[Part] = [TextPart("Here are ")]
+        for place, expression in enumerate(wanted):
+            parts.append(self._region(expression.said, expression.targets))
+            parts.append(TextPart("." if place == len(wanted) - 1 else ", "))
+        return self.rng.choice(FIND_MANY).format(e=listed), parts
 
     def again(self) -> tuple[str, list[Part]] | None:
         if not self.focus:

@@ -100,8 +100,9 @@ class Describer:
         return self.scene.regions[index]
 
     def noun(self, label: str) -> str:
-        """The label or, one time in three, another name for it."""
-        names = knowledge().get(label, {}).get("names", [])
+        """The label or, one time in three, another name for it that fits no other kind of thing in the scene."""
+        taken = {name for other in self.by_label if other != label for name in _called(other)}
+        names = [name for name in knowledge().get(label, {}).get("names", []) if name not in taken]
         return self.rng.choice(names) if names and self.rng.random() < 0.35 else label
 
     def any(self) -> Expression | None:
@@ -242,14 +243,16 @@ class Describer:
         name = COLOURS[colour] if colour != COLOURS.index("gray") else self.rng.choice(["gray", "grey"])
         noun = self.noun(label)
         if label == "person":
-            return self._clothes(index, part, name, noun)
+            worn_once = all(self.region(other).colours[1:, colour].max() <= 0.17 for other in rivals)
+            return self._clothes(index, part, name, noun, worn_once)
         if not rivals and self.rng.random() < 0.3 and self._only_colour(index, colour):
             head = self.rng.choice(["thing", "object", "one"])
             return Expression(f"the {name} {head}", f"the {name} {label}", (index,), "colour")
         pattern = self.rng.choice(["the {c} {n}", "the {c} {n}", "the {n} that is {c}", "the {c} coloured {n}", "the {n} in {c}"])
         return Expression(pattern.format(c=name, n=noun), f"the {name} {label}", (index,), "colour")
 
-    def _clothes(self, index: int, part: int, colour: str, noun: str) -> Expression:
+    def _clothes(self, index: int, part: int, colour: str, noun: str, worn_once: bool) -> Expression:
+        """``worn_once``: nobody else wears the colour anywhere, so that the garment need not be said."""
         garments = {
             2: ["shirt", "jacket", "top", "t-shirt", "sweater", "coat", "jersey"],
             3: ["pants", "trousers", "jeans", "shorts", "skirt"],
@@ -266,7 +269,7 @@ class Describer:
                 f"dressed in {colour}",
             ]
         )
-        if part == 3 and garment not in tail:
+        if garment not in tail and (part == 3 or not worn_once):
             tail = f"in the {colour} {garment}"
         return Expression(f"the {self.rng.choice([noun, noun, 'one'])} {tail}", f"the person {tail}", (index,), "colour")
 
@@ -276,9 +279,9 @@ class Describer:
     def by_relation(self, index: int) -> Expression | None:
         label = self.region(index).label
         for first, word, second in self.rng.sample(self.scene.links, len(self.scene.links)):
-            if index == first and self._fits_once(index, word, self.region(second).label):
+            if index == first and self._fits_once(index, self.region(second).label):
                 return self._linked(index, word, second)
-            if index == second and word in ("riding", "holding", "sitting on") and self._fits_once(second, "by", self.region(first).label):
+            if index == second and word in ("riding", "holding", "sitting on") and self._fits_once(second, self.region(first).label):
                 inverse = {"riding": "being ridden", "holding": "held by", "sitting on": "under"}[word]
                 anchor = self.region(first).label
                 tail = f"the {anchor} is riding" if word == "riding" else f"{inverse} the {anchor}"
@@ -300,7 +303,7 @@ class Describer:
         noun = self.rng.choice([self.noun(label), self.noun(label), "one"])
         return Expression(f"the {noun} {chosen} {determiner} {self.noun(other)}", f"the {label} {chosen} the {other}", (index,), "relation")
 
-    def _fits_once(self, index: int, word: str, anchor_label: str) -> bool:
+    def _fits_once(self, index: int, anchor_label: str) -> bool:
         """Alone of its kind, or no other of its kind near any such anchor."""
         label = self.region(index).label
         anchors = self.by_label.get(anchor_label, [])
@@ -348,6 +351,12 @@ class Describer:
         word = self.rng.choice(self.rng.choice(options))
         noun = self.rng.choice([self.noun(label), self.noun(label), label])
         return Expression(f"the {noun} {word} the {self.noun(other.label)}", f"the {label} {word} the {other.label}", (index,), "relation")
+
+
+def _called(label: str) -> set[str]:
+    """Everything a thing of this kind may be called."""
+    entry = knowledge().get(label, {})
+    return {label, *entry.get("names", []), *entry.get("kinds", [])}
 
 
 def _centre(region: Region) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from unified_demo.grammar import Box, GrammarError
-from unified_demo.regions import COLOURS, PARTS, SURE, Floats, Region, with_whole_picture
+from unified_demo.regions import COLOURS, PARTS, Floats, Region, with_whole_picture
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,11 @@ def _finish(rng: random.Random, drafts: list[_Draft], links: list[tuple[int, str
     """Drop things that cover each other, add the detector's doubts, order the regions as the model sees them."""
     keep = [index for index, draft in enumerate(drafts) if not any(draft.box.iou(other.box) > 0.7 for other in drafts[:index])]
     regions = [_region(drafts[index]) for index in keep]
-    for _ in range(rng.choice([0, 0, 1, 2, 3, 5])):
+    for _ in range(rng.choice([0, 1, 2, 3, 5, 8])):
         source = rng.choice(regions)
         label = source.label if rng.random() < 0.4 else rng.choice(labels)
         box = jitter(rng, source.box, 0.35) if rng.random() < 0.7 else _anywhere(rng)
-        regions.append(Region(label, rng.uniform(0.15, 0.36), box, source.colours if rng.random() < 0.5 else draw_colours(rng, label)))
+        regions.append(Region(label, rng.uniform(0.08, 0.3), box, source.colours if rng.random() < 0.5 else draw_colours(rng, label)))
     whole = np.mean([region.colours for region in regions], axis=0).astype(np.float32)
     ordered = with_whole_picture(regions, whole, None)
     place = {id(region): index for index, region in enumerate(ordered)}
@@ -109,7 +109,7 @@ def _region(draft: _Draft) -> Region:
 
 
 def _draft(rng: random.Random, label: str, box: Box) -> _Draft:
-    return _Draft(label, box, draw_colours(rng, label), min(0.98, max(SURE + 0.01, rng.gauss(0.68, 0.17))))
+    return _Draft(label, box, draw_colours(rng, label), min(0.98, max(0.22, rng.gauss(0.62, 0.2))))
 
 
 def draw_colours(rng: random.Random, label: str) -> Floats:

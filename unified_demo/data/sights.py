@@ -108,7 +108,7 @@ def load_shards(folder: Path) -> list[tuple[Sight, list[Named]]]:
         try:
             with np.load(path, allow_pickle=False) as shard:
                 records += [_read_record(shard, index, row) for index, row in enumerate(json.loads(str(shard["texts"])))]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as exc:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as exc:
             raise MediaError(f"{path} is not a shard of sights ({exc}); delete it and look at the photos again.") from exc
     return records
 

@@ -137,6 +137,7 @@ class _Decoder:
             inputs, injection = network.embed(tokens, projected)
             hidden = network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0]
             self._keys = network.region_keys(tokens, projected, injection, hidden)
+            self._labels = network.proposal_labels(tokens, projected)
             self._ids, self._hidden = list(tokens.ids), [*hidden]
             self._look_ahead()
 
@@ -152,8 +153,8 @@ class _Decoder:
             self._look_ahead()
 
     def _look_ahead(self) -> None:
-        phrase = self._network.phrase_mean(self._ids, self._hidden)
-        self.logits = self._network.logits(self._hidden[-1][None], phrase[None], self._keys)[0]
+        phrase = self._network.phrase(self._ids, self._hidden, self._labels)
+        self.logits = self._network.logits(self._hidden[-1][None], [phrase], self._keys)[0]
 
 
 class LazyModel:

@@ -14,7 +14,7 @@ from torch import nn
 
 from unified_demo import grammar
 from unified_demo.model.lora_moe import FFN_PROJECTIONS, LoraMoeConfig, LoraMoeLinear, add_lora_moe
-from unified_demo.model.pointing import FACTS_WIDTH, PointingHead, facts, phrase_places
+from unified_demo.model.pointing import FACTS_WIDTH, WORD_SCALE, PointingHead, facts, label_match, phrase_places
 from unified_demo.model.projector import ImageProjector, RegionProjector
 from unified_demo.model.tokens import IMAGE_SLOT, REGION_SLOT, Tokens, Vocabulary
 
@@ -34,6 +34,14 @@ class EncodedPicture:
     features: torch.Tensor
     known: torch.Tensor
     neighbours: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A phrase's words for the pointing head: ``mean`` (2*hidden,) of states and embeddings, ``match`` (proposals,) with the labels."""
+
+    mean: torch.Tensor
+    match: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,7 @@ class MultimodalNetwork(nn.Module):
         self.tag_shifts = nn.Parameter(torch.zeros(len(grammar.added_tokens()), hidden))
         self.register_buffer("tag_words", torch.zeros(len(grammar.added_tokens()), hidden), persistent=False)
         self.pointing = PointingHead(hidden)
+        self.register_buffer("word_mean", language_model.get_input_embeddings().weight.detach().float().mean(0), persistent=False)
         self._injection: torch.Tensor | None = None
         language_model.model.layers[first_layer].register_forward_pre_hook(self._inject, with_kwargs=True)
 
@@ -132,19 +141,28 @@ class MultimodalNetwork(nn.Module):
         region_facts = torch.stack(rows) if rows else hidden.new_zeros(0, FACTS_WIDTH)
         return self.pointing.keys(region_facts, injection[places], hidden[places])
 
-    def phrase_mean(self, ids: Sequence[int], hidden: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
-        """(hidden,) mean hidden state of the phrase that the ``<box>`` at the end of ``ids`` belongs to; zero elsewhere."""
+    def phrase(self, ids: Sequence[int], hidden: Sequence[torch.Tensor] | torch.Tensor, labels: torch.Tensor) -> Phrase:
+        """The phrase that the ``<box>`` at the end of ``ids`` belongs to; zeros elsewhere. ``labels`` (proposals, hidden)."""
         places = phrase_places(ids, self.vocab_size + OPEN_BOX, self.vocab_size)
         if not places:
-            return torch.zeros_like(hidden[0], dtype=torch.float32)
-        return torch.stack([hidden[place] for place in places]).float().mean(0)
+            return Phrase(torch.zeros(2 * hidden[0].shape[-1], device=hidden[0].device), torch.zeros(len(labels), device=hidden[0].device))
+        read = torch.stack([hidden[place] for place in places]).float().mean(0)
+        words = self.language_model.get_input_embeddings().weight[[ids[place] for place in places]].float()
+        match = label_match(words - self.word_mean, labels - self.word_mean) if len(labels) else words.new_zeros(0)
+        return Phrase(torch.cat([read, words.mean(0) * WORD_SCALE]), match)
 
-    def logits(self, hidden: torch.Tensor, phrase: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        """(n, hidden), (n, hidden) phrase means, (proposals, POINT_WIDTH) -> (n, vocab + tags + proposals) float32."""
+    def proposal_labels(self, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> torch.Tensor:
+        """(proposals, hidden) mean word embeddings of the proposals' labels."""
+        rows = [projected[key].labels[index] for key, index in tokens.proposals]
+        return torch.stack(rows) if rows else self.word_mean.new_zeros(0, len(self.word_mean))
+
+    def logits(self, hidden: torch.Tensor, phrases: Sequence[Phrase], keys: torch.Tensor) -> torch.Tensor:
+        """(n, hidden), the phrase of each place, (proposals, POINT_WIDTH) -> (n, vocab + tags + proposals) float32."""
         head = self.language_model.lm_head
         word_logits = head(hidden.to(self.language_model.model.dtype)).float()
         tag_logits = nn.functional.linear(hidden.float(), self.tag_embeddings.float())
-        return torch.cat([word_logits, tag_logits, self.pointing.scores(hidden, phrase, keys)], -1)
+        means, matches = torch.stack([phrase.mean for phrase in phrases]), torch.stack([phrase.match for phrase in phrases])
+        return torch.cat([word_logits, tag_logits, self.pointing.scores(hidden, means, matches, keys)], -1)
 
     def trained_state(self) -> dict[str, torch.Tensor]:
         """Everything that training changes, by name."""

@@ -39,6 +39,7 @@ class LoopOptions:
     most_tokens: int = 420
     lr: float = 1e-3
     lora_lr: float = 5e-4
+    pointing_lr: float = 3e-3
     warmup_steps: int = 40
     point_weight: float = 2.0
     balance: float = 0.01
@@ -62,10 +63,13 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.label_words = LabelWords(self.vocabulary, self.network.language_model.get_input_embeddings().weight.detach().cpu())
-        lora = [parameter for name, parameter in self.network.named_parameters() if parameter.requires_grad and "lora_" in name]
-        other = [parameter for name, parameter in self.network.named_parameters() if parameter.requires_grad and "lora_" not in name]
-        groups = [{"params": lora, "lr": self.options.lora_lr}, {"params": other, "lr": self.options.lr}]
-        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
+        self.peaks = (self.options.lora_lr, self.options.pointing_lr, self.options.lr)
+        groups: list[list[nn.Parameter]] = [[], [], []]
+        for name, parameter in self.network.named_parameters():
+            if parameter.requires_grad:
+                groups[0 if "lora_" in name else 1 if name.startswith("pointing.") else 2].append(parameter)
+        named = [{"params": group, "lr": peak} for group, peak in zip(groups, self.peaks, strict=True)]
+        self.optimizer = torch.optim.AdamW(named, betas=(0.9, 0.98), weight_decay=0.01)
         self.step, self.spent_s = 0, 0.0
         self._pool: list[list[tuple[Tokens, Scene | None]]] = []
         self._pool_number = -1
@@ -90,7 +94,7 @@ class Trainer:
         """One batch; returns loss, pointing accuracy and speed."""
         begun = time.monotonic()
         batch = self.next_batch()
-        for group, peak in zip(self.optimizer.param_groups, (self.options.lora_lr, self.options.lr), strict=True):
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * self._schedule()
         loss, figures = self.loss(batch)
         loss.backward()
@@ -148,7 +152,8 @@ class Trainer:
             if not places:
                 continue
             keys = self.network.region_keys(tokens, projected[row], injections[row], hidden[row])
-            phrases = torch.stack([self.network.phrase_mean(tokens.ids[:place], hidden[row]) for place in places])
+            labels_said = self.network.proposal_labels(tokens, projected[row])
+            phrases = [self.network.phrase(tokens.ids[:place], hidden[row], labels_said) for place in places]
             logits = self.network.logits(hidden[row, [place - 1 for place in places]], phrases, keys)
             labels = torch.tensor([tokens.labels[place] for place in places], device=logits.device)
             losses = nn.functional.cross_entropy(logits, labels, reduction="none")
