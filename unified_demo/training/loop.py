@@ -32,9 +32,14 @@ POOL = 8
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """``minutes`` of wall time in all runs together; the learning rate falls to a tenth along them (cosine)."""
+    """``minutes`` of wall time in all runs together; the learning rate falls to a tenth along them (cosine).
+
+    With ``steps`` it falls along so many steps instead, and the run ends there if the minutes have not ended it before: such
+    a run gives the same weights however often it is interrupted.
+    """
 
     minutes: float = 60.0
+    steps: int | None = None
     batch: int = 5
     most_tokens: int = 420
     lr: float = 1e-3
@@ -75,11 +80,11 @@ class Trainer:
         self._pool_number = -1
 
     def run(self, report: Callable[[dict], None]) -> None:
-        """Train until the minutes are spent; resumes from ``folder/checkpoint.pt`` to the exact batch."""
+        """Train until the minutes are spent or the steps are done; resumes from ``folder/checkpoint.pt`` to the exact batch."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.resume()
         started, saved = time.monotonic() - self.spent_s, time.monotonic()
-        while self.spent_s < self.options.minutes * 60:
+        while self._done() < 1 and self.spent_s < self.options.minutes * 60:
             figures = self.train_step()
             self.spent_s = time.monotonic() - started
             report(figures)
@@ -119,8 +124,13 @@ class Trainer:
         return self._pool[place]
 
     def _schedule(self) -> float:
-        done = min(1.0, self.spent_s / (self.options.minutes * 60))
-        return min(1.0, (self.step + 1) / self.options.warmup_steps) * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
+        return min(1.0, (self.step + 1) / self.options.warmup_steps) * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * self._done())))
+
+    def _done(self) -> float:
+        """Share of the run that is behind us, 0..1."""
+        if self.options.steps is not None:
+            return min(1.0, self.step / self.options.steps)
+        return min(1.0, self.spent_s / (self.options.minutes * 60))
 
     def tokenize(self, scene: Scene | None, conversation: Conversation) -> tuple[Tokens, Scene | None]:
         """One example as tokens; turns that exceed ``most_tokens`` are cut off."""
