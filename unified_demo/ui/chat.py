@@ -220,6 +220,8 @@ class _Page:
         for note in self.warmup.wait(turn.cancel):
             turn.view.note = note
             yield
+        if turn.cancel.is_set():
+            return
         if self.warmup.error:
             raise UnifiedError(self.warmup.error)
         with closing(self.engine.respond(visit.conversation, cancel=turn.cancel)) as events:

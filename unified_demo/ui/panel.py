@@ -47,7 +47,7 @@ def header_html(engine: Engine, warmup: Warmup) -> Markup:
 def status_words(engine: Engine, warmup: Warmup) -> str:
     if isinstance(engine.model, ScriptedModel):
         return SCRIPTED_NOTICE
-    return {"ready": f"{engine.settings.profile} profile · ready", "failed": "weights missing"}.get(warmup.state, warmup.note)
+    return {"ready": f"{engine.settings.profile} profile · ready", "failed": "model not loaded"}.get(warmup.state, warmup.note)
 
 
 def welcome_html() -> Markup:

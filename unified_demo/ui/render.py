@@ -221,7 +221,8 @@ def step_html(step: Step) -> Markup:
 def _sentence(text: str) -> str:
     """With a capital and a full stop, for errors come as they suit a log line."""
     text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    start = text[:1].upper() if text.split(" ")[0].isalpha() else text[:1]
+    return start + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _step_note(step: Step) -> str:
