@@ -135,7 +135,7 @@ class MultimodalNetwork(nn.Module):
     def region_keys(
         self, tokens: Tokens, projected: dict[str, ProjectedPicture], injection: torch.Tensor, hidden: torch.Tensor
     ) -> torch.Tensor:
-        """(proposals, POINT_WIDTH) pointing keys; ``injection`` and last ``hidden`` states are (length, hidden)."""
+        """(proposals, 2 * POINT_WIDTH) pointing keys; ``injection`` and last ``hidden`` states are (length, hidden)."""
         places = [place for place, token in enumerate(tokens.ids) if token == REGION_SLOT]
         rows = [projected[key].facts[index] for key, index in tokens.proposals]
         region_facts = torch.stack(rows) if rows else hidden.new_zeros(0, FACTS_WIDTH)
@@ -157,7 +157,7 @@ class MultimodalNetwork(nn.Module):
         return torch.stack(rows) if rows else self.word_mean.new_zeros(0, len(self.word_mean))
 
     def logits(self, hidden: torch.Tensor, phrases: Sequence[Phrase], keys: torch.Tensor) -> torch.Tensor:
-        """(n, hidden), the phrase of each place, (proposals, POINT_WIDTH) -> (n, vocab + tags + proposals) float32."""
+        """(n, hidden), the phrase of each place, keys of the proposals -> (n, vocab + tags + proposals) float32."""
         head = self.language_model.lm_head
         word_logits = head(hidden.to(self.language_model.model.dtype)).float()
         tag_logits = nn.functional.linear(hidden.float(), self.tag_embeddings.float())

@@ -1,7 +1,8 @@
 """The pointing head: which region proposal the words before ``<box>`` mean.
 
 A proposal's key joins plain facts (place, ranks, colours), what the region projector made of it, and its last hidden state. The query
-joins the hidden state at ``<box>`` with the mean of the phrase's words, as the model read them and as plain word embeddings. Score = scaled dot product, beside the scores of words.
+joins the hidden state at ``<box>`` with the mean of the phrase's words, as the model read them and as plain word embeddings.
+The score is a dot product plus a bonus for a label that is named outright; it competes with the scores of words.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from torch import nn
 from unified_demo.regions import COLOURS, PARTS, PLACE_WIDTH
 
 POINT_WIDTH = 256
+INNER = 256
 FACTS_WIDTH = PLACE_WIDTH + 2 * PARTS * len(COLOURS)
 WORD_SCALE = 8.0
 """Word embeddings have a norm near 3, hidden states near 45."""
@@ -27,26 +29,39 @@ def facts(place: torch.Tensor, colours: torch.Tensor) -> torch.Tensor:
 
 
 class PointingHead(nn.Module):
-    """Keys of proposals and queries of boxes, both POINT_WIDTH wide."""
+    """Keys of proposals and queries of boxes, both 2 * POINT_WIDTH wide: a linear half and a two-layer half."""
 
-    def __init__(self, hidden_size: int) -> None:
+    def __init__(self, hidden_size: int, dropout: float = 0.2) -> None:
         super().__init__()
         self.query = nn.Linear(hidden_size, POINT_WIDTH)
         self.phrase = nn.Linear(2 * hidden_size, POINT_WIDTH, bias=False)
         self.key = nn.Linear(2 * hidden_size, POINT_WIDTH)
         self.facts = nn.Linear(FACTS_WIDTH, POINT_WIDTH, bias=False)
+        self.facts_key = nn.Sequential(nn.Linear(FACTS_WIDTH, INNER), nn.GELU(), nn.Linear(INNER, POINT_WIDTH))
+        self.words_query = nn.Sequential(
+            nn.Linear(3 * hidden_size, 2 * INNER), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * INNER, POINT_WIDTH)
+        )
         self.bias = nn.Parameter(torch.zeros(()))
         self.same_word = nn.Parameter(torch.tensor([4.0, 4.0]))
+        nn.init.normal_(self.words_query[3].weight, std=0.02)
 
     def keys(self, region_facts: torch.Tensor, injection: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """(n, FACTS_WIDTH), (n, hidden), (n, hidden) -> (n, POINT_WIDTH)."""
-        return self.key(torch.cat([injection.float() / INJECTION_SCALE, hidden.float()], -1)) + self.facts(region_facts.float())
+        """(..., n, FACTS_WIDTH), (..., n, hidden), (..., n, hidden) -> (..., n, 2 * POINT_WIDTH)."""
+        region_facts = region_facts.float()
+        joined = torch.cat([injection.float() / INJECTION_SCALE, hidden.float()], -1)
+        return torch.cat([(self.key(joined) + self.facts(region_facts)) / POINT_WIDTH**0.5, self.facts_key(region_facts)], -1)
 
     def scores(self, hidden: torch.Tensor, phrase: torch.Tensor, match: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        """(m, hidden) at the places before the token, (m, 2*hidden) what the phrase's words are, (m, n) ``label_match``, (n, POINT_WIDTH) -> (m, n)."""
-        query = self.query(hidden.float()) + self.phrase(phrase.float())
+        """Scores (..., m, n) of n proposals at m places.
+
+        ``hidden`` (..., m, hidden) states before the token, ``phrase`` (..., m, 2*hidden) what the phrase's words are,
+        ``match`` (..., m, n) from ``label_match``, ``keys`` (..., n, 2 * POINT_WIDTH).
+        """
+        hidden, phrase = hidden.float(), phrase.float()
+        deep = self.words_query(torch.cat([hidden / WORD_SCALE, phrase], -1))
+        query = torch.cat([self.query(hidden) + self.phrase(phrase), deep], -1)
         named = self.same_word[0] * match + self.same_word[1] * (match > SAME_WORD)
-        return query @ keys.T / POINT_WIDTH**0.5 + named + self.bias
+        return query @ keys.transpose(-1, -2) + named + self.bias
 
 
 def label_match(words: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ import torch
 from unified_demo.config import Settings
 from unified_demo.model.loading import build_network, load_language_model, save_trained
 from unified_demo.training.loop import LoopOptions, Trainer
+from unified_demo.training.pointing import FitOptions, fit
 from unified_demo.training.recipes import GROUNDING, stream
 from unified_demo.zoo import Zoo
 
@@ -18,7 +19,11 @@ logger = logging.getLogger("unified_demo.training")
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m unified_demo.training", description=__doc__)
-    parser.add_argument("action", choices=("run", "export"), help="train, or write the latest checkpoint as committed weights")
+    parser.add_argument(
+        "action",
+        choices=("run", "fit", "export"),
+        help="train; fit the pointing head of the latest checkpoint; write that as committed weights",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and curves")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--batch", type=int, default=5)
@@ -32,6 +37,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, help="NSR-1K spatial.train.json")
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/model.safetensors"), help="where export writes")
     parser.add_argument("--init", type=Path, help="checkpoint to start from; what it lacks starts fresh")
+    parser.add_argument("--points", type=int, default=10_000, help="boxes that fit collects")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -59,7 +65,12 @@ def main() -> None:
         trainer.resume()
         save_trained(network, arguments.weights, config)
         return
-    (arguments.out).mkdir(parents=True, exist_ok=True)
+    if arguments.action == "fit":
+        trainer.resume()
+        logger.info("%s", json.dumps(fit(trainer, FitOptions(points=arguments.points))))
+        trainer.save()
+        return
+    arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "run.json").write_text(json.dumps({name: str(value) for name, value in vars(arguments).items()}, indent=1))
     trainer.run(lambda figures: logger.info("%s", json.dumps(figures)) if figures["step"] % 10 == 1 else None)
 
