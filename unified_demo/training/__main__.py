@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument(
         "action",
         choices=("run", "fit", "export"),
-        help="train; fit the pointing head of the latest checkpoint; write that as committed weights",
+        help="train; fit the pointing head alone; write the committed weights",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and curves")
     parser.add_argument("--minutes", type=float, default=60.0)
