@@ -51,7 +51,8 @@ class Point:
 @torch.no_grad()
 def collect(trainer: Trainer, options: FitOptions) -> list[Point]:
     """Run the network over drawn conversations until ``options.points`` boxes are seen."""
-    rng, points, picture, started = random.Random(options.seed), [], 0, time.monotonic()
+    points: list[Point] = []
+    rng, picture, started = random.Random(options.seed), 0, time.monotonic()
     while len(points) < options.points:
         scene, conversation = trainer.draw(rng)
         if scene is None:
