@@ -441,7 +441,7 @@ def test_things_in_a_collage_lie_where_they_are_said_to(folders: Path) -> None:
     paints = {"red panda": (200, 30, 30), "blue jay": (30, 30, 200)}
     drawn = list(draw_pictures(items, backgrounds, 24, 5))
     assert len(drawn) == 24
-    assert {len(named) for _, named in drawn} >= {1, 2, 3, 4}
+    assert {len(named) for _, named in drawn} >= {1, 2, 3}
     for picture, named in drawn:
         for item in named:
             x, y = (item.box.x0 + item.box.x1) / 2, (item.box.y0 + item.box.y1) / 2
