@@ -187,6 +187,7 @@ class Trainer:
         return loss, figures
 
     def save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / "checkpoint.part"
         torch.save(
             {"model": self.network.trained_state(), "optimizer": self.optimizer.state_dict(), "step": self.step, "spent_s": self.spent_s},
