@@ -4,6 +4,7 @@ A ``Region`` is a detector's box with its label; ``describe`` turns a list of th
 Only geometry and pixel statistics live here; what they mean in words is learnt elsewhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,7 @@ RELATIONS = 6
 PLACE_WIDTH = 40
 SURE = 0.4
 """Regions with at least this score count as things that are there; ranks are taken among them."""
+SECOND_NAME = 0.15
 WHOLE_PICTURE = "picture"
 """Label of the proposal that covers everything."""
 
@@ -56,6 +58,15 @@ def sort_regions(regions: list[Region]) -> list[Region]:
 def with_whole_picture(regions: list[Region], colours: Floats, feature: Floats | None) -> list[Region]:
     """The proposal for the whole picture comes first, the others from left to right."""
     return [Region(WHOLE_PICTURE, 1.0, Box(0.0, 0.0, 1.0, 1.0), colours, feature), *sort_regions(regions)]
+
+
+def with_second_names(regions: Sequence[Region]) -> list[Region]:
+    """A box that may be something else with a score of at least SECOND_NAME is proposed under that name as well."""
+    named = []
+    for region in regions:
+        named.append(replace(region, others=()))
+        named += [replace(region, label=label, score=score, others=()) for label, score in region.others if score >= SECOND_NAME]
+    return named
 
 
 def without_feature(region: Region) -> Region:

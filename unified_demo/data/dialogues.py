@@ -87,7 +87,7 @@ class DialogueWriter:
             + [self.count] * 2
             + [self.exists] * 2
             + [self.colour] * 2
-            + [self.caption, self.absent, self.absent]
+            + [self.caption, self.absent]
         )
         makers += [self.cannot] + [self.main_thing] * (3 if self.scene.names else 0) + [self.again] * (4 if self.focus else 0)
         while True:

@@ -91,7 +91,7 @@ def _finish(rng: random.Random, drafts: list[_Draft], links: list[tuple[int, str
     for _ in range(rng.choice([0, 1, 2, 3, 5, 8])):
         source = rng.choice(regions)
         label = source.label if rng.random() < 0.4 else rng.choice(labels)
-        box = jitter(rng, source.box, 0.35) if rng.random() < 0.7 else _anywhere(rng)
+        box = rng.choice([source.box, jitter(rng, source.box, 0.35), jitter(rng, source.box, 0.35), _anywhere(rng)])
         regions.append(Region(label, rng.uniform(0.08, 0.3), box, source.colours if rng.random() < 0.5 else draw_colours(rng, label)))
     whole = np.mean([region.colours for region in regions], axis=0).astype(np.float32)
     ordered = with_whole_picture(regions, whole, None)

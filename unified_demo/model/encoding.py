@@ -14,7 +14,7 @@ from unified_demo.regions import Floats, Region, neighbour_weights, place_featur
 
 
 class LabelWords:
-    """label -> mean word embedding (hidden,), from the frozen language model; remembered."""
+    """label -> mean word embedding (hidden,), or its single words' embeddings, from the frozen language model; remembered."""
 
     def __init__(self, vocabulary: Vocabulary, words: torch.Tensor) -> None:
         self._vocabulary, self._words = vocabulary, words
@@ -22,8 +22,12 @@ class LabelWords:
 
     def __call__(self, label: str) -> torch.Tensor:
         if label not in self._known:
-            self._known[label] = self._words[self._vocabulary.encode(" " + label)].float().mean(0)
+            self._known[label] = self.single(label).mean(0)
         return self._known[label]
+
+    def single(self, label: str) -> torch.Tensor:
+        """(words, hidden)."""
+        return self._words[self._vocabulary.encode(" " + label)].float()
 
 
 def encode_picture(image: Floats | None, regions: Sequence[Region], label_words: LabelWords) -> EncodedPicture:
@@ -34,7 +38,8 @@ def encode_picture(image: Floats | None, regions: Sequence[Region], label_words:
     listed = list(regions)
     return EncodedPicture(
         image=torch.from_numpy(image) if image is not None else torch.zeros(0, FEATURE_WIDTH),
-        labels=torch.stack([_label_mix(region, label_words) for region in regions]),
+        labels=torch.stack([label_words(region.label) for region in regions]),
+        names=torch.cat([label_words.single(label) for label in sorted({region.label for region in regions})]),
         place=torch.from_numpy(place_features(listed)),
         colours=torch.stack([torch.from_numpy(region.colours).flatten() for region in regions]),
         features=torch.stack(features),
@@ -42,12 +47,3 @@ def encode_picture(image: Floats | None, regions: Sequence[Region], label_words:
         neighbours=torch.from_numpy(neighbour_weights(listed)),
     )
 
-
-def _label_mix(region: Region, label_words: LabelWords) -> torch.Tensor:
-    """The label's words, mixed with the detector's second guess in proportion to the scores."""
-    mixed = label_words(region.label)
-    if region.others:
-        name, score = region.others[0]
-        share = score / (score + region.score)
-        mixed = (1 - share) * mixed + share * label_words(name)
-    return mixed

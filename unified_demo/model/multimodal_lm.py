@@ -25,10 +25,12 @@ SHIFT_SCALE = 50.0
 
 @dataclass(frozen=True)
 class EncodedPicture:
-    """What the network needs of one picture: ``image`` (17, 384) or (0, 384); the rest as RegionProjector takes it."""
+    """What the network needs of one picture: ``image`` (17, 384) or (0, 384); ``names`` (k, hidden) embeddings of
+    every word of every label; the rest as RegionProjector takes it."""
 
     image: torch.Tensor
     labels: torch.Tensor
+    names: torch.Tensor
     place: torch.Tensor
     colours: torch.Tensor
     features: torch.Tensor
@@ -46,12 +48,14 @@ class Phrase:
 
 @dataclass(frozen=True)
 class ProjectedPicture:
-    """``image`` (17 or 0, hidden) and ``regions`` (n, hidden) to add; ``labels`` (n, hidden) to read in; ``facts`` (n, FACTS_WIDTH)."""
+    """``image`` (17 or 0, hidden) and ``regions`` (n, hidden) to add; ``labels`` (n, hidden) to read in; ``facts`` (n, FACTS_WIDTH);
+    ``names`` (k, hidden) words of the labels."""
 
     image: torch.Tensor
     regions: torch.Tensor
     labels: torch.Tensor
     facts: torch.Tensor
+    names: torch.Tensor
 
 
 class MultimodalNetwork(nn.Module):
@@ -71,6 +75,9 @@ class MultimodalNetwork(nn.Module):
         self.tag_embeddings = nn.Parameter(torch.zeros(len(grammar.added_tokens()), hidden))
         self.tag_shifts = nn.Parameter(torch.zeros(len(grammar.added_tokens()), hidden))
         self.register_buffer("tag_words", torch.zeros(len(grammar.added_tokens()), hidden), persistent=False)
+        self.mark = nn.Parameter(torch.randn(hidden) * 0.02)
+        self.mark_slope = nn.Parameter(torch.tensor(12.0))
+        self.mark_from = nn.Parameter(torch.tensor(0.6))
         self.pointing = PointingHead(hidden)
         self.register_buffer("word_mean", language_model.get_input_embeddings().weight.detach().float().mean(0), persistent=False)
         self._injection: torch.Tensor | None = None
@@ -96,7 +103,7 @@ class MultimodalNetwork(nn.Module):
         """What the picture and its proposals add at ``first_layer``."""
         regions = self.region_projector(picture.labels, picture.place, picture.colours, picture.features, picture.known, picture.neighbours)
         image = self.image_projector(picture.image) if len(picture.image) else regions.new_zeros(0, regions.shape[-1])
-        return ProjectedPicture(image, regions, picture.labels, facts(picture.place, picture.colours))
+        return ProjectedPicture(image, regions, picture.labels, facts(picture.place, picture.colours), picture.names)
 
     def embed(self, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> tuple[torch.Tensor, torch.Tensor]:
         """(input embeddings, what is added at ``first_layer``), each (length, hidden) float32, for one tokenised conversation."""
@@ -113,10 +120,21 @@ class MultimodalNetwork(nn.Module):
             inputs[place] = picture.labels[0 if token == IMAGE_SLOT else index]
             places.append(place)
             added.append(picture.image[index] if token == IMAGE_SLOT else picture.regions[index])
-        injection = torch.zeros_like(inputs)
+        injection = self._marks(tokens, inputs, projected)
         if places:
             injection = injection.index_copy(0, torch.tensor(places, device=words.device), torch.stack(added).float())
         return inputs, injection
+
+    def _marks(self, tokens: Tokens, inputs: torch.Tensor, projected: dict[str, ProjectedPicture]) -> torch.Tensor:
+        """(length, hidden): a learnt mark on each word that is, or is close to, a word of some proposal's label."""
+        names = [picture.names for picture in projected.values()]
+        if not names:
+            return torch.zeros_like(inputs)
+        unit = nn.functional.normalize
+        close = (unit(inputs - self.word_mean, dim=-1) @ unit(torch.cat(names) - self.word_mean, dim=-1).T).amax(-1)
+        words = torch.tensor([0 <= token < self.vocab_size for token in tokens.ids], device=inputs.device)
+        strength = torch.sigmoid(self.mark_slope * (close - self.mark_from)) * words
+        return strength[:, None] * self.mark * SHIFT_SCALE
 
     def run(self, inputs: torch.Tensor, injection: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         """(batch, length, hidden) embeddings and injection -> last hidden states; ``kwargs`` go to the backbone (cache)."""

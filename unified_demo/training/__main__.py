@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=5)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--lora-lr", type=float, default=5e-4)
+    parser.add_argument("--pointing-lr", type=float, default=3e-3)
     parser.add_argument("--adapters", type=int, default=4)
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--first-layer", type=int, default=14, help="layer where pictures enter and LoRAMoE begins")
@@ -59,7 +60,14 @@ def main() -> None:
         state = torch.load(arguments.init, weights_only=True, map_location="cpu")["model"]
         missing = network.load_state_dict(state, strict=False).missing_keys
         logger.info("started from %s; fresh: %s", arguments.init, [name for name in missing if name in network.trained_state()])
-    options = LoopOptions(minutes=arguments.minutes, batch=arguments.batch, lr=arguments.lr, lora_lr=arguments.lora_lr, seed=arguments.seed)
+    options = LoopOptions(
+        minutes=arguments.minutes,
+        batch=arguments.batch,
+        lr=arguments.lr,
+        lora_lr=arguments.lora_lr,
+        pointing_lr=arguments.pointing_lr,
+        seed=arguments.seed,
+    )
     trainer = Trainer(network, vocabulary, stream(GROUNDING, arguments.sights, arguments.pairs), options, arguments.out, device)
     if arguments.action == "export":
         trainer.resume()

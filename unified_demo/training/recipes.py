@@ -14,7 +14,7 @@ from unified_demo.data.expressions import knowledge
 from unified_demo.data.scenes import Scene, draw_scene, read_pairs
 from unified_demo.data.sights import Named, load_shards
 from unified_demo.messages import Conversation
-from unified_demo.regions import SURE, Sight, without_feature
+from unified_demo.regions import SURE, Sight, with_second_names, without_feature
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def stream(
 
 def scene_of_sight(sight: Sight, named: list[Named]) -> Scene:
     """A real picture as a scene: sure detections are things, known class names go to the region that covers their photo."""
+    sight = Sight(sight.image, tuple(with_second_names(sight.regions)))
     things = [index for index, region in enumerate(sight.regions) if index and region.score >= SURE]
     names = {}
     for item in named:
