@@ -229,3 +229,17 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, built):
         load_trained(wider, tmp_path / "model.safetensors")
     with pytest.raises(ModelLoadError, match="missing or is not"):
         read_config(tmp_path / "nothing.safetensors")
+
+
+def test_words_that_name_a_proposal_are_marked(built) -> None:
+    """The mark is on the label's word, hardly on others, and nowhere without a picture."""
+    network, vocabulary = built
+    scene = make_scene(1)
+    label = scene.regions[scene.things[0]].label
+    with torch.no_grad():
+        tokens = tokenize(vocabulary, scene, Conversation((Message("user", (TextPart(f"segment the {label}"),)),)))
+        _, injection = network.embed(tokens, {"img-1": project(network, vocabulary, scene)})
+        named = tokens.ids.index(vocabulary.encode(" " + label)[0])
+        assert injection[named].norm() > 0.9 * (network.mark * 50).norm()
+        _, bare = network.embed(tokens, {})
+        assert bare.abs().sum() == 0
