@@ -14,7 +14,7 @@ from unified_demo import grammar
 from unified_demo.config import GenerationOptions
 from unified_demo.conversation import render_conversation
 from unified_demo.data.dialogues import DialogueWriter
-from unified_demo.errors import ModelLoadError
+from unified_demo.errors import ModelLoadError, UnifiedError
 from unified_demo.grammar import Box, MediaKind
 from unified_demo.messages import Artefact, Conversation, GrammarWarning, MediaPart, Message, RegionFound, TaskCall, TextDelta, TextPart
 from unified_demo.model.backend import Seen, TinyModel, _Decoder
@@ -196,6 +196,18 @@ def test_a_long_conversation_loses_old_words_not_pictures(built):
     seen = {"img-1": model.look(conversation.artefacts()["img-1"])}
     tokens = model._tokens(conversation, seen)
     assert len(tokens.ids) <= 4096
+    assert tokens.proposals
+
+
+def test_a_message_that_is_too_long_is_refused_and_the_conversation_goes_on(built):
+    """10,000 characters of some scripts are far more tokens than the language model can read."""
+    model = Looker(*built)
+    too_long = ask("\U0001f600" * 5_000, 1)
+    with pytest.raises(UnifiedError, match="at most 4,096"):
+        generate(model, too_long)
+    later = Conversation((*too_long.messages, Message("assistant", ()), Message("user", (TextPart("segment the dog"),))))
+    assert generate(model, later, max_new_tokens=5)
+    tokens = model._tokens(later, {"img-1": model.look(later.artefacts()["img-1"])})
     assert tokens.proposals
 
 

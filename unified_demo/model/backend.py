@@ -15,9 +15,10 @@ import torch
 
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.conversation import render_conversation
+from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box, MediaKind
 from unified_demo.media import load_image
-from unified_demo.messages import Artefact, Conversation
+from unified_demo.messages import Artefact, Conversation, MediaPart, Message
 from unified_demo.model.decoding import DecodingState, choose, default_filters
 from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
@@ -106,22 +107,29 @@ class TinyModel:
         return choose(logits, options.temperature, generator)
 
     def _tokens(self, conversation: Conversation, seen: dict[str, Seen]) -> Tokens:
-        """The prompt; when it is too long, the oldest turns without media go first."""
+        """The prompt; when it is too long, the oldest words go first and pictures stay. UnifiedError when the last message alone is too long."""
         counts = {key: len(item.projected.image) for key, item in seen.items()}
         boxes = {key: item.boxes for key, item in seen.items()}
         while True:
             tokens = self.vocabulary.tokenize(render_conversation(conversation), counts, boxes)
-            shorter = _without_oldest(conversation)
-            if len(tokens.ids) <= MOST_PROMPT_TOKENS or shorter is None:
+            if len(tokens.ids) <= MOST_PROMPT_TOKENS:
                 return tokens
+            shorter = _without_oldest(conversation)
+            if shorter is None:
+                raise UnifiedError(
+                    f"The message has {len(tokens.ids):,} tokens with its pictures; the model reads at most {MOST_PROMPT_TOKENS:,}, "
+                    "so please shorten it or start anew."
+                )
             conversation = shorter
 
 
 def _without_oldest(conversation: Conversation) -> Conversation | None:
-    """The conversation without its oldest message that carries no picture; the last message stays. None when there is none."""
+    """The conversation without the words of its oldest message that has any; media and the last message stay. None when nothing can go."""
     for index, message in enumerate(conversation.messages[:-1]):
-        if not any(getattr(part, "artefact", None) for part in message.parts):
-            return Conversation(conversation.messages[:index] + conversation.messages[index + 1 :])
+        media = tuple(part for part in message.parts if isinstance(part, MediaPart))
+        if not media or media != message.parts:
+            kept = (Message(message.role, media),) if media else ()
+            return Conversation((*conversation.messages[:index], *kept, *conversation.messages[index + 1 :]))
     return None
 
 
