@@ -165,6 +165,19 @@ def test_truncated_pictures(tmp_path: Path, photo: Image.Image, kind: str) -> No
         open_image(path)
 
 
+def test_a_damaged_avif_is_told_like_any_other(tmp_path: Path, photo: Image.Image) -> None:
+    """Its decoder raises RuntimeError, unlike all others."""
+    buffer = io.BytesIO()
+    photo.save(buffer, "AVIF")
+    content = bytearray(buffer.getvalue())
+    start = content.index(b"mdat") + 4
+    content[start : start + 50] = b"\xff" * len(content[start : start + 50])
+    path = tmp_path / "photo.avif"
+    path.write_bytes(content)
+    with pytest.raises(MediaError, match="damaged"):
+        open_image(path)
+
+
 @pytest.mark.parametrize("name", ["missing.png", "nul\0.png", "."])
 def test_what_did_not_arrive(tmp_path: Path, name: str) -> None:
     with pytest.raises(MediaError):
@@ -172,7 +185,7 @@ def test_what_did_not_arrive(tmp_path: Path, name: str) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(position=st.integers(0, 2000), value=st.integers(0, 255), kind=st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "TIFF"]))
+@given(position=st.integers(0, 2000), value=st.integers(0, 255), kind=st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "TIFF", "AVIF"]))
 def test_a_flipped_byte_never_crashes(tmp_path_factory: pytest.TempPathFactory, position: int, value: int, kind: str) -> None:
     buffer = io.BytesIO()
     Image.fromarray(COLOURS).save(buffer, kind)

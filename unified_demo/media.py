@@ -65,6 +65,7 @@ _DECODING_ERRORS = (
     EOFError,
     OverflowError,
     MemoryError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )
