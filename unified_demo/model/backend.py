@@ -107,7 +107,7 @@ class TinyModel:
         return choose(logits, options.temperature, generator)
 
     def _tokens(self, conversation: Conversation, seen: dict[str, Seen]) -> Tokens:
-        """The prompt; when it is too long, the oldest words go first and pictures stay. UnifiedError when the last message alone is too long."""
+        """The prompt; when it is too long, the oldest words go first and pictures stay. UnifiedError when that is not enough."""
         counts = {key: len(item.projected.image) for key, item in seen.items()}
         boxes = {key: item.boxes for key, item in seen.items()}
         while True:
