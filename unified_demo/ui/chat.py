@@ -182,12 +182,13 @@ class _Page:
     # ---- one turn ----
 
     def _ask(self, text: str, files: list[str], visit: Visit, raw: bool, keep_composer: bool) -> Iterator[Update]:
+        stopped = visit.turn is not None
         visit.stop()
         visit.settle()
         message, complaints = user_message(text, files, visit.conversation, self.engine.store, self.engine.settings.limits)
         notice = notice_html(complaints)
         if message is None:
-            yield {self.notice: notice}
+            yield {**(self._idle(visit, raw) if stopped else {}), self.notice: notice}
             return
         turn = visit.begin(message)
         value = {} if keep_composer else {"value": None}
