@@ -3,11 +3,14 @@
 import random
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from tiny_model import LABELS, make_network, make_scene, project
 
 from unified_demo import grammar
@@ -22,6 +25,7 @@ from unified_demo.model.decoding import next_in_box
 from unified_demo.model.loading import load_trained, read_config, save_trained
 from unified_demo.model.tokens import IGNORE_INDEX, SurfaceWriter
 from unified_demo.parser import StreamParser
+from unified_demo.regions import Sight
 
 PICTURE = Artefact("img-1", MediaKind.IMAGE, Path("nowhere.png"))
 
@@ -177,6 +181,18 @@ def test_two_generators_do_not_mix(built):
         for number, turn in enumerate(turns):
             mixed[number] += [text for text in [next(turn, None)] if text]
     assert mixed == alone
+
+
+def test_what_was_seen_goes_to_the_device_of_the_network(tmp_path):
+    """``meta`` stands for an accelerator: what is seen is on the CPU, and mixing the two would raise."""
+    network, vocabulary = make_network()
+    scene = make_scene(1)
+    sight = Sight(np.zeros((17, 384), np.float32), tuple(scene.regions))
+    model = TinyModel(network, vocabulary, SimpleNamespace(look=lambda _: sight), ("seg",))
+    network.to("meta")
+    Image.new("RGB", (32, 24)).save(tmp_path / "photo.png")
+    seen = model.look(Artefact("img-1", MediaKind.IMAGE, tmp_path / "photo.png"))
+    assert {tensor.device.type for tensor in vars(seen.projected).values()} == {"meta"}
 
 
 def test_cancel_ends_the_answer(built):

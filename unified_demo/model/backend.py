@@ -23,7 +23,7 @@ from unified_demo.model.decoding import DecodingState, choose, default_filters
 from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.loading import build_network, load_encoder, load_language_model, load_trained, read_config
-from unified_demo.model.multimodal_lm import MultimodalNetwork, ProjectedPicture
+from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.perception import Perception
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
@@ -46,7 +46,7 @@ class TinyModel:
 
     def __init__(self, network: MultimodalNetwork, vocabulary: Vocabulary, perception: Perception, tasks: tuple[str, ...]) -> None:
         self.network, self.vocabulary, self.perception, self.tasks = network, vocabulary, perception, tasks
-        self._label_words = LabelWords(vocabulary, network.language_model.get_input_embeddings().weight.detach())
+        self._label_words = LabelWords(vocabulary, network.language_model.get_input_embeddings().weight.detach().cpu())
         self._filters = default_filters(vocabulary)
         self._seen: OrderedDict[Path, Seen] = OrderedDict()
         self._lock = threading.Lock()
@@ -56,8 +56,9 @@ class TinyModel:
         with self._lock:
             if artefact.path not in self._seen:
                 sight = self.perception.look(load_image(artefact))
+                encoded = encode_picture(sight.image, sight.regions, self._label_words)
                 with torch.no_grad():
-                    projected = self.network.project(encode_picture(sight.image, sight.regions, self._label_words))
+                    projected = self.network.project(_on(encoded, self.network.word_mean.device))
                 self._seen[artefact.path] = Seen(projected, tuple(region.box for region in sight.regions))
                 while len(self._seen) > REMEMBERED_PICTURES:
                     self._seen.popitem(last=False)
@@ -123,6 +124,10 @@ class TinyModel:
             conversation = shorter
 
 
+def _on(picture: EncodedPicture, device: torch.device) -> EncodedPicture:
+    return EncodedPicture(**{name: tensor.to(device) for name, tensor in vars(picture).items()})
+
+
 def _without_oldest(conversation: Conversation) -> Conversation | None:
     """The conversation without the words of its oldest message that has any; media and the last message stay. None when nothing can go."""
     for index, message in enumerate(conversation.messages[:-1]):
@@ -134,7 +139,7 @@ def _without_oldest(conversation: Conversation) -> Conversation | None:
 
 
 class _Decoder:
-    """The network's state of one answer: key-value cache, pointing keys, logits of the next token."""
+    """The network's state of one answer: key-value cache, pointing keys, logits of the next token (on the CPU, where the rules work)."""
 
     def __init__(self, network: MultimodalNetwork, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> None:
         from transformers import DynamicCache
@@ -162,7 +167,7 @@ class _Decoder:
 
     def _look_ahead(self) -> None:
         phrase = self._network.phrase(self._ids, self._hidden, self._labels)
-        self.logits = self._network.logits(self._hidden[-1][None], [phrase], self._keys)[0]
+        self.logits = self._network.logits(self._hidden[-1][None], [phrase], self._keys)[0].cpu()
 
 
 class LazyModel:
