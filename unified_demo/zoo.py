@@ -103,7 +103,7 @@ class Zoo:
         return tuple(self.file(role) for role in self.roles(profile) if self.present(role) is None)
 
     def fetch(self, profile: str, progress: ProgressCallback | None = None) -> dict[str, Path]:
-        """Make every file of a profile present. A second call goes on where a first one broke off.
+        """Make every file of a profile present. A second call fetches only what a first one did not complete.
 
         All files are tried before the first failure is raised as ModelLoadError.
         """
@@ -142,7 +142,7 @@ class Zoo:
             reasons = []
             for source in file.sources:
                 try:
-                    self._fetch_from(source, file, target, progress or _ignore)
+                    self._fetch_from(source, file, target, progress or _log_tenths())
                     return target
                 except SourceError as exc:
                     log.info("%s from %s: %s", file.name, source, exc)
@@ -197,8 +197,18 @@ class Zoo:
             log.debug("the cache cannot be written, the checksum will be computed again: %s", exc)
 
 
-def _ignore(_: FetchProgress) -> None:
-    return None
+def _log_tenths() -> ProgressCallback:
+    """Tells the log, and with it the page's header, how far a file is, once for each tenth of it."""
+    said = 0
+
+    def report(event: FetchProgress) -> None:
+        nonlocal said
+        tenth = 10 * event.done // max(event.total, 1)
+        if said < tenth < 10:
+            said = tenth
+            log.info("fetching %s: %d %%", event.title, 10 * tenth)
+
+    return report
 
 
 def _state_of(path: Path) -> dict[str, int]:
