@@ -16,7 +16,7 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--profile", choices=PROFILES, default="tiny", help="which set of models")
     parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
-    parser.add_argument("--media-dir", type=Path, help="where pictures are kept (default: a temporary folder)")
+    parser.add_argument("--media-dir", type=Path, help="folder for pictures alone, visitors may read all in it (default: a temporary one)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; others than this machine need --auth or --no-auth")
     parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")
     parser.add_argument("--share", action="store_true", help="a public link through Gradio; needs --auth or --no-auth")
