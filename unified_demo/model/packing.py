@@ -1,6 +1,6 @@
 """Linear layers packed for the CPU: bf16 weights laid out once the way oneDNN wants them, so that decoding one token reads them faster.
 
-Measured by ``benchmarks/packing.py``. Where the operation is missing (another device, precision or build) layers stay as they are.
+Where the operation is missing (another device, precision or build) layers stay as they are.
 """
 
 import torch
