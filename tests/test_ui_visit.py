@@ -1,5 +1,10 @@
 """What is kept of a visitor: turns, retry, undo and clear never mix answers up."""
 
+import threading
+from collections.abc import Callable
+
+import pytest
+
 from unified_demo.messages import Message, TextDelta, TextPart
 from unified_demo.ui.visit import Visit, question_of
 
@@ -46,6 +51,27 @@ def test_a_cleared_answer_cannot_come_back() -> None:
     visit.settle(turn)
     assert visit.conversation.messages == ()
     assert visit.answers == []
+
+
+@pytest.mark.parametrize(("meanwhile", "kept"), [(Visit.settle, ["one", "ei"]), (Visit.clear, [])])
+def test_two_threads_end_an_answer_once(meanwhile: Callable[[Visit], None], kept: list[str]) -> None:
+    """The turn's own thread settles it while a button of the page does the same, or clears everything."""
+    visit = Visit()
+    turn = visit.begin(question("one"))
+    turn.view.apply(TextDelta("ei"))
+    button = threading.Thread(target=meanwhile, args=(visit,))
+    stop = turn.view.stop
+
+    def stop_while_a_button_is_pressed() -> None:
+        button.start()
+        button.join(0.2)
+        stop()
+
+    turn.view.stop = stop_while_a_button_is_pressed
+    visit.settle(turn)
+    button.join()
+    assert texts(visit) == kept
+    assert len(visit.answers) == len(kept) // 2
 
 
 def test_forget_answer_keeps_the_question_and_undo_returns_it() -> None:

@@ -5,6 +5,7 @@ which was cleared or retried away cannot come back. It renders nothing and runs 
 """
 
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from unified_demo.messages import Conversation, MediaPart, Message, TextPart
@@ -13,10 +14,11 @@ from unified_demo.ui.view import AnswerView, SceneObject
 
 @dataclass
 class Turn:
-    """The answer that is being written; ``cancel`` stops model and experts."""
+    """The answer that is being written; ``cancel`` stops model and experts, ``ending`` lets one thread alone end it."""
 
     view: AnswerView
     cancel: threading.Event = field(default_factory=threading.Event)
+    ending: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass
@@ -41,10 +43,13 @@ class Visit:
         current = self.turn
         if current is None or (turn is not None and turn is not current):
             return
-        current.view.stop()
-        self.conversation = self.conversation.with_message(current.view.message())
-        self.answers.append(current.view)
-        self.turn = None
+        with current.ending:
+            if self.turn is not current:
+                return
+            current.view.stop()
+            self.conversation = self.conversation.with_message(current.view.message())
+            self.answers.append(current.view)
+            self.turn = None
 
     def stop(self) -> None:
         """Tell the running turn to end; it settles by itself."""
@@ -71,7 +76,8 @@ class Visit:
 
     def clear(self) -> None:
         self.stop()
-        self.conversation, self.answers, self.turn = Conversation(), [], None
+        with self.turn.ending if self.turn else nullcontext():
+            self.conversation, self.answers, self.turn = Conversation(), [], None
 
     def _known(self) -> tuple[SceneObject, ...]:
         return self.answers[-1].all_objects() if self.answers else ()
