@@ -46,4 +46,3 @@ def encode_picture(image: Floats | None, regions: Sequence[Region], label_words:
         known=known,
         neighbours=torch.from_numpy(neighbour_weights(listed)),
     )
-
