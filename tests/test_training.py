@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,3 +149,14 @@ def test_conversations_without_a_picture_are_trained_on(tmp_path: Path) -> None:
     figures = trainer.train_step()
     assert figures["points"] == 0
     assert figures["words"] > 0
+
+
+@pytest.mark.parametrize("action", ["export", "fit"])
+def test_nothing_is_written_without_a_checkpoint(tmp_path: Path, action: str) -> None:
+    """Untrained weights never replace the committed ones because a folder was misspelt."""
+    weights = tmp_path / "model.safetensors"
+    command = [sys.executable, "-m", "unified_demo.training", action, "--out", str(tmp_path / "nothing"), "--weights", str(weights)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "train" in run.stderr
+    assert not weights.exists()

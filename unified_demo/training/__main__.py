@@ -17,7 +17,7 @@ from unified_demo.zoo import Zoo
 logger = logging.getLogger("unified_demo.training")
 
 
-def main() -> None:
+def _flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m unified_demo.training", description=__doc__)
     parser.add_argument(
         "action",
@@ -41,6 +41,16 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=10_000, help="boxes that fit collects")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    start = arguments.init or arguments.out / "checkpoint.pt"
+    if arguments.action == "export" and not (arguments.out / "checkpoint.pt").is_file():
+        parser.error(f"there is no checkpoint.pt in {arguments.out}; train there first")
+    if (arguments.action == "fit" or arguments.init) and not start.is_file():
+        parser.error(f"{start} does not exist; train first, or name a checkpoint with --init")
+    return arguments
+
+
+def main() -> None:
+    arguments = _flags()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.manual_seed(arguments.seed)
     settings = Settings()

@@ -130,4 +130,5 @@ def _scores(head: nn.Module, points: list[Point]) -> tuple[torch.Tensor, torch.T
     )
     hidden, phrase = torch.stack([point.hidden for point in points]), torch.stack([point.phrase for point in points])
     scores = head.scores(hidden[:, None], phrase[:, None], match[:, None], head.keys(*regions))[:, 0]
-    return scores.masked_fill(~allowed, -torch.inf), torch.tensor([point.answer for point in points])
+    answers = torch.tensor([point.answer for point in points], device=scores.device)
+    return scores.masked_fill(~allowed.to(scores.device), -torch.inf), answers
