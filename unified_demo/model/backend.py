@@ -4,6 +4,7 @@ Looks at the pictures, embeds the rendered conversation, prefills, then decodes 
 that were looked at are remembered. It parses nothing and calls no expert.
 """
 
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -18,7 +19,7 @@ from unified_demo.conversation import render_conversation
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box, MediaKind
 from unified_demo.media import load_image
-from unified_demo.messages import Artefact, Conversation, MediaPart, Message
+from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TextPart
 from unified_demo.model.decoding import DecodingState, choose, default_filters
 from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
@@ -71,7 +72,7 @@ class TinyModel:
         """Surface text as it is decoded; returns {"look_s", "prefill_s", "decode_s", "tokens", "prompt_tokens"}."""
         started = time.perf_counter()
         pictures = {key: artefact for key, artefact in conversation.artefacts().items() if artefact.kind == MediaKind.IMAGE}
-        seen = {key: self.look(artefact) for key, artefact in pictures.items()}
+        seen = {key: self.look(pictures[key]) for key in in_focus(conversation)}
         looked = time.perf_counter()
         tokens = self._tokens(conversation, seen)
         decoder = _Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()})
@@ -126,6 +127,19 @@ class TinyModel:
 
 def _on(picture: EncodedPicture, device: torch.device) -> EncodedPicture:
     return EncodedPicture(**{name: tensor.to(device) for name, tensor in vars(picture).items()})
+
+
+def in_focus(conversation: Conversation) -> list[str]:
+    """Ids of the pictures the last question is about: those it names (``img-1``), else those that were attached last."""
+    attached = [_pictures(message) for message in conversation.messages]
+    question = conversation.messages[-1].parts if conversation.messages else ()
+    words = {word for part in question if isinstance(part, TextPart) for word in re.findall(r"img-\d+", part.text)}
+    named = [key for keys in attached for key in keys if key in words]
+    return named or next((keys for keys in reversed(attached) if keys), [])
+
+
+def _pictures(message: Message) -> list[str]:
+    return [part.artefact.id for part in message.parts if isinstance(part, MediaPart) and part.artefact.kind == MediaKind.IMAGE]
 
 
 def _without_oldest(conversation: Conversation) -> Conversation | None:
