@@ -72,9 +72,10 @@ class TinyModel:
         """Surface text as it is decoded; returns {"look_s", "prefill_s", "decode_s", "tokens", "prompt_tokens"}."""
         started = time.perf_counter()
         pictures = {key: artefact for key, artefact in conversation.artefacts().items() if artefact.kind == MediaKind.IMAGE}
-        seen = {key: self.look(pictures[key]) for key in in_focus(conversation)}
+        focus = in_focus(conversation)
+        seen = {key: self.look(pictures[key]) for key in focus}
         looked = time.perf_counter()
-        tokens = self._tokens(conversation, seen)
+        tokens = self._tokens(_since(conversation, focus), seen)
         decoder = _Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()})
         prefilled = time.perf_counter()
         state = DecodingState(
@@ -136,6 +137,12 @@ def in_focus(conversation: Conversation) -> list[str]:
     words = {word for part in question if isinstance(part, TextPart) for word in re.findall(r"img-\d+", part.text)}
     named = [key for keys in attached for key in keys if key in words]
     return named or next((keys for keys in reversed(attached) if keys), [])
+
+
+def _since(conversation: Conversation, focus: list[str]) -> Conversation:
+    """The conversation from the first message on that carries a picture in ``focus``; what was said of others would mislead."""
+    starts = [index for index, message in enumerate(conversation.messages) if set(_pictures(message)) & set(focus)]
+    return Conversation(conversation.messages[min(starts, default=0) :])
 
 
 def _pictures(message: Message) -> list[str]:
