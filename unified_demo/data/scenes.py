@@ -38,7 +38,6 @@ class _Draft:
     box: Box
     colours: Floats
     score: float
-    others: tuple[tuple[str, float], ...] = ()
 
 
 USUAL_COLOURS = {
@@ -105,7 +104,7 @@ def _finish(rng: random.Random, drafts: list[_Draft], links: list[tuple[int, str
 
 
 def _region(draft: _Draft) -> Region:
-    return Region(draft.label, draft.score, draft.box, draft.colours, None, draft.others)
+    return Region(draft.label, draft.score, draft.box, draft.colours)
 
 
 def _draft(rng: random.Random, label: str, box: Box) -> _Draft:
