@@ -1,11 +1,17 @@
-"""``python -m unified_demo.data look``: see many photos as the model sees them, once, for training."""
+"""``python -m unified_demo.data ACTION``: everything that makes training and test data.
+
+``look`` sees many photos as the model sees them, once, for training; it stands here because it needs the model. The other actions
+live in modules of their own, each with ``add_arguments(parser)`` and ``main(arguments)``, and are imported when asked for.
+"""
 
 import argparse
+import importlib
 import logging
 import random
+import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -14,25 +20,61 @@ from PIL import Image
 
 from unified_demo.config import Settings
 from unified_demo.data.sights import Named, draw_pictures, photos, save_shard
+from unified_demo.errors import UnifiedError
 from unified_demo.model.backend import load_perception
 from unified_demo.zoo import Zoo
 
 logger = logging.getLogger("unified_demo.data")
 
+MODULES = {
+    "fetch": ("fetching", "fetch pinned assets by package name and list their licences"),
+    "preview": ("preview", "draw a contact sheet of composed scenes, clips or edits"),
+    "build": ("building", "write multi-turn, multi-task dialogues to shards"),
+    "statistics": ("statistics", "draw a page of figures about built shards"),
+    "read": ("published.command", "read a published dataset's own files and report what they hold"),
+    "mmud": ("mmud", "build the MMUD-style benchmark"),
+}
+"""action -> (module of ``unified_demo.data``, what it does)"""
+LOOK = "look at folders of photos once and keep what the model saw"
+
 BACKGROUNDS = "background google"
 SHARD = 100
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m unified_demo.data", description=__doc__)
-    parser.add_argument("action", choices=("look",))
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status 0, or 2 after one sentence about what the user must mend."""
+    parser = argparse.ArgumentParser(prog="python -m unified_demo.data", description="Make training and test data.")
+    actions = parser.add_subparsers(dest="action", required=True)
+    look = actions.add_parser("look", help=LOOK, description=LOOK)
+    add_look_arguments(look)
+    look.set_defaults(run=look_at_photos)
+    words = sys.argv[1:] if argv is None else argv
+    for action, (name, purpose) in MODULES.items():
+        added = actions.add_parser(action, help=purpose, description=purpose)
+        if action in words[:1]:
+            module = importlib.import_module(f"unified_demo.data.{name}")
+            module.add_arguments(added)
+            added.set_defaults(run=module.main)
+    arguments = parser.parse_args(words)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        arguments.run(arguments)
+    except UnifiedError as exc:
+        logger.error("%s", exc)
+        return 2
+    return 0
+
+
+def add_look_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="folders of class folders with photos, such as caltech101 and grocery/train")
     parser.add_argument("--out", type=Path, required=True, help="folder of shards; finished shards are kept")
     parser.add_argument("--count", type=int, default=3400, help="pictures to draw, half of them collages, besides the backgrounds")
     parser.add_argument("--per-class", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+
+
+def look_at_photos(arguments: argparse.Namespace) -> None:
+    torch.set_grad_enabled(False)
     arguments.out.mkdir(parents=True, exist_ok=True)
     settings = Settings()
     perception = load_perception(settings, Zoo(settings.cache_dir, settings.weights_dir))
@@ -64,5 +106,4 @@ def _size(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    torch.set_grad_enabled(False)
-    main()
+    sys.exit(main())
