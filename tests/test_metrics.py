@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from unified_demo.evaluation.metrics import Overlap, accuracy_at, cumulative_iou, generalised_iou, mask_overlap
+from unified_demo.evaluation.metrics import (
+    Overlap,
+    accuracy_at,
+    cumulative_iou,
+    generalised_iou,
+    mask_overlap,
+    mean_iou,
+    overall_iou,
+    precision_at,
+)
 
 
 def mask(*rows: str) -> np.ndarray:
@@ -39,3 +48,15 @@ def test_accuracy_includes_the_threshold() -> None:
 
 def test_no_samples_give_zero() -> None:
     assert (accuracy_at([]), generalised_iou([]), cumulative_iou([])) == (0.0, 0.0, 0.0)
+
+
+def test_refcoco_names_for_the_same_numbers() -> None:
+    overlaps = [Overlap(1, 2), Overlap(90, 100), Overlap(0, 10)]
+    assert mean_iou(overlaps) == generalised_iou(overlaps) == pytest.approx((0.5 + 0.9) / 3)
+    assert overall_iou(overlaps) == cumulative_iou(overlaps) == pytest.approx(91 / 112)
+
+
+def test_precision_at_thresholds() -> None:
+    found = precision_at([Overlap(1, 2), Overlap(90, 100), Overlap(0, 10), Overlap(75, 100)])
+    assert found == {0.5: 0.75, 0.6: 0.5, 0.7: 0.5, 0.8: 0.25, 0.9: 0.25}
+    assert precision_at([], [0.5]) == {0.5: 0.0}

@@ -1,7 +1,8 @@
 """Measures of referring expression grounding and segmentation, as pure functions of numbers and arrays.
 
 Acc@0.5 as in RefCOCO; gIoU and cIoU as in LISA (arXiv 2308.00692): the mean of the per-sample mask IoUs, and the summed
-intersections over the summed unions. No files, no models.
+intersections over the summed unions. The RefCOCO literature (LAVT, arXiv 2112.02244) calls the same two numbers mIoU and
+oIoU and adds P@k. No files, no models.
 """
 
 from collections.abc import Sequence
@@ -49,3 +50,22 @@ def cumulative_iou(overlaps: Sequence[Overlap]) -> float:
     """cIoU: all shared pixels over all pixels of either, 0..1; 0 without samples. Large things count more."""
     union = sum(overlap.union for overlap in overlaps)
     return sum(overlap.shared for overlap in overlaps) / union if union else 0.0
+
+
+def mean_iou(overlaps: Sequence[Overlap]) -> float:
+    """mIoU as LAVT (arXiv 2112.02244) reports it for RefCOCO: the same number as ``generalised_iou``."""
+    return generalised_iou(overlaps)
+
+
+def overall_iou(overlaps: Sequence[Overlap]) -> float:
+    """oIoU as LAVT (arXiv 2112.02244) reports it for RefCOCO: the same number as ``cumulative_iou``."""
+    return cumulative_iou(overlaps)
+
+
+PRECISION_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def precision_at(overlaps: Sequence[Overlap], thresholds: Sequence[float] = PRECISION_THRESHOLDS) -> dict[float, float]:
+    """P@k: for each threshold the share of samples whose mask IoU reaches it (at least, as LAVT counts); 0 without samples."""
+    ious = [overlap.iou for overlap in overlaps]
+    return {threshold: accuracy_at(ious, threshold) for threshold in thresholds}

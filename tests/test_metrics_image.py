@@ -1,0 +1,91 @@
+"""Measures of edits: by hand, and against scikit-image."""
+
+import math
+
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from unified_demo.evaluation.image_metrics import feature_distance, feature_similarity, patch_shares, psnr, ssim
+
+RNG = np.random.default_rng(5)
+FIRST = RNG.integers(0, 256, (40, 52, 3), dtype=np.uint8)
+SECOND = np.clip(FIRST.astype(int) + RNG.integers(-20, 21, FIRST.shape), 0, 255).astype(np.uint8)
+
+
+def test_psnr_by_hand() -> None:
+    black = np.zeros((4, 4, 3), np.uint8)
+    grey = np.full_like(black, 51)
+    assert psnr(black, grey) == pytest.approx(20 * math.log10(5))
+    assert psnr(black, black) == math.inf
+
+
+def test_psnr_is_that_of_scikit_image() -> None:
+    assert psnr(FIRST, SECOND) == pytest.approx(peak_signal_noise_ratio(FIRST, SECOND, data_range=255))
+
+
+def test_ssim_is_that_of_scikit_image() -> None:
+    options = {"channel_axis": 2, "data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    expected, per_pixel = structural_similarity(FIRST, SECOND, full=True, **options)
+    assert ssim(FIRST, SECOND) == pytest.approx(expected)
+    where = np.zeros(FIRST.shape[:2], bool)
+    where[10:20, 15:40] = True
+    assert ssim(FIRST, SECOND, where) == pytest.approx(per_pixel[where].mean())
+    assert ssim(FIRST, FIRST) == pytest.approx(1)
+
+
+def test_only_the_mask_counts() -> None:
+    changed = FIRST.copy()
+    changed[:20] = 0
+    below = np.zeros(FIRST.shape[:2], bool)
+    below[20:] = True
+    assert psnr(FIRST, changed, below) == math.inf
+    assert psnr(FIRST, changed, ~below) < 20
+    below[:26] = False
+    assert ssim(FIRST, changed, below) == pytest.approx(1)
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(ValueError, match="do not compare"):
+        psnr(FIRST, SECOND[:-1])
+    with pytest.raises(ValueError, match="empty"):
+        psnr(FIRST, SECOND, np.zeros(FIRST.shape[:2], bool))
+    with pytest.raises(ValueError, match="smaller than the window"):
+        ssim(FIRST[:8], SECOND[:8])
+    rim = np.zeros(FIRST.shape[:2], bool)
+    rim[:2] = True
+    with pytest.raises(ValueError, match="rim"):
+        ssim(FIRST, SECOND, rim)
+
+
+def test_shares_of_patches_by_hand() -> None:
+    mask = np.zeros((4, 6), bool)
+    mask[:, :2] = True
+    assert patch_shares(mask, 2, 2) == pytest.approx(np.array([[2 / 3, 0], [2 / 3, 0]]))
+    odd = np.zeros((3, 3), bool)
+    odd[0, 0] = True
+    assert patch_shares(odd, 2, 2) == pytest.approx(np.array([[4 / 9, 0], [0, 0]])), "a pixel that two patches share is split"
+
+
+def test_feature_distance_outside_and_similarity_inside() -> None:
+    first = np.zeros((2, 2, 3))
+    first[..., 0] = 2
+    second = first.copy()
+    second[:, 0] = (0, 5, 0)
+    left = np.zeros((8, 8), bool)
+    left[:, :4] = True
+    assert feature_distance(first, second, left) == pytest.approx(0)
+    assert feature_similarity(first, second, left) == pytest.approx(0)
+    assert feature_distance(first, second, ~left) == pytest.approx(2), "orthogonal unit vectors are sqrt(2) apart"
+    assert feature_distance(first, second) == pytest.approx(1)
+    assert feature_similarity(first, 3 * first) == pytest.approx(1)
+    assert feature_distance(first, -first) == pytest.approx(4)
+
+
+def test_features_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="one size"):
+        feature_distance(np.ones((2, 2, 3)), np.ones((2, 3, 3)))
+    with pytest.raises(ValueError, match="outside"):
+        feature_distance(np.ones((2, 2, 3)), np.ones((2, 2, 3)), np.ones((8, 8), bool))
+    with pytest.raises(ValueError, match="channels"):
+        feature_similarity(np.ones((2, 3)), np.ones((2, 3)))
