@@ -8,8 +8,8 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-
 from tiny_cutouts import tiny_catalogue, write_tiny_assets
+
 from unified_demo.data import split
 from unified_demo.data.expressions import Describer
 from unified_demo.data.layouts import MAX_OVERLAP
