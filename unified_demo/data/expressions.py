@@ -5,17 +5,13 @@ exactly its target among the things of the scene. It makes phrases, not question
 """
 
 import random
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
+from unified_demo.data.knowledge import knowledge
 from unified_demo.data.scenes import Scene
 from unified_demo.regions import COLOURS, Region
-
-KNOWLEDGE_FILE = Path(__file__).with_name("knowledge.toml")
 
 
 @dataclass(frozen=True)
@@ -26,12 +22,6 @@ class Expression:
     said: str
     targets: tuple[int, ...]
     kind: str
-
-
-@cache
-def knowledge() -> dict[str, dict[str, list[str]]]:
-    """label -> {"names", "kinds", "hints"} from the committed table."""
-    return tomllib.loads(KNOWLEDGE_FILE.read_text(encoding="utf-8"))
 
 
 IRREGULAR = {
@@ -85,6 +75,41 @@ CLAUSE_STARTS = (
     "you ", "they ", "water ", "firefighters ", "soup ", "rabbits ", "kids ", "monkeys ", "children ", "dogs ", "the ", "a ", "things ",
 )  # fmt: skip
 """A hint that begins so is a clause of its own: "the thing that you sit on"."""
+
+
+LINKED = {
+    "riding": ("riding", "on", "who is riding", "on top of"),
+    "holding": ("holding", "with", "carrying", "who holds", "using", "who has", "who is using"),
+    "wearing": ("wearing", "with", "who has"),
+    "sitting on": ("sitting on", "on", "that is on", "resting on"),
+    "on": ("on", "on top of", "standing on", "lying on"),
+    "next to": ("next to", "beside", "by", "near", "close to"),
+}
+"""A link's word -> how the first of the two is told by the second."""
+LINKED_BACK = {
+    "riding": (
+        ("the {n} {w} is riding", "the {n} {w} is on", "the {n} ridden by {w}", "the {n} under {w}", "the {n} with {a} on it"),
+        ("what {w} is riding", "the one {w} is riding", "the thing {w} is on"),
+        "{w} is riding",
+    ),
+    "holding": (
+        ("the {n} held by {w}", "the {n} {w} is holding", "the {n} {w} is using", "the {n} {w} is carrying", "the {n} in the hand of {w}"),
+        ("what {w} is holding", "the one {w} is holding", "the thing {w} is holding", "what {w} is carrying", "the thing {w} is using"),
+        "held by {w}",
+    ),
+    "wearing": (("the {n} on {w}", "the {n} {w} is wearing"), ("what {w} is wearing", "the thing {w} is wearing"), "on {w}"),
+    "sitting on": (
+        ("the {n} under {w}", "the {n} {w} is sitting on", "the {n} with {a} on it"),
+        ("what {w} is sitting on", "the thing under {w}", "the thing {w} is sitting on"),
+        "under {w}",
+    ),
+    "on": (
+        ("the {n} under {w}", "the {n} with {a} on it", "the {n} with {a} on top of it", "the {n} {w} is on"),
+        ("the thing with {a} on it", "what {w} is standing on", "the thing under {w}"),
+        "under {w}",
+    ),
+}
+"""A link's word -> how the second is told by the first: with its name, without it, and how the answer says it."""
 
 
 class Describer:
@@ -277,31 +302,36 @@ class Describer:
         return all(self.region(other).colours[0][colour] < 0.15 for other in self.scene.things if other != index)
 
     def by_relation(self, index: int) -> Expression | None:
-        label = self.region(index).label
         for first, word, second in self.rng.sample(self.scene.links, len(self.scene.links)):
             if index == first and self._fits_once(index, self.region(second).label):
                 return self._linked(index, word, second)
-            if index == second and word in ("riding", "holding", "sitting on") and self._fits_once(second, self.region(first).label):
-                inverse = {"riding": "being ridden", "holding": "held by", "sitting on": "under"}[word]
-                anchor = self.region(first).label
-                tail = f"the {anchor} is riding" if word == "riding" else f"{inverse} the {anchor}"
-                return Expression(f"the {self.noun(label)} {tail}", f"the {label} {tail}", (index,), "relation")
+            if index == second and word in LINKED_BACK and self._fits_once(second, self.region(first).label):
+                return self._linked_back(index, word, first)
         return self._beside(index)
 
     def _linked(self, index: int, word: str, anchor: int) -> Expression:
         label, other = self.region(index).label, self.region(anchor).label
-        words = {
-            "riding": ["riding", "on", "who is riding", "on top of"],
-            "holding": ["holding", "with", "carrying", "who holds", "using", "who has"],
-            "wearing": ["wearing", "with", "who has"],
-            "sitting on": ["sitting on", "on", "that is on", "resting on"],
-            "on": ["on", "on top of", "standing on", "lying on"],
-            "next to": ["next to", "beside", "by", "near", "close to"],
-        }[word]
-        chosen = self.rng.choice(words)
+        chosen = self.rng.choice(LINKED[word])
         determiner = self.rng.choice(["the", "a", "the"])
         noun = self.rng.choice([self.noun(label), self.noun(label), "one"])
         return Expression(f"the {noun} {chosen} {determiner} {self.noun(other)}", f"the {label} {chosen} the {other}", (index,), "relation")
+
+    def _linked_back(self, index: int, word: str, anchor: int) -> Expression:
+        """The thing that somebody rides, holds, sits on or wears; without its name where nothing else fits."""
+        label, other = self.region(index).label, self.region(anchor).label
+        same_links = [link for link in self.scene.links if link[1] == word and self.region(link[0]).label == other]
+        named, nameless, told = LINKED_BACK[word]
+        who = f"the {self.noun(other)}"
+        if other == "person" and len(self.by_label[other]) == 1:
+            who = self.rng.choice([who, who, "he", "she", "somebody"])
+        alone = len(same_links) == 1 and self.rng.random() < 0.4
+        pattern = self.rng.choice(nameless if alone else [form for form in named if who.startswith("the ") or "{w} is" in form])
+        return Expression(
+            pattern.format(n=self.noun(label), w=who, a=self.rng.choice(["the", "a"]) + who.removeprefix("the")),
+            f"the {label} {told.format(w=f'the {other}')}",
+            (index,),
+            "relation",
+        )
 
     def _fits_once(self, index: int, anchor_label: str) -> bool:
         """Alone of its kind, or no other of its kind near any such anchor."""

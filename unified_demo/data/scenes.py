@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unified_demo.data.reports import Draft, centred, report
 from unified_demo.grammar import Box, GrammarError
 from unified_demo.regions import COLOURS, PARTS, Floats, Region, with_whole_picture
 
@@ -30,14 +31,6 @@ class Scene:
     links: tuple[tuple[int, str, int], ...] = ()
     names: dict[int, str] = field(default_factory=dict)
     image: Floats | None = None
-
-
-@dataclass
-class _Draft:
-    label: str
-    box: Box
-    colours: Floats
-    score: float
 
 
 USUAL_COLOURS = {
@@ -65,16 +58,18 @@ SMALL = (
 
 def draw_scene(rng: random.Random, labels: Sequence[str], pairs: Sequence[tuple[tuple[str, Box], tuple[str, Box]]]) -> Scene:
     """One scene. ``labels``: the detector's class names; ``pairs``: NSR-1K training pairs of (label, box), may be empty."""
-    drafts: list[_Draft] = []
+    drafts: list[Draft] = []
     links: list[tuple[int, str, int]] = []
     for _ in range(rng.choice([0, 1, 1, 2, 2, 3])):
         _add_linked(rng, drafts, links)
-    if pairs and rng.random() < 0.3:
+    if pairs and rng.random() < 0.35:
         for label, box in rng.choice(pairs):
             drafts.append(_draft(rng, label, box))
-    kinds = rng.sample(list(labels), rng.choice([1, 1, 2, 2, 3, 4]))
+    kinds = rng.sample(list(labels), rng.choice([1, 1, 2, 2, 3, 4, 6]))
     if drafts and rng.random() < 0.6:
         kinds[0] = rng.choice(drafts).label
+    if rng.random() < 0.35:
+        kinds[-1] = "person"
     for label in kinds:
         for box in _group(rng, rng.choice([1, 1, 1, 2, 2, 3, 3, 4, 5])):
             drafts.append(_draft(rng, label, box))
@@ -83,19 +78,16 @@ def draw_scene(rng: random.Random, labels: Sequence[str], pairs: Sequence[tuple[
     return _finish(rng, drafts, links, labels)
 
 
-def _finish(rng: random.Random, drafts: list[_Draft], links: list[tuple[int, str, int]], labels: Sequence[str]) -> Scene:
-    """Drop things that cover each other, add the detector's doubts, order the regions as the model sees them."""
+def _finish(rng: random.Random, drafts: list[Draft], links: list[tuple[int, str, int]], labels: Sequence[str]) -> Scene:
+    """Drop things that cover each other, let the detector report the rest, order the regions as the model sees them."""
     keep = [index for index, draft in enumerate(drafts) if not any(draft.box.iou(other.box) > 0.7 for other in drafts[:index])]
-    regions = [_region(drafts[index]) for index in keep]
-    for _ in range(rng.choice([0, 1, 2, 3, 5, 8])):
-        source = rng.choice(regions)
-        label = source.label if rng.random() < 0.4 else rng.choice(labels)
-        box = rng.choice([source.box, jitter(rng, source.box, 0.35), jitter(rng, source.box, 0.35), _anywhere(rng)])
-        regions.append(Region(label, rng.uniform(0.08, 0.3), box, source.colours if rng.random() < 0.5 else draw_colours(rng, label)))
+    regions, found = report(rng, [drafts[index] for index in keep], labels)
+    if not regions:
+        return draw_scene(rng, labels, ())
     whole = np.mean([region.colours for region in regions], axis=0).astype(np.float32)
     ordered = with_whole_picture(regions, whole, None)
     place = {id(region): index for index, region in enumerate(ordered)}
-    moved = {old: place[id(regions[new])] for new, old in enumerate(keep)}
+    moved = {keep[number]: place[id(regions[region])] for number, region in found.items()}
     return Scene(
         tuple(ordered),
         tuple(sorted(moved.values())),
@@ -103,12 +95,8 @@ def _finish(rng: random.Random, drafts: list[_Draft], links: list[tuple[int, str
     )
 
 
-def _region(draft: _Draft) -> Region:
-    return Region(draft.label, draft.score, draft.box, draft.colours)
-
-
-def _draft(rng: random.Random, label: str, box: Box) -> _Draft:
-    return _Draft(label, box, draw_colours(rng, label), min(0.98, max(0.22, rng.gauss(0.62, 0.2))))
+def _draft(rng: random.Random, label: str, box: Box) -> Draft:
+    return Draft(label, box, draw_colours(rng, label))
 
 
 def draw_colours(rng: random.Random, label: str) -> Floats:
@@ -133,36 +121,36 @@ def draw_colours(rng: random.Random, label: str) -> Floats:
     return rows.astype(np.float32)
 
 
-def _add_linked(rng: random.Random, drafts: list[_Draft], links: list[tuple[int, str, int]]) -> None:
+def _add_linked(rng: random.Random, drafts: list[Draft], links: list[tuple[int, str, int]]) -> None:
     """Two things that have to do with each other, placed the way such things lie in photos."""
     first = len(drafts)
     kind = rng.choice(["ride", "hold", "hold", "on", "on", "sit", "wear", "beside"])
     x, y = rng.uniform(0.2, 0.8), rng.uniform(0.4, 0.75)
     size = rng.uniform(0.12, 0.42)
     if kind == "ride":
-        below = _box(x, y + size * 0.3, size * rng.uniform(0.9, 1.6), size * rng.uniform(0.5, 1.0))
-        above = _box(
+        below = centred(x, y + size * 0.3, size * rng.uniform(0.9, 1.6), size * rng.uniform(0.5, 1.0))
+        above = centred(
             x + rng.uniform(-0.2, 0.2) * size, y - size * rng.uniform(0.1, 0.4), size * rng.uniform(0.4, 0.8), size * rng.uniform(0.9, 1.5)
         )
         names, word = ("person", rng.choice(RIDES)), "riding"
     elif kind in ("hold", "wear"):
-        above = _box(x, y, size * rng.uniform(0.4, 0.7), size * rng.uniform(1.3, 2.2))
+        above = centred(x, y, size * rng.uniform(0.4, 0.7), size * rng.uniform(1.3, 2.2))
         part = size * rng.uniform(0.15, 0.6)
         side = rng.uniform(-0.4, 0.4) if kind == "hold" else rng.uniform(-0.1, 0.1)
-        below = _box(x + side * size, y + rng.uniform(-0.6, 0.3) * size, part, part * rng.uniform(0.6, 1.6))
+        below = centred(x + side * size, y + rng.uniform(-0.6, 0.3) * size, part, part * rng.uniform(0.6, 1.6))
         names, word = ("person", rng.choice(HOLDS if kind == "hold" else WORN)), "holding" if kind == "hold" else "wearing"
     elif kind == "sit":
-        below = _box(x, y + size * 0.2, size * rng.uniform(0.9, 2.0), size)
-        above = _box(x + rng.uniform(-0.4, 0.4) * size, y - size * 0.1, size * rng.uniform(0.4, 0.8), size * rng.uniform(0.8, 1.3))
+        below = centred(x, y + size * 0.2, size * rng.uniform(0.9, 2.0), size)
+        above = centred(x + rng.uniform(-0.4, 0.4) * size, y - size * 0.1, size * rng.uniform(0.4, 0.8), size * rng.uniform(0.8, 1.3))
         names, word = (rng.choice(["person", "person", "cat", "dog", "teddy bear"]), rng.choice(SEATS)), "sitting on"
     elif kind == "on":
-        below = _box(x, y + size * 0.3, size * rng.uniform(1.2, 2.4), size * rng.uniform(0.4, 0.9))
+        below = centred(x, y + size * 0.3, size * rng.uniform(1.2, 2.4), size * rng.uniform(0.4, 0.9))
         part = size * rng.uniform(0.2, 0.6)
-        above = _box(x + rng.uniform(-0.6, 0.6) * size, y + rng.uniform(-0.25, 0.2) * size, part, part * rng.uniform(0.6, 1.4))
+        above = centred(x + rng.uniform(-0.6, 0.6) * size, y + rng.uniform(-0.25, 0.2) * size, part, part * rng.uniform(0.6, 1.4))
         names, word = (rng.choice(SMALL), rng.choice(CARRIERS)), "on"
     else:
-        above = _box(x - size * 0.5, y, size * rng.uniform(0.5, 0.9), size * rng.uniform(0.5, 1.4))
-        below = _box(
+        above = centred(x - size * 0.5, y, size * rng.uniform(0.5, 0.9), size * rng.uniform(0.5, 1.4))
+        below = centred(
             x + size * rng.uniform(0.3, 0.6), y + rng.uniform(-0.1, 0.1), size * rng.uniform(0.4, 0.9), size * rng.uniform(0.5, 1.4)
         )
         names, word = (
@@ -174,42 +162,21 @@ def _add_linked(rng: random.Random, drafts: list[_Draft], links: list[tuple[int,
     links.append((first, word, first + 1))
 
 
-def _box(x: float, y: float, width: float, height: float) -> Box:
-    """A box around a centre, cut at the picture's edge; never empty."""
-    x0, x1 = max(0.0, min(0.95, x - width / 2)), min(1.0, max(0.05, x + width / 2))
-    y0, y1 = max(0.0, min(0.95, y - height / 2)), min(1.0, max(0.05, y + height / 2))
-    return Box(x0, y0, max(x1, x0 + 0.01), max(y1, y0 + 0.01))
-
-
-def _anywhere(rng: random.Random) -> Box:
-    return _box(rng.random(), rng.random(), rng.uniform(0.03, 0.5), rng.uniform(0.03, 0.5))
-
-
 def _group(rng: random.Random, count: int) -> list[Box]:
     """``count`` things of one kind: similar in size, spread out, sometimes in a row."""
-    size, aspect = rng.uniform(0.06, 0.4), rng.uniform(0.5, 1.9)
+    size = rng.choice([rng.uniform(0.04, 0.2), rng.uniform(0.06, 0.4), rng.uniform(0.2, 0.9 if count == 1 else 0.5)])
+    aspect = rng.uniform(0.5, 1.9)
     row = rng.random() < 0.4
     y = rng.uniform(0.25, 0.75)
     boxes: list[Box] = []
     for _ in range(count * 4):
         scale = size * rng.uniform(0.6, 1.5)
-        box = _box(rng.random(), y + rng.uniform(-0.08, 0.08) if row else rng.random(), scale, scale * aspect)
+        box = centred(rng.random(), y + rng.uniform(-0.08, 0.08) if row else rng.random(), scale, scale * aspect)
         if all(box.iou(other) < 0.3 for other in boxes):
             boxes.append(box)
         if len(boxes) == count:
             break
     return boxes
-
-
-def jitter(rng: random.Random, box: Box, amount: float) -> Box:
-    """The box moved and scaled by up to ``amount`` of its size."""
-    width, height = box.x1 - box.x0, box.y1 - box.y0
-    return _box(
-        (box.x0 + box.x1) / 2 + rng.uniform(-amount, amount) * width,
-        (box.y0 + box.y1) / 2 + rng.uniform(-amount, amount) * height,
-        width * rng.uniform(1 - amount, 1 + amount),
-        height * rng.uniform(1 - amount, 1 + amount),
-    )
 
 
 def read_pairs(path: Path) -> list[tuple[tuple[str, Box], tuple[str, Box]]]:

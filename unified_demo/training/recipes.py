@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unified_demo.data.dialogues import DialogueWriter, without_picture
-from unified_demo.data.expressions import knowledge
+from unified_demo.data.knowledge import knowledge
 from unified_demo.data.scenes import Scene, draw_scene, read_pairs
 from unified_demo.data.sights import Named, load_shards
 from unified_demo.messages import Conversation
