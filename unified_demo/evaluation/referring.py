@@ -49,7 +49,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Target:
-    """One question. ``group``: label, position or free; ``kind`` is finer (left, colour, synonym, ...)."""
+    """One question. ``group``: label, position, free or reasoning; ``kind`` is finer (left, colour, synonym, ...)."""
 
     photo: Path
     expression: str
@@ -125,7 +125,7 @@ def _extremes(things: list[Thing]) -> Iterator[tuple[str, Thing]]:
         yield "largest", by_area[-1]
 
 
-def free_targets(photos: Sequence[Photo], path: Path = FREE_EXPRESSIONS) -> tuple[list[Target], list[str]]:
+def free_targets(photos: Sequence[Photo], path: Path = FREE_EXPRESSIONS, group: str = "free") -> tuple[list[Target], list[str]]:
     """Hand-written expressions about ``photos``, and complaints. Lines about other pictures are passed over in silence."""
     known = {photo.path.name: photo for photo in photos}
     targets, complaints = [], []
@@ -144,7 +144,7 @@ def free_targets(photos: Sequence[Photo], path: Path = FREE_EXPRESSIONS) -> tupl
             thing = photo.things[index] if 0 <= index < len(photo.things) else None
             if thing is None or thing.crowd:
                 raise ValueError(f"{row['image']} has no object {index} that could be meant")
-            targets.append(Target(photo.path, str(row["expression"]), thing, "free", str(row["kind"])))
+            targets.append(Target(photo.path, str(row["expression"]), thing, group, str(row["kind"])))
         except (KeyError, TypeError, ValueError) as exc:
             complaints.append(f"{path}:{number} is broken ({type(exc).__name__}: {exc}); left out")
     return targets, complaints

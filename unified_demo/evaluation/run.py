@@ -1,17 +1,15 @@
-"""Runs the referring benchmark: questions x systems -> rows, one summary for each group, a JSON file, contact sheets.
+"""Runs the referring benchmark: questions x systems -> rows, one summary for each group, contact sheets.
 
 What cannot be read is skipped, named and counted; one failing answer is a wrong answer, not the end of the run.
 It prints nothing (``report`` returns the table as text) and knows neither how a system finds its answer nor the page.
 """
 
-import json
 import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from unified_demo.errors import MediaError
 from unified_demo.evaluation.contact_sheet import Tile, draw_sheet
@@ -135,12 +133,12 @@ def _tile(row: Row, target: Target, picture: Artefact, prediction: Prediction, m
 
 
 def summarise(rows: Iterable[Row]) -> dict[str, Summary]:
-    """Figures by group: label, position, both together, free, and free/<kind>."""
+    """Figures by group: label, position, both together, others and their kinds (free, free/<kind>)."""
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         groups[row.group].append(row)
-        groups[f"free/{row.kind}" if row.group == "free" else ALL_LABELS].append(row)
-    order = ("label", "position", ALL_LABELS, "free")
+        groups[ALL_LABELS if row.group in ("label", "position") else f"{row.group}/{row.kind}"].append(row)
+    order = ("label", "position", ALL_LABELS, "free", "reasoning")
     names = [name for name in order if name in groups] + sorted(name for name in groups if name not in order)
     return {name: _summary(groups[name]) for name in names}
 
@@ -171,12 +169,18 @@ def report(summaries: dict[str, dict[str, Summary]]) -> str:
     return "\n".join(lines)
 
 
-def run_referring(
-    systems: Sequence[System], targets: Sequence[Target], out: Path, facts: dict[str, Any], complaints: Sequence[str] = ()
-) -> tuple[dict[str, dict[str, Summary]], list[str]]:
-    """Run every system, write ``referring.json`` and ``<system>.webp`` into ``out`` after each, give figures and complaints."""
+@dataclass(frozen=True)
+class Measured:
+    """Every row, the figures by system and group, and what was skipped."""
+
+    rows: tuple[Row, ...]
+    summaries: dict[str, dict[str, Summary]]
+    skipped: tuple[str, ...]
+
+
+def run_referring(systems: Sequence[System], targets: Sequence[Target], out: Path, complaints: Sequence[str] = ()) -> Measured:
+    """Ask every system every question and write its contact sheet, ``<system>.webp``, into ``out``."""
     out.mkdir(parents=True, exist_ok=True)
-    started = time.time()
     rows: list[Row] = []
     skipped = list(complaints)
     summaries: dict[str, dict[str, Summary]] = {}
@@ -187,14 +191,4 @@ def run_referring(
         rows += mine
         skipped += [complaint for complaint in more if complaint not in skipped]
         summaries[system.name] = summarise(mine)
-        result = {
-            "benchmark": "referring",
-            **facts,
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-            "seconds": round(time.time() - started, 1),
-            "skipped": skipped,
-            "summaries": {name: {group: asdict(item) for group, item in groups.items()} for name, groups in summaries.items()},
-            "rows": [asdict(row) for row in rows],
-        }
-        (out / "referring.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return summaries, skipped
+    return Measured(tuple(rows), summaries, tuple(skipped))

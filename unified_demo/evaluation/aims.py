@@ -1,0 +1,42 @@
+"""The aims of the project's plan, each tied to one figure of one benchmark. Pure values.
+
+``baseline`` names the system whose figure stands beside it as the baseline.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Aim:
+    """``figure`` of ``group`` in ``benchmark`` should be at least ``value`` (at most, when ``below``)."""
+
+    what: str
+    benchmark: str
+    group: str
+    figure: str
+    value: float
+    below: bool = False
+    system: str = "model"
+    baseline: str = ""
+
+    def reached(self, figure: float) -> bool:
+        return figure <= self.value if self.below else figure >= self.value
+
+
+AIMS = (
+    Aim("routing, held-out templates", "routing", "held_out", "all calls", 0.98, baseline="keywords"),
+    Aim("routing, hand-written out-of-distribution set", "routing", "ood", "all calls", 0.88, baseline="keywords"),
+    Aim("well-formed answers, unconstrained", "routing", "all", "well-formed", 0.99, system="model unconstrained"),
+    Aim("well-formed answers, constrained", "routing", "all", "well-formed", 1.0),
+    Aim("grounding, composed, held-out objects", "composed", "grounding", "Acc@0.5", 0.80, baseline="template"),
+    Aim("grounding, real photos, class targets", "referring", "label+position", "Acc@0.5", 0.88, baseline="template"),
+    Aim("grounding, real photos, free expressions", "referring", "free", "Acc@0.5", 0.60, baseline="template"),
+    Aim("referring segmentation, real photos", "referring", "label+position", "cIoU", 0.75, baseline="template"),
+    Aim("reasoning segmentation, composed", "composed", "reasoning", "gIoU", 0.65, baseline="template"),
+    Aim("reasoning segmentation, real photos", "reasoning", "reasoning", "gIoU", 0.50, baseline="template"),
+    Aim("NSR-1K layout, spatial", "layout", "spatial", "accuracy", 0.85, baseline="rule"),
+    Aim("NSR-1K layout, counting", "layout", "counting", "accuracy", 0.75, baseline="rule"),
+    Aim("captions of eval_flickr8k", "captioning", "eval_flickr8k", "CIDEr", 0.30, baseline="template"),
+    Aim("artefact reference over 6 turns", "references", "all", "references", 0.95, baseline="latest"),
+    Aim("retention on plain chat, mean KL to the base model", "retention", "all", "KL", 0.05, below=True),
+)

@@ -1,0 +1,143 @@
+"""The frozen language model by itself, and ours with adapters at their start: baselines, and the measure of what was kept.
+
+Greedy answers, a choice among labels after a few-shot prompt, and log-probabilities of an answer. It knows no benchmark.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from unified_demo.config import Settings
+from unified_demo.conversation import render_conversation
+from unified_demo.messages import Conversation
+from unified_demo.model.backend import LazyModel, TinyModel, load_perception
+from unified_demo.model.loading import build_network, load_language_model, read_config
+from unified_demo.model.tokens import IGNORE_INDEX, Tokens, Vocabulary
+from unified_demo.zoo import Zoo
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
+
+Floats = npt.NDArray[np.floating]
+Ids = npt.NDArray[np.integer]
+IMPOSSIBLE = -1e4
+"""Log-probability of a tag for the frozen model, which has no tags; finite, so that 0 x it is 0."""
+
+
+class FrozenModel:
+    """SmolLM2 as released; answers in its own chat format."""
+
+    def __init__(self, language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase") -> None:
+        self._model = language_model.eval().requires_grad_(False)
+        self._vocabulary = Vocabulary(tokenizer, language_model.config.vocab_size)
+        self._prefix: tuple[str, Any, int] | None = None
+
+    def answer(self, conversation: Conversation, max_new_tokens: int = 64) -> str:
+        """The greedy answer as plain text; pictures are not seen."""
+        tokens = self._vocabulary.tokenize(render_conversation(conversation), {}, {})
+        written: list[int] = []
+        with torch.no_grad():
+            logits, cache = self._forward(tokens.ids, None)
+            while len(written) < max_new_tokens and (token := int(logits.argmax())) != self._vocabulary.end_id:
+                written.append(token)
+                logits, cache = self._forward([token], cache)
+        return self._vocabulary.tokenizer.decode(written, skip_special_tokens=True).strip()
+
+    def choose(self, prefix: str, question: str, labels: Sequence[str], most: int, separator: str = ",", end: str = "\n") -> list[str]:
+        """One to ``most`` of ``labels`` as the model continues ``prefix + question``, decoded greedily under the rule that each is a
+        label, followed by ``separator`` and another one or by ``end``. The prefix is read once and kept."""
+        cache, length = self._read_prefix(prefix)
+        spelt = {label: self._encode(f" {label}") for label in labels}
+        more, stop = self._encode(separator)[0], self._encode(end)[0]
+        chosen: list[str] = []
+        with torch.no_grad():
+            logits, cache = self._forward(self._encode(question), cache)
+            while len(chosen) < most:
+                label, logits, cache = self._choose_label(logits, cache, {key: ids for key, ids in spelt.items() if key not in chosen})
+                chosen.append(label)
+                if logits[more] <= logits[stop]:
+                    break
+                logits, cache = self._forward([more], cache)
+        cache.crop(length)
+        return chosen
+
+    def _choose_label(self, logits: torch.Tensor, cache: Any, open_labels: dict[str, list[int]]) -> tuple[str, torch.Tensor, Any]:
+        place = 0
+        while True:
+            done = [label for label, ids in open_labels.items() if len(ids) == place]
+            if done and len(open_labels) == 1:
+                return done[0], logits, cache
+            allowed = sorted({ids[place] for ids in open_labels.values() if len(ids) > place})
+            token = allowed[int(logits[allowed].argmax())]
+            if done and logits[self._encode("\n")[0]] > logits[token]:
+                return done[0], logits, cache
+            open_labels = {label: ids for label, ids in open_labels.items() if len(ids) > place and ids[place] == token}
+            logits, cache = self._forward([token], cache)
+            place += 1
+
+    def _read_prefix(self, prefix: str) -> tuple[Any, int]:
+        if self._prefix is None or self._prefix[0] != prefix:
+            ids = self._encode(prefix, trusted=True)
+            with torch.no_grad():
+                _, cache = self._forward(ids, None)
+            self._prefix = (prefix, cache, len(ids))
+        return self._prefix[1], self._prefix[2]
+
+    def log_probabilities(self, ids: Sequence[int], places: Sequence[int], width: int) -> Floats:
+        """(places, width) natural logarithms of what comes at each of ``places``; entries beyond the words are IMPOSSIBLE."""
+        with torch.no_grad():
+            device = self._model.device
+            logits = self._model(input_ids=torch.tensor([list(ids)], device=device)).logits[0, [place - 1 for place in places]]
+        known = torch.log_softmax(logits.float(), -1).cpu().numpy()
+        return np.pad(known, ((0, 0), (0, width - known.shape[1])), constant_values=IMPOSSIBLE)
+
+    def _forward(self, ids: Sequence[int], cache: Any) -> tuple[torch.Tensor, Any]:
+        device = self._model.device
+        output = self._model(input_ids=torch.tensor([list(ids)], device=device), past_key_values=cache, use_cache=True)
+        return output.logits[0, -1].float().cpu(), output.past_key_values
+
+    def _encode(self, text: str, trusted: bool = False) -> list[int]:
+        return self._vocabulary.encode(text, trusted)
+
+
+def tuned_log_probabilities(model: TinyModel, conversation: Conversation) -> tuple[Tokens, list[int], Floats]:
+    """Our model on a finished conversation without media: its tokens, the places of the answers' tokens, and (places, words + tags)."""
+    tokens = model.vocabulary.tokenize(render_conversation(conversation, add_answer_start=False), {}, {})
+    places = [place for place, label in enumerate(tokens.labels) if label != IGNORE_INDEX]
+    network = model.network
+    with torch.no_grad():
+        inputs, injection = network.embed(tokens, {})
+        hidden = network.run(inputs[None], injection[None])[0]
+        states = hidden[[place - 1 for place in places]]
+        labels = network.proposal_labels(tokens, {})
+        keys = network.region_keys(tokens, {}, injection, hidden)
+        phrases = [network.phrase(tokens.ids[:place], hidden[:place], labels) for place in places]
+        logits = network.logits(states, phrases, keys)
+    return tokens, places, torch.log_softmax(logits.float(), -1).cpu().numpy()
+
+
+def load_frozen(settings: Settings, zoo: Zoo) -> FrozenModel:
+    """Raises ModelLoadError when the language model is missing."""
+    device, dtype = _place(settings)
+    language_model, tokenizer = load_language_model(zoo.path("language_model"), settings.cache_dir / "converted" / "language_model", dtype)
+    return FrozenModel(language_model.to(device), tokenizer)
+
+
+def load_untrained(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> LazyModel:
+    """Our network with everything that training changes as it is before the first step. Raises ModelLoadError."""
+    device, dtype = _place(settings)
+    torch.manual_seed(0)
+    language_model, tokenizer = load_language_model(zoo.path("language_model"), settings.cache_dir / "converted" / "language_model", dtype)
+    network, vocabulary = build_network(language_model, tokenizer, read_config(zoo.path("tiny_adapters")))
+    network.to(device).eval().requires_grad_(False)
+    model = LazyModel(lambda: TinyModel(network, vocabulary, load_perception(settings, zoo), tasks))
+    model.load()
+    return model
+
+
+def _place(settings: Settings) -> tuple[str, torch.dtype]:
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
+    return device, torch.float32 if settings.precision == "float32" else torch.bfloat16

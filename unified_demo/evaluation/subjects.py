@@ -1,0 +1,98 @@
+"""The models that benchmarks ask: ours as trained, ours with adapters at their start, the frozen language model, the engine.
+
+Each is loaded once, on first use, and shared by the benchmarks of a run. Tests pass scripted ones. Nothing is measured here.
+"""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from unified_demo.assembly import load_engine
+from unified_demo.config import Settings
+from unified_demo.engine import Engine, LanguageBackend
+from unified_demo.fakes import ScriptedModel
+from unified_demo.grammar import TASK_TAGS
+from unified_demo.zoo import Zoo
+
+if TYPE_CHECKING:
+    from unified_demo.evaluation.frozen import FrozenModel
+    from unified_demo.evaluation.systems import Finder
+
+
+class Subjects(Protocol):
+    """``trained`` and ``untrained`` offer all ten tasks, whether they have experts or not, for routing is about the decision.
+
+    ``engine`` is the product as it runs: only tasks with experts are offered. ``router_only`` is the same without a model.
+    """
+
+    def trained(self) -> LanguageBackend: ...
+
+    def untrained(self) -> LanguageBackend: ...
+
+    def frozen(self) -> "FrozenModel": ...
+
+    def engine(self) -> Engine: ...
+
+    def router_only(self) -> Engine: ...
+
+    def detector(self) -> "Finder": ...
+
+
+class LoadedSubjects:
+    """The real ones. All raise ModelLoadError when weights are missing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def trained(self) -> LanguageBackend:
+        return self._trained
+
+    def untrained(self) -> LanguageBackend:
+        return self._untrained
+
+    def frozen(self) -> "FrozenModel":
+        return self._frozen
+
+    def engine(self) -> Engine:
+        return self._engine
+
+    def router_only(self) -> Engine:
+        return self._router_only
+
+    def detector(self) -> "Finder":
+        from unified_demo.model.detection import Detector
+
+        return Detector(self._zoo.path("detector"))
+
+    @cached_property
+    def _trained(self) -> LanguageBackend:
+        from unified_demo.model.backend import load_multimodal_lm
+
+        model = load_multimodal_lm(self._settings, self._zoo, TASK_TAGS)
+        model.load()
+        return model
+
+    @cached_property
+    def _untrained(self) -> LanguageBackend:
+        from unified_demo.evaluation.frozen import load_untrained
+
+        return load_untrained(self._settings, self._zoo, TASK_TAGS)
+
+    @cached_property
+    def _frozen(self) -> "FrozenModel":
+        from unified_demo.evaluation.frozen import load_frozen
+
+        return load_frozen(self._settings, self._zoo)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        engine = load_engine(self._settings)
+        engine.load()
+        return engine
+
+    @cached_property
+    def _router_only(self) -> Engine:
+        return load_engine(self._settings, ScriptedModel(()))
+
+    @cached_property
+    def _zoo(self) -> Zoo:
+        return Zoo(self._settings.cache_dir, self._settings.weights_dir)
