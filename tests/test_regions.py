@@ -209,7 +209,7 @@ def test_without_feature_keeps_the_rest() -> None:
 
 def test_a_likely_second_name_is_a_proposal_of_its_own() -> None:
     colours = np.zeros((PARTS, len(COLOURS)), np.float32)
-    region = Region("fork", 0.46, Box(0.1, 0.1, 0.4, 0.4), colours, None, (("spoon", 0.38), ("knife", 0.1)))
+    region = Region("fork", 0.46, Box(0.1, 0.1, 0.4, 0.4), colours, None, (("spoon", 0.38), ("knife", 0.05)))
     assert [(item.label, item.score, item.box, item.others) for item in with_second_names([region])] == [
         ("fork", 0.46, region.box, ()),
         ("spoon", 0.38, region.box, ()),

@@ -22,7 +22,7 @@ RELATIONS = 6
 PLACE_WIDTH = 40
 SURE = 0.4
 """Regions with at least this score count as things that are there; ranks are taken among them."""
-SECOND_NAME = 0.15
+SECOND_NAME = 0.08
 WHOLE_PICTURE = "picture"
 """Label of the proposal that covers everything."""
 
