@@ -1,0 +1,150 @@
+"""Requests for something new: pictures, pictures with things in their places, videos, pictures that move, sounds.
+
+Prompts come from the slot words, boxes from ``arrangements``. Every writer gives an Exchange or None when nothing fits.
+"""
+
+import numpy as np
+
+from unified_demo.data.arrangements import PLANNED_RELATIONS, Group, plan_counts, plan_pair
+from unified_demo.data.context import Event, Seen
+from unified_demo.data.exchanges import Exchange, Outcome, Writer, call
+from unified_demo.data.expressions import NUMBERS, article, plural
+from unified_demo.data.scenes import Scene, draw_colours
+from unified_demo.data.wordings import draw_film, draw_prompt, draw_sound, entries
+from unified_demo.grammar import Box, MediaKind, Task, TimeSpan
+from unified_demo.messages import RegionPart, TextPart
+from unified_demo.regions import Region, with_whole_picture
+
+USUAL_SECONDS = 5
+HELD = ("umbrella", "cell phone", "book", "bottle", "cup", "teddy bear", "kite", "handbag", "tennis racket", "banana", "donut", "frisbee")
+RIDDEN = ("horse", "bicycle", "motorcycle", "elephant", "skateboard", "surfboard")
+CARRIERS = ("dining table", "bench", "couch", "bed", "chair")
+TOO_LARGE = ("person", "bus", "train", "truck", "airplane", "boat", "car", "elephant", "giraffe", "horse", "bed", "couch", "dining table")
+
+
+class Creator(Writer):
+    """Writes requests for new pictures, videos and sounds."""
+
+    def picture(self) -> Exchange | None:
+        prompt = draw_prompt(self.rng, self.context.part)
+        phrasing = self.phrasing("gen")
+        answer = (self.say("Here you are.", "I will draw it."), call(Task.IMAGE_GENERATION, prompt))
+        return Exchange("gen", (phrasing.id,), self.ask(phrasing, {"p": prompt}), answer, "call", ((Outcome(label=prompt),),))
+
+    def film(self) -> Exchange | None:
+        prompt = draw_film(self.rng, self.context.part)
+        phrasing = self.phrasing("vgen")
+        answer = (self.say("Here is the clip.", "I will film it."), call(Task.VIDEO_GENERATION, prompt))
+        return Exchange("vgen", (phrasing.id,), self.ask(phrasing, {"p": prompt}), answer, "call", ((Outcome(label=prompt),),))
+
+    def sound(self) -> Exchange | None:
+        sound, seconds = draw_sound(self.rng, self.context.part), USUAL_SECONDS
+        phrasing = self.phrasing("agen")
+        length = ""
+        if "for" in phrasing.slots and self.rng.random() < 0.4:
+            seconds = self.rng.choice([2, 3, 4, 6, 8, 10, 12, 15, 20, 30])
+            length = self.rng.choice([f", {seconds} seconds", f" for {seconds} seconds", f", {seconds} s long"])
+        answer = (self.say("Listen.", "Here is the sound."), call(Task.AUDIO_GENERATION, sound_prompt(sound, seconds)))
+        outcome = Outcome(label=sound, events=(Event(sound, TimeSpan(0.0, 1.0)),))
+        return Exchange("agen", (phrasing.id,), self.ask(phrasing, {"s": sound, "for": length}), answer, "call", ((outcome,),))
+
+    def moving_picture(self) -> Exchange | None:
+        if not self.context.of_kind(MediaKind.IMAGE):
+            return self.nothing_there("ivgen", "", MediaKind.IMAGE, {"m": self._motion(None)})
+        choice = self.pick(MediaKind.IMAGE)
+        assert choice is not None
+        motion = self._motion(choice.seen)
+        phrasing = self.phrasing("ivgen")
+        answer = (self.say("Here it moves.", "I will animate it."), call(Task.IMAGE_TO_VIDEO, motion, (choice.seen.id,)))
+        user = self.ask(phrasing, {"m": motion}, choice.name)
+        outcome = Outcome(choice.seen.scene, label=motion)
+        return Exchange("ivgen", (phrasing.id,), user, answer, "call", ((outcome,),), choice.seen.id)
+
+    def _motion(self, seen: Seen | None) -> str:
+        if seen and seen.scene and seen.scene.things and self.rng.random() < 0.5:
+            alone = [index for index in seen.scene.things if len(self.describer(seen).by_label[seen.scene.regions[index].label]) == 1]
+            if alone:
+                thing = "the " + seen.scene.regions[self.rng.choice(alone)].label
+                return self.rng.choice(entries("videos", "thing_motions", self.context.part)).format(t=thing)
+        return self.rng.choice(entries("videos", "motions", self.context.part))
+
+    # ---- layouts ----
+
+    def layout(self) -> Exchange | None:
+        """Boxes for what the prompt names, planned from its counts or its relation."""
+        prompt, named = self.rng.choice([self._counted, self._related])()
+        regions = tuple(RegionPart(phrase, boxes) for phrase, _, boxes in named)
+        phrasing = self.phrasing("layout")
+        scene = self._scene_of([(label, box) for _, label, boxes in named for box in boxes])
+        answer = (self.say("I will place them like this.", "Here is the arrangement."), call(Task.LAYOUT_GENERATION, prompt, (), regions))
+        outcome = Outcome(scene, label=prompt)
+        return Exchange("layout", (phrasing.id,), self.ask(phrasing, {"p": prompt}), answer, "call", ((outcome,),))
+
+    def _labels(self, count: int) -> list[str]:
+        wanted = [label for label in self.context.labels if label not in ("skis", "scissors")]
+        return self.rng.sample(wanted, count)
+
+    def _counted(self) -> tuple[str, list[tuple[str, str, tuple[Box, ...]]]]:
+        labels = self._labels(self.rng.choice([1, 1, 2, 2, 3]))
+        most = {1: 9, 2: 5, 3: 3}[len(labels)]
+        groups = [Group(label, self.rng.randint(1, most)) for label in labels]
+        words = [article(group.label) if group.count == 1 else f"{NUMBERS[group.count]} {plural(group.label)}" for group in groups]
+        prompt = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+        boxes = plan_counts(groups)
+        return prompt, [(word, group.label, places) for word, group, places in zip(words, groups, boxes, strict=True)]
+
+    def _related(self) -> tuple[str, list[tuple[str, str, tuple[Box, ...]]]]:
+        relation = self.rng.choice(PLANNED_RELATIONS)
+        subject, thing = self._pair(relation)
+        words = {
+            "left of": ["to the left of", "left of", "on the left of"], "right of": ["to the right of", "right of", "on the right of"],
+            "above": ["above", "on the top of", "over"], "below": ["below", "on the bottom of", "beneath"],
+            "next to": ["next to", "beside", "by"], "on": ["on", "standing on"], "holding": ["holding", "with"],
+        }.get(relation, [relation])  # fmt: skip
+        first, second = plan_pair(subject, relation, thing)
+        names = article(subject), article(thing)
+        return f"{names[0]} {self.rng.choice(words)} {names[1]}", [(names[0], subject, (first,)), (names[1], thing, (second,))]
+
+    def _pair(self, relation: str) -> tuple[str, str]:
+        if relation in ("riding", "holding"):
+            known = [label for label in (RIDDEN if relation == "riding" else HELD) if label in self.context.labels]
+            if known and "person" in self.context.labels:
+                return "person", self.rng.choice(known)
+        if relation in ("on", "under"):
+            carriers = [label for label in CARRIERS if label in self.context.labels]
+            small = [label for label in self._labels(12) if label not in TOO_LARGE and label not in CARRIERS]
+            if carriers and small:
+                return small[0], self.rng.choice(carriers)
+        first, second = self._labels(2)
+        return first, second
+
+    def _scene_of(self, things: list[tuple[str, Box]]) -> Scene:
+        regions = [Region(label, 0.9, box, draw_colours(self.rng, label)) for label, box in things]
+        whole = np.mean([region.colours for region in regions], axis=0).astype(np.float32)
+        ordered = with_whole_picture(regions, whole, None)
+        return Scene(tuple(ordered), tuple(range(1, len(ordered))))
+
+    # ---- asking back ----
+
+    def unsaid(self, task: str) -> Exchange:
+        """Somebody wants something new and does not say what."""
+        asked, back = self.rng.choice(UNSAID[task])
+        return Exchange(task, (f"{task}.unsaid",), (TextPart(asked),), (TextPart(back),), "clarify")
+
+
+def sound_prompt(sound: str, seconds: int) -> str:
+    """What the expert for sounds is told: the sound and its length."""
+    return f"{sound}, {seconds} seconds"
+
+
+UNSAID = {
+    "gen": (
+        ("draw something", "What shall I draw?"),
+        ("make me a picture", "What shall it show?"),
+        ("can you paint?", "Yes. What shall I paint?"),
+    ),
+    "vgen": (("make a video", "What shall it show?"), ("I want a clip", "What shall the clip show?")),
+    "agen": (("make a sound", "Which sound shall I make?"), ("can you make noises?", "Yes. Which sound would you like?")),
+    "layout": (("plan a picture", "What shall be in it, and where?"), ("arrange some things for me", "Which things, and where?")),
+}
+"""Wishes that say too little: (what is asked, what is asked back)."""

@@ -1,0 +1,139 @@
+"""``draw_request``: one request of a given task, in the words of the committed phrasings, with its answer.
+
+Tasks are the ten tags of ``grammar.Task`` and "caption", "question", "ground", "chat" and "several" (two calls in one answer).
+The work is done by the writers of ``understanding``, ``creations`` and ``changes``.
+"""
+
+import random
+import tomllib
+from copy import copy
+from functools import cache
+from typing import Any
+
+from unified_demo.data.changes import Changer
+from unified_demo.data.context import Choice, Context
+from unified_demo.data.creations import Creator
+from unified_demo.data.exchanges import Exchange, Writer, carry_out, numbered
+from unified_demo.data.split import held_out_templates
+from unified_demo.data.understanding import Answerer, Observer
+from unified_demo.data.wordings import FOLDER
+from unified_demo.errors import UnifiedError
+from unified_demo.grammar import MediaKind, Task
+from unified_demo.messages import MediaPart, TextPart
+
+WRITERS: dict[str, tuple[type[Writer], str]] = {
+    Task.IMAGE_SEGMENTATION.value: (Observer, "outline"),
+    Task.VIDEO_SEGMENTATION.value: (Observer, "follow"),
+    Task.IMAGE_GENERATION.value: (Creator, "picture"),
+    Task.LAYOUT_GENERATION.value: (Creator, "layout"),
+    Task.IMAGE_EDITING.value: (Changer, "picture"),
+    Task.REASONING_EDITING.value: (Changer, "region_edit"),
+    Task.VIDEO_GENERATION.value: (Creator, "film"),
+    Task.IMAGE_TO_VIDEO.value: (Creator, "moving_picture"),
+    Task.VIDEO_EDITING.value: (Changer, "film"),
+    Task.AUDIO_GENERATION.value: (Creator, "sound"),
+    "caption": (Observer, "describe"),
+    "question": (Answerer, "question"),
+    "ground": (Observer, "find"),
+}
+"""task -> the writer and its method"""
+REQUESTS = (*WRITERS, "chat", "several")
+"""Everything ``draw_request`` knows."""
+CREATED = ("gen", "vgen", "agen", "layout")
+CHANGED = ("seg", "edit", "redit", "ivgen")
+TRIES = 12
+
+
+def draw_request(rng: random.Random, task: str, context: Context) -> Exchange | None:
+    """One request of the task about what the conversation holds; None when nothing there fits it.
+
+    Without the picture, video or sound it needs, the answer says so. UnifiedError for an unknown task.
+    """
+    if task == "chat":
+        return draw_chat(rng, context)
+    if task == "several":
+        return draw_several(rng, context)
+    if task not in WRITERS:
+        raise UnifiedError(f"There is no request for '{task}'; there are {', '.join(REQUESTS)}.")
+    if task in CREATED and rng.random() < 0.02:
+        return Creator(rng, context).unsaid(task)
+    return _write(rng, task, context)
+
+
+def _write(rng: random.Random, task: str, context: Context, manner: str = "", forced: Choice | None = None) -> Exchange | None:
+    writer, method = WRITERS[task]
+    for _ in range(TRIES):
+        made: Exchange | None = getattr(writer(rng, context, manner, forced), method)()
+        if made:
+            return made
+    return None
+
+
+# ---- plain chat ----
+
+
+@cache
+def chats() -> tuple[tuple[str, tuple[str, ...], str], ...]:
+    """(id, questions, answer) of the committed plain chat."""
+    rows: list[dict[str, Any]] = tomllib.loads((FOLDER / "chat.toml").read_text(encoding="utf-8"))["chat"]
+    return tuple((f"chat.{number}", tuple(row["ask"]), row["say"]) for number, row in enumerate(rows, 1))
+
+
+def draw_chat(rng: random.Random, context: Context) -> Exchange:
+    """A short general question with a short true answer; it concerns no artefact."""
+    hidden = held_out_templates()
+    fitting = [row for row in chats() if context.part == "all" or (row[0] in hidden) == (context.part == "held_out")]
+    name, questions, answer = rng.choice(fitting)
+    return Exchange("chat", (name,), (TextPart(rng.choice(questions)),), (TextPart(answer),))
+
+
+# ---- several calls ----
+
+
+def draw_several(rng: random.Random, context: Context) -> Exchange | None:
+    """Two calls in one answer: two wishes at once, or a second step on the result of the first."""
+    pictures = bool(context.of_kind(MediaKind.IMAGE))
+    if pictures and rng.random() < 0.4:
+        return _chained(rng, context, rng.choice(("edit", "redit")))
+    if rng.random() < 0.25:
+        return _chained(rng, context, "gen")
+    first, second = rng.sample(CREATED + CHANGED if pictures else CREATED, 2)
+    if (first in ("edit", "redit") and second in CHANGED) or (first == "ivgen" and second == "ivgen"):
+        first, second = second, first
+    if first in ("edit", "redit") and second in CHANGED:
+        return None
+    about = Choice(context.seen[context.focus[MediaKind.IMAGE]]) if pictures else None
+    both = [_write(rng, task, context, "direct", about if task in CHANGED else None) for task in (first, second)]
+    return _joined(rng, both, ("{a} and {b}", "{a}, and {b}", "{a}; {b}", "{a}. Also, {b}", "{a}, plus {b}", "{a} and also {b}"))
+
+
+def _chained(rng: random.Random, context: Context, task: str) -> Exchange | None:
+    """The second step works on what the first one gives: "make it winter, then animate the result"."""
+    about = Choice(context.seen[context.focus[MediaKind.IMAGE]]) if task != "gen" else None
+    first = _write(rng, task, context, "direct", about)
+    if not first or first.manner != "call":
+        return None
+    later = copy(context)
+    later.seen, later.focus = dict(context.seen), dict(context.focus)
+    made = [part for part in carry_out(later, first) if isinstance(part, MediaPart)]
+    result = Choice(later.seen[made[-1].artefact.id], rng.choice(["the result", "the new picture", "that one"]))
+    second = _write(rng, rng.choice(("edit", "ivgen")), later, "direct", result)
+    return _joined(rng, [first, second], ("{a}, then {b}", "{a}. Then {b}", "first {a}, then {b}", "{a} and afterwards {b}"))
+
+
+def _joined(rng: random.Random, both: list[Exchange | None], frames: tuple[str, ...]) -> Exchange | None:
+    first, second = both
+    if not first or not second or first.manner != "call" or second.manner != "call":
+        return None
+    texts = ["".join(part.text for part in one.user if isinstance(part, TextPart)).rstrip(".") for one in (first, second)]
+    asked = rng.choice(frames).format(a=texts[0], b=texts[1][:1].lower() + texts[1][1:])
+    calls = numbered([*first.calls(), *second.calls()])
+    return Exchange(
+        "several",
+        (*first.templates, *second.templates),
+        (TextPart(asked),),
+        (TextPart("I will do both."), *calls),
+        "call",
+        (*first.outcomes, *second.outcomes),
+        second.about or first.about,
+    )
