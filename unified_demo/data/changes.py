@@ -3,8 +3,10 @@
 What an edit makes of the scene is kept as the outcome, so that later turns speak of the changed picture.
 """
 
+from dataclasses import replace
+
 from unified_demo.data.arrangements import place_for
-from unified_demo.data.context import Choice, Seen, with_colour, with_label, with_thing, without_thing
+from unified_demo.data.context import Choice, Seen, with_colour, with_label, with_thing, without_colours, without_thing
 from unified_demo.data.exchanges import Exchange, Outcome, Writer, call
 from unified_demo.data.expressions import Expression
 from unified_demo.data.wordings import Phrasing, draw_change, draw_content, entries
@@ -52,7 +54,7 @@ class Changer(Writer):
             return Exchange(task, (f"{task}.unsaid",), (asked,), (TextPart("What shall I change in it?"),), "clarify")
         phrasing = self.phrasing(task)
         answer = (self.say(f"Here it is {change.state}.", "Here you are."), call(tag, change.call, (choice.seen.id,)))
-        outcome = Outcome(choice.seen.scene, tuple(choice.seen.spans.items()), label=change.call)
+        outcome = changed(choice.seen, change.call)
         user = self.ask(phrasing, values, choice.name)
         return Exchange(task, (phrasing.id,), user, answer, "call", ((outcome,),), choice.seen.id)
 
@@ -91,7 +93,10 @@ class Changer(Writer):
         prompt, said, outcome = self._done(phrasing.operation, values, choice.seen, expression)
         region = self.region(choice.seen, prompt, expression.targets)
         answer = (TextPart(said), call(Task.REASONING_EDITING, prompt, (choice.seen.id,), (region,)))
-        topic = expression if phrasing.operation == "recolour" else None
+        scene = choice.seen.scene
+        assert scene is not None
+        recoloured = replace(expression, said=f"the {scene.regions[expression.targets[0]].label}")
+        topic = recoloured if phrasing.operation == "recolour" else None
         return Exchange("redit", (phrasing.id,), user, answer, "call", ((outcome,),), choice.seen.id, topic)
 
     def _done(self, operation: str, values: dict[str, str], seen: Seen, expression: Expression) -> tuple[str, str, Outcome]:
@@ -130,3 +135,8 @@ class Changer(Writer):
         outcome = Outcome(with_thing(scene, label, box, self.rng), label=label)
         user = self.ask(phrasing, values | {"where": where}, choice.name)
         return Exchange("redit", (phrasing.id,), user, answer, "call", ((outcome,),), choice.seen.id)
+
+
+def changed(seen: Seen, prompt: str) -> Outcome:
+    """What a change of the whole picture or clip gives: the same things in the same places, in other colours."""
+    return Outcome(without_colours(seen.scene) if seen.scene else None, tuple(seen.spans.items()), label=prompt)

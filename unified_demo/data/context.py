@@ -57,12 +57,16 @@ class Seen:
 
 @dataclass
 class Context:
-    """Grows with the conversation. ``focus`` is the artefact last spoken of per kind, ``topic`` the thing last spoken of."""
+    """Grows with the conversation. ``focus`` is the artefact last spoken of per kind, ``spoken`` the last of all.
+
+    ``topic`` is the thing last spoken of and the picture it is in.
+    """
 
     labels: tuple[str, ...]
     part: SubSet = "train"
     seen: dict[str, Seen] = field(default_factory=dict)
     masks: int = 0
+    spoken: str = ""
     focus: dict[MediaKind, str] = field(default_factory=dict)
     topic: tuple[str, Expression] | None = None
 
@@ -79,7 +83,7 @@ class Context:
             self.masks += 1
             return seen
         self.seen[seen.id] = seen
-        self.focus[seen.kind] = seen.id
+        self.focus[seen.kind] = self.spoken = seen.id
         return seen
 
     def attach(self, kind: MediaKind, scene: Scene | None, rng: random.Random) -> Seen:
@@ -205,6 +209,24 @@ def with_colour(scene: Scene, index: int, colour: str) -> Scene:
     shares[:, COLOURS.index(_NEAREST_COLOUR.get(colour, colour))] += 0.75
     regions = list(scene.regions)
     regions[index] = replace(regions[index], colours=shares, feature=None)
+    return replace(scene, regions=tuple(regions), image=None)
+
+
+def without_colours(scene: Scene) -> Scene:
+    """The scene after a change of the whole picture: places stay, colours are no longer known well enough to speak of."""
+    even = 0.8 / len(COLOURS)
+    regions = tuple(replace(region, colours=region.colours * 0.2 + even, feature=None) for region in scene.regions)
+    return replace(scene, regions=regions, image=None)
+
+
+def with_size(scene: Scene, index: int, factor: float) -> Scene:
+    """The scene with one thing made larger or smaller around its centre, cut at the edge."""
+    box = scene.regions[index].box
+    x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    width, height = (box.x1 - box.x0) * factor / 2, (box.y1 - box.y0) * factor / 2
+    grown = Box(max(0.0, x - width), max(0.0, y - height), min(1.0, x + width), min(1.0, y + height))
+    regions = list(scene.regions)
+    regions[index] = replace(regions[index], box=grown, feature=None)
     return replace(scene, regions=tuple(regions), image=None)
 
 

@@ -11,7 +11,8 @@ from typing import Literal
 
 from unified_demo.data.context import KIND_WORDS, Choice, Context, Event, Seen, choose_artefact
 from unified_demo.data.dialogues import NO_PICTURE
-from unified_demo.data.expressions import NUMBERS, Describer, Expression, article, knowledge, plural
+from unified_demo.data.expressions import NUMBERS, Describer, Expression, article, plural
+from unified_demo.data.knowledge import knowledge
 from unified_demo.data.scenes import Scene
 from unified_demo.data.wordings import Phrasing, choose
 from unified_demo.grammar import TASKS, Box, MediaKind, Task, TimeSpan
@@ -62,8 +63,10 @@ class Writer:
         return choose(self.rng, task, operation, self.context.part, lacking, self.manner)
 
     def pick(self, kind: MediaKind, useful: Sequence[Seen] | None = None) -> Choice | None:
-        """The artefact that the request is about."""
-        return self.forced or choose_artefact(self.rng, self.context, kind, useful)
+        """The artefact that the request is about; None when the forced one is of no use."""
+        if self.forced:
+            return self.forced if useful is None or self.forced.seen in useful else None
+        return choose_artefact(self.rng, self.context, kind, useful)
 
     def ask(self, phrasing: Phrasing, values: Mapping[str, str], name: str = "") -> tuple[Part, ...]:
         """The user's words; ``name`` says which artefact is meant."""
@@ -177,13 +180,19 @@ def carry_out(context: Context, exchange: Exchange) -> tuple[Part, ...]:
         if isinstance(part, TaskCall):
             parts += [MediaPart(_produce(context, part, outcome).artefact) for outcome in exchange.outcomes[done]]
             done += 1
-    if exchange.about in context.seen:
+    made = [part.artefact for part in parts if isinstance(part, MediaPart)]
+    if exchange.about in context.seen and not any(artefact.kind in context.focus for artefact in made):
         about = context.seen[exchange.about]
-        if not any(isinstance(part, MediaPart) and part.artefact.kind == about.kind for part in parts):
-            context.focus[about.kind] = about.id
+        context.focus[about.kind] = context.spoken = about.id
+    pictures = [artefact.id for artefact in made if artefact.kind == MediaKind.IMAGE]
     if exchange.topic:
-        made = [part.artefact.id for part in parts if isinstance(part, MediaPart) and part.artefact.kind == MediaKind.IMAGE]
-        context.topic = (made[-1] if made else exchange.about, exchange.topic)
+        context.topic = (pictures[-1] if pictures else exchange.about, exchange.topic)
+    elif exchange.task != "chat" and not (context.topic and context.topic[0] == exchange.about and exchange.manner != "refuse"):
+        context.topic = None
+    elif context.topic and exchange.task == "edit" and pictures:
+        context.topic = (pictures[-1], context.topic[1])
+    elif exchange.task in ("redit", "several"):
+        context.topic = None
     return tuple(parts)
 
 

@@ -97,15 +97,20 @@ def offered(task: str, operation: str = "", part: SubSet = "train") -> tuple[Phr
 def choose(
     rng: random.Random, task: str, operation: str, part: SubSet, lacking: frozenset[str] = frozenset(), manner: str = ""
 ) -> Phrasing:
-    """A phrasing without any slot of ``lacking``, of one ``manner`` if given. UnifiedError when there is none."""
-    fitting = [
-        phrasing
-        for phrasing in offered(task, operation, part)
-        if not phrasing.slots & lacking and (not manner or phrasing.manner == manner)
-    ]
-    if not fitting:
-        raise UnifiedError(f"No phrasing of {task} {operation} for {part} does without {sorted(lacking)}; add one to {task}.toml.")
-    return rng.choice(fitting)
+    """A phrasing without any slot of ``lacking``, of one ``manner`` if given. UnifiedError when there is none.
+
+    "held_out" falls back on all where nothing held out fits; "train" never falls back.
+    """
+    sources: tuple[SubSet, ...] = ("held_out", "all") if part == "held_out" else (part,)
+    for source in sources:
+        fitting = [
+            phrasing
+            for phrasing in offered(task, operation, source)
+            if not phrasing.slots & lacking and (not manner or phrasing.manner == manner)
+        ]
+        if fitting:
+            return rng.choice(fitting)
+    raise UnifiedError(f"No phrasing of {task} {operation} for {part} does without {sorted(lacking)}; add one to {task}.toml.")
 
 
 # ---- slot words ----

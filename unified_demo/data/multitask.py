@@ -1,0 +1,281 @@
+"""Dialogues of several turns and tasks, in which turns refer back to inputs and outputs.
+
+Requests come from ``requests``; this module adds uploads, what one says next ("now make it bigger", "go back to the original and
+..."), and keeps the artefacts exactly as the engine would. It reads and writes no files.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from unified_demo.data.changes import changed
+from unified_demo.data.context import Context, Seen, names_of, with_colour, with_size, without_thing
+from unified_demo.data.creations import sound_prompt
+from unified_demo.data.exchanges import Exchange, Manner, Outcome, Writer, call, capital, carry_out
+from unified_demo.data.expressions import Expression
+from unified_demo.data.requests import draw_request
+from unified_demo.data.scenes import Scene
+from unified_demo.data.understanding import place_of
+from unified_demo.data.wordings import SubSet, draw_change, entries
+from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
+from unified_demo.messages import Conversation, MediaPart, Message, Part, TaskCall, TextPart
+
+SceneSource = Callable[[random.Random], Scene]
+
+WEIGHTS = {
+    "seg": 8, "ground": 7, "redit": 7, "edit": 6, "question": 7, "caption": 3, "gen": 5, "layout": 5, "ivgen": 4, "several": 4, "chat": 5,
+    "vseg": 2, "vgen": 3, "vedit": 2, "agen": 4,
+}  # fmt: skip
+"""How often each task is asked for; what needs a video counts three times as much while there is one."""
+FOLLOWS, UPLOADS = 0.38, 0.1
+"""Shares of turns that go on from the turn before, and that bring a new upload."""
+STARTS: tuple[tuple[MediaKind, ...], ...] = (
+    (MediaKind.IMAGE,), (MediaKind.IMAGE,), (MediaKind.IMAGE,), (MediaKind.IMAGE,), (MediaKind.IMAGE,), (MediaKind.IMAGE,),
+    (MediaKind.IMAGE, MediaKind.IMAGE), (MediaKind.IMAGE, MediaKind.IMAGE), (), (), (MediaKind.VIDEO,), (MediaKind.AUDIO,),
+    (MediaKind.IMAGE, MediaKind.VIDEO), (MediaKind.IMAGE, MediaKind.AUDIO),
+)  # fmt: skip
+"""What comes with the first message."""
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """A finished conversation: one exchange per turn, and what every picture, video and sound of it shows."""
+
+    conversation: Conversation
+    exchanges: tuple[Exchange, ...]
+    seen: dict[str, Seen]
+    part: SubSet = "train"
+
+
+def write_dialogue(rng: random.Random, draw: SceneSource, labels: tuple[str, ...], turns: int, part: SubSet = "train") -> Dialogue:
+    """``turns`` requests with answers about scenes from ``draw``; ``labels`` are the names of things there may be."""
+    context = Context(labels, part)
+    messages: list[Message] = []
+    exchanges: list[Exchange] = []
+    uploads = rng.choice(STARTS)
+    while len(exchanges) < turns:
+        media = tuple(_attach(rng, context, kind, draw) for kind in uploads)
+        exchange = _next(rng, context, exchanges, uploads)
+        messages.append(Message("user", (*media, *exchange.user)))
+        messages.append(Message("assistant", carry_out(context, exchange)))
+        exchanges.append(exchange)
+        uploads = (rng.choice([MediaKind.IMAGE] * 6 + [MediaKind.VIDEO, MediaKind.AUDIO]),) if rng.random() < UPLOADS else ()
+    return Dialogue(Conversation(tuple(messages)), tuple(exchanges), context.seen, part)
+
+
+def _attach(rng: random.Random, context: Context, kind: MediaKind, draw: SceneSource) -> Part:
+    scene = draw(rng) if kind != MediaKind.AUDIO else None
+    context.topic = None
+    return MediaPart(context.attach(kind, scene, rng).artefact)
+
+
+def _next(rng: random.Random, context: Context, before: list[Exchange], uploads: tuple[MediaKind, ...]) -> Exchange:
+    if before and not uploads and rng.random() < FOLLOWS:
+        followed = Follower(rng, context, before[-1]).any()
+        if followed:
+            return followed
+    while True:
+        weights = [weight * _wanted(context, task) * _welcome(task, uploads) for task, weight in WEIGHTS.items()]
+        made = draw_request(rng, rng.choices(list(WEIGHTS), weights)[0], context)
+        if made:
+            return made
+
+
+def _welcome(task: str, uploads: tuple[MediaKind, ...]) -> float:
+    """Whoever sends something mostly speaks of it."""
+    return 1.0 if not uploads or any(kind in _needs(task) for kind in uploads) else 0.08
+
+
+def _needs(task: str) -> tuple[MediaKind, ...]:
+    """What a request of the task may be about."""
+    if task in TASK_TAGS:
+        return TASKS[Task(task)].needs
+    return {
+        "question": (MediaKind.IMAGE,), "several": (MediaKind.IMAGE,), "caption": (MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO),
+        "ground": (MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO),
+    }.get(task, ())  # fmt: skip
+
+
+def _wanted(context: Context, task: str) -> float:
+    """Tasks without what they need are rare (the answer then says so); a video that is there is used."""
+    needs = _needs(task)
+    if task != "several" and needs and not any(context.of_kind(kind) for kind in needs):
+        return 0.12
+    return 3.0 if needs == (MediaKind.VIDEO,) else 1.0
+
+
+class Follower(Writer):
+    """Writes what one says next, given the exchange before."""
+
+    def __init__(self, rng: random.Random, context: Context, last: Exchange) -> None:
+        super().__init__(rng, context)
+        self.last = last
+
+    def any(self) -> Exchange | None:
+        """A turn that goes on from the last one; None when nothing fits."""
+        makers: list[Callable[[], Exchange | None]] = []
+        if self._topic():
+            makers += [self.segment, self.find, self.remove, self.recolour, self.bigger, self.bigger]
+        if self.last.manner == "call":
+            makers += {
+                "seg": [self.other], "gen": [self.another, self.restyle], "vgen": [self.another, self.refilm],
+                "agen": [self.another, self.length, self.length], "edit": [self.same, self.same], "layout": [self.another],
+            }.get(self.last.task, [])  # fmt: skip
+        spoken = self.context.seen.get(self.context.spoken)
+        if spoken and spoken.kind in (MediaKind.IMAGE, MediaKind.VIDEO) and self.last.task != "chat":
+            makers += [self.change, self.original]
+            makers += [self.animate] if spoken.kind == MediaKind.IMAGE and spoken.made else []
+        self.rng.shuffle(makers)
+        for make in makers:
+            made = make()
+            if made:
+                return made
+        return None
+
+    def _topic(self) -> tuple[Seen, Expression] | None:
+        """The picture and the thing in it that "it" stands for."""
+        if not self.context.topic:
+            return None
+        seen = self.context.seen[self.context.topic[0]]
+        return (seen, self.context.topic[1]) if seen.kind == MediaKind.IMAGE and seen.scene else None
+
+    # ---- the thing last spoken of ----
+
+    def segment(self) -> Exchange | None:
+        seen, thing = self._topic() or (None, None)
+        if not seen or not thing or self.last.task == "seg":
+            return None
+        region = self.region(seen, thing.said, thing.targets)
+        answer = (TextPart("Here is "), region, TextPart("."), call(Task.IMAGE_SEGMENTATION, thing.said, (seen.id,), (region,)))
+        return self._exchange("seg", "segment", {}, answer, (Outcome(label=thing.said, box=region.boxes[0]),), seen, thing)
+
+    def find(self) -> Exchange | None:
+        seen, thing = self._topic() or (None, None)
+        if not seen or not thing or self.last.task == "ground":
+            return None
+        region = self.region(seen, capital(thing.said), thing.targets)
+        return self._exchange("ground", "find", {}, (region, TextPart(f" is {place_of(region.boxes[0])}.")), (), seen, thing)
+
+    def remove(self) -> Exchange | None:
+        seen, thing = self._topic() or (None, None)
+        if not seen or not thing or seen.scene is None:
+            return None
+        outcome = Outcome(without_thing(seen.scene, thing.targets[0]))
+        return self._region_edit("remove", {}, f"remove {thing.said}", f"Here it is without {thing.said}.", outcome, None)
+
+    def recolour(self) -> Exchange | None:
+        seen, thing = self._topic() or (None, None)
+        if not seen or not thing or seen.scene is None:
+            return None
+        colour = self.rng.choice(entries("content", "colours", self.context.part))
+        plain = replace(thing, said=f"the {seen.scene.regions[thing.targets[0]].label}")
+        outcome = Outcome(with_colour(seen.scene, thing.targets[0], colour))
+        return self._region_edit("recolour", {"colour": colour}, f"make {plain.said} {colour}", f"Now it is {colour}.", outcome, plain)
+
+    def bigger(self) -> Exchange | None:
+        seen, thing = self._topic() or (None, None)
+        if not seen or not thing or seen.scene is None:
+            return None
+        size, factor = self.rng.choice([("bigger", 1.4), ("bigger", 1.4), ("smaller", 0.7)])
+        plain = replace(thing, said=f"the {seen.scene.regions[thing.targets[0]].label}")
+        outcome = Outcome(with_size(seen.scene, thing.targets[0], factor))
+        return self._region_edit(size, {}, f"make {plain.said} {size}", f"Now it is {size}.", outcome, plain)
+
+    def _region_edit(
+        self, operation: str, values: dict[str, str], prompt: str, said: str, outcome: Outcome, topic: Expression | None
+    ) -> Exchange | None:
+        seen, thing = self._topic() or (None, None)
+        assert seen is not None and thing is not None
+        region = self.region(seen, prompt, thing.targets)
+        answer = (TextPart(said), call(Task.REASONING_EDITING, prompt, (seen.id,), (region,)))
+        return self._exchange("redit", operation, values, answer, (outcome,), seen, topic)
+
+    def other(self) -> Exchange | None:
+        seen = self.context.seen.get(self.last.about)
+        if not seen or not seen.scene or not seen.scene.things:
+            return None
+        thing = self.expression(seen)
+        if not thing or (self.last.topic and thing.said == self.last.topic.said):
+            return None
+        region = self.region(seen, thing.said, thing.targets)
+        verb = "Here are " if len(thing.targets) > 1 else "Here is "
+        answer = (TextPart(verb), region, TextPart("."), call(Task.IMAGE_SEGMENTATION, thing.said, (seen.id,), (region,)))
+        outcomes = tuple(Outcome(label=thing.said, box=box) for box in region.boxes)
+        return self._exchange("seg", "other", {"e": thing.asked}, answer, outcomes, seen, thing if len(thing.targets) == 1 else None)
+
+    # ---- the picture or clip last spoken of ----
+
+    def change(self) -> Exchange | None:
+        return self._whole(self.context.seen[self.context.spoken], "change", {})
+
+    def original(self) -> Exchange | None:
+        """Back to an earlier picture or clip, by name."""
+        spoken = self.context.seen[self.context.spoken]
+        earlier = [seen for seen in self.context.of_kind(spoken.kind) if seen.id != spoken.id]
+        if not earlier:
+            return None
+        seen = self.rng.choice(earlier)
+        return self._whole(seen, "original", {"name": self.rng.choice(names_of(self.context, seen))})
+
+    def _whole(self, seen: Seen, operation: str, values: dict[str, str], prompt: str = "", state: str = "") -> Exchange:
+        change = draw_change(self.rng)
+        if not prompt:
+            prompt, state = change.call, change.state
+            values = values | {"do": change.do, "state": change.state}
+        tag = Task.VIDEO_EDITING if seen.kind == MediaKind.VIDEO else Task.IMAGE_EDITING
+        answer = (TextPart(f"Here it is {state}." if state else "Here you are."), call(tag, prompt, (seen.id,)))
+        return self._exchange(tag.value, operation, values, answer, (changed(seen, prompt),), seen, None)
+
+    def same(self) -> Exchange | None:
+        """The last edit once more, on another picture."""
+        done = self.last.calls()[0]
+        others = [seen for seen in self.context.of_kind(MediaKind.IMAGE) if seen.id not in (self.last.about, self.context.spoken)]
+        if not others:
+            return None
+        seen = self.rng.choice(others)
+        return self._whole(seen, "same", {"name": self.rng.choice(names_of(self.context, seen))}, done.prompt)
+
+    def animate(self) -> Exchange | None:
+        seen = self.context.seen[self.context.spoken]
+        motion = self.rng.choice(entries("videos", "motions", self.context.part))
+        answer = (TextPart("Here it moves."), call(Task.IMAGE_TO_VIDEO, motion, (seen.id,)))
+        return self._exchange("ivgen", "animate", {"m": motion}, answer, (Outcome(seen.scene, label=motion),), seen, None)
+
+    # ---- what was just made ----
+
+    def another(self) -> Exchange | None:
+        return self._again("another", {}, lambda prompt: prompt)
+
+    def restyle(self) -> Exchange | None:
+        style = self.rng.choice(entries("pictures", "styles", self.context.part))
+        return self._again("restyle", {"style": style}, lambda prompt: f"{prompt.split(', ')[0]}, {style}")
+
+    def refilm(self) -> Exchange | None:
+        manner = self.rng.choice(entries("videos", "manners", self.context.part))
+        return self._again("refilm", {"manner": manner}, lambda prompt: f"{prompt} {manner}")
+
+    def length(self) -> Exchange | None:
+        seconds = self.rng.choice([2, 3, 6, 8, 10, 12, 15, 20, 30])
+        return self._again("length", {"seconds": str(seconds)}, lambda prompt: sound_prompt(prompt.rsplit(", ", 1)[0], seconds))
+
+    def _again(self, operation: str, values: dict[str, str], renew: Callable[[str], str]) -> Exchange | None:
+        done: TaskCall = self.last.calls()[0]
+        prompt = renew(done.prompt)
+        outcome = replace(self.last.outcomes[0][0], label=prompt)
+        answer = (TextPart("Here you are."), replace(done, prompt=prompt))
+        return self._exchange(self.last.task, operation, values, answer, (outcome,), None, None)
+
+    def _exchange(
+        self,
+        task: str,
+        operation: str,
+        values: dict[str, str],
+        answer: tuple[Part, ...],
+        outcomes: tuple[Outcome, ...],
+        about: Seen | None,
+        topic: Expression | None,
+    ) -> Exchange:
+        phrasing = self.phrasing("followup", operation)
+        manner: Manner = "call" if outcomes else "answer"
+        given = (outcomes,) if outcomes else ()
+        return Exchange(task, (phrasing.id,), self.ask(phrasing, values), answer, manner, given, about.id if about else "", topic)
