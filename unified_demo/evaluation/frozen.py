@@ -15,6 +15,7 @@ from unified_demo.conversation import render_conversation
 from unified_demo.messages import Conversation
 from unified_demo.model.backend import LazyModel, TinyModel, load_perception
 from unified_demo.model.loading import build_network, load_language_model, read_config
+from unified_demo.model.packing import pack_linears
 from unified_demo.model.tokens import IGNORE_INDEX, Tokens, Vocabulary
 from unified_demo.zoo import Zoo
 
@@ -34,6 +35,7 @@ class FrozenModel:
         self._model = language_model.eval().requires_grad_(False)
         self._vocabulary = Vocabulary(tokenizer, language_model.config.vocab_size)
         self._prefix: tuple[str, Any, int] | None = None
+        self._neutral: dict[str, torch.Tensor] = {}
 
     def answer(self, conversation: Conversation, max_new_tokens: int = 64) -> str:
         """The greedy answer as plain text; pictures are not seen."""
@@ -46,37 +48,50 @@ class FrozenModel:
                 logits, cache = self._forward([token], cache)
         return self._vocabulary.tokenizer.decode(written, skip_special_tokens=True).strip()
 
-    def choose(self, prefix: str, question: str, labels: Sequence[str], most: int, separator: str = ",", end: str = "\n") -> list[str]:
+    def choose(self, prefix: str, question: str, neutral: str, labels: Sequence[str], most: int) -> list[str]:
         """One to ``most`` of ``labels`` as the model continues ``prefix + question``, decoded greedily under the rule that each is a
-        label, followed by ``separator`` and another one or by ``end``. The prefix is read once and kept."""
+        label, followed by a comma and another one or by the end of the line.
+
+        What the model would say anyway, after the question ``neutral``, is subtracted from the first token (contextual calibration,
+        Zhao et al., arXiv 2102.09690). The prefix is read once and kept.
+        """
         cache, length = self._read_prefix(prefix)
         spelt = {label: self._encode(f" {label}") for label in labels}
-        more, stop = self._encode(separator)[0], self._encode(end)[0]
+        more, stop = self._encode(",")[0], self._encode("\n")[0]
         chosen: list[str] = []
         with torch.no_grad():
+            if neutral not in self._neutral:
+                self._neutral[neutral] = torch.log_softmax(self._forward(self._encode(neutral), cache)[0], -1)
+                self._rewind(cache, length)
             logits, cache = self._forward(self._encode(question), cache)
+            logits = torch.log_softmax(logits, -1) - self._neutral[neutral]
             while len(chosen) < most:
-                label, logits, cache = self._choose_label(logits, cache, {key: ids for key, ids in spelt.items() if key not in chosen})
+                label, logits, cache = self._choose_label(logits, cache, {key: ids for key, ids in spelt.items() if key not in chosen}, stop)
                 chosen.append(label)
                 if logits[more] <= logits[stop]:
                     break
                 logits, cache = self._forward([more], cache)
-        cache.crop(length)
+        self._rewind(cache, length)
         return chosen
 
-    def _choose_label(self, logits: torch.Tensor, cache: Any, open_labels: dict[str, list[int]]) -> tuple[str, torch.Tensor, Any]:
+    def _choose_label(
+        self, logits: torch.Tensor, cache: Any, open_labels: dict[str, list[int]], stop: int
+    ) -> tuple[str, torch.Tensor, Any]:
+        """Walk down the labels' tokens; where one label is the beginning of another, ``stop`` decides."""
         place = 0
         while True:
-            done = [label for label, ids in open_labels.items() if len(ids) == place]
-            if done and len(open_labels) == 1:
-                return done[0], logits, cache
+            done = next((label for label, ids in open_labels.items() if len(ids) == place), None)
             allowed = sorted({ids[place] for ids in open_labels.values() if len(ids) > place})
+            if done and (not allowed or logits[stop] > logits[allowed].max()):
+                return done, logits, cache
             token = allowed[int(logits[allowed].argmax())]
-            if done and logits[self._encode("\n")[0]] > logits[token]:
-                return done[0], logits, cache
             open_labels = {label: ids for label, ids in open_labels.items() if len(ids) > place and ids[place] == token}
             logits, cache = self._forward([token], cache)
             place += 1
+
+    def _rewind(self, cache: Any, length: int) -> None:
+        if (added := cache.get_seq_length() - length) > 0:
+            cache.crop(-added)
 
     def _read_prefix(self, prefix: str) -> tuple[Any, int]:
         if self._prefix is None or self._prefix[0] != prefix:
@@ -123,7 +138,9 @@ def load_frozen(settings: Settings, zoo: Zoo) -> FrozenModel:
     """Raises ModelLoadError when the language model is missing."""
     device, dtype = _place(settings)
     language_model, tokenizer = load_language_model(zoo.path("language_model"), settings.cache_dir / "converted" / "language_model", dtype)
-    return FrozenModel(language_model.to(device), tokenizer)
+    language_model.to(device)
+    pack_linears(language_model)
+    return FrozenModel(language_model, tokenizer)
 
 
 def load_untrained(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> LazyModel:

@@ -75,7 +75,10 @@ EXAMPLES = (
 
 
 class FewShotRouter:
-    """The frozen language model: task descriptions and examples, then it may only name tasks. The call's words are the request."""
+    """The frozen language model: task descriptions and examples, then it may only name tasks whose media are there.
+
+    The call's words are the request.
+    """
 
     name = "few-shot"
 
@@ -89,7 +92,10 @@ class FewShotRouter:
         text = "".join(part.text for part in conversation.messages[-1].parts if isinstance(part, TextPart))
         artefacts = conversation.artefacts()
         attached = " and ".join(KIND_WORDS[item.kind] for item in artefacts.values()) or "nothing"
-        named = self._model.choose(self._prefix, _question(" ".join(text.split()), attached), list(LABELS.values()), MOST_CALLS)
+        question, neutral = _question(" ".join(text.split()), attached), _question("N/A", attached)
+        there = {item.kind for item in artefacts.values()}
+        labels = [title for tag, title in LABELS.items() if not tag or there.issuperset(TASKS[Task(tag)].needs)]
+        named = self._model.choose(self._prefix, question, neutral, labels, MOST_CALLS)
         tasks = [tag for label in named for tag, title in LABELS.items() if tag and title == label]
         return "".join(_call(Task(tag), text, list(artefacts)) for tag in tasks) or "None."
 

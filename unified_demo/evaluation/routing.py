@@ -69,7 +69,8 @@ class Routing:
         rows: list[Row] = []
         samples: list[dict] = []
         for name in context.chosen(self.systems):
-            answered = [ask(self._build(name, context), item) for item in instructions] if instructions else []
+            system = self._build(name, context)
+            answered = [ask(system, item) for item in instructions]
             rows += summarise(name, answered)
             if note:
                 rows.append(Row(name, "held_out", 0, note=note))
