@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 CATALOGUE_FILE = "catalogue.json"
 VERSION = 1
+RESTYLED = ("flat", "modern")
+"""Styles that repeat pictures of another style; they serve pairs of styles and are not drawn by chance."""
 MAIN_SHARE = 0.4
 """A cut-out has a colour when this share of its pixels has it; else it is many-coloured."""
 
@@ -85,16 +87,18 @@ class Catalogue:
 
     @cached_property
     def by_noun(self) -> dict[str, tuple[CutoutInfo, ...]]:
-        """Nouns in order of their first cut-out."""
+        """What plans draw from, nouns in order of their first cut-out; second styles of the same picture are left out."""
         found: dict[str, list[CutoutInfo]] = {}
         for info in self.cutouts:
+            if info.style in RESTYLED:
+                continue
             found.setdefault(info.noun, []).append(info)
         return {noun: tuple(infos) for noun, infos in found.items()}
 
     @cached_property
     def nouns_by_category(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, dict[str, None]] = {}
-        for info in self.cutouts:
+        for info in (infos[0] for infos in self.by_noun.values()):
             found.setdefault(info.category, {})[info.noun] = None
         return {category: tuple(nouns) for category, nouns in found.items()}
 
