@@ -5,7 +5,7 @@ It also says how people name an artefact ("the second picture", "the clip you ma
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class Seen:
 class Context:
     """Grows with the conversation. ``focus`` is the artefact last spoken of per kind, ``spoken`` the last of all.
 
-    ``topic`` is the thing last spoken of and the picture it is in.
+    ``topic`` is the thing last spoken of and the picture it is in. ``settle`` is done to every scene that joins.
     """
 
     labels: tuple[str, ...]
@@ -69,6 +69,7 @@ class Context:
     spoken: str = ""
     focus: dict[MediaKind, str] = field(default_factory=dict)
     topic: tuple[str, Expression] | None = None
+    settle: Callable[[Scene], Scene] | None = None
 
     def of_kind(self, kind: MediaKind) -> list[Seen]:
         return [seen for seen in self.seen.values() if seen.kind == kind]
@@ -82,6 +83,8 @@ class Context:
         if seen.kind == MediaKind.MASK:
             self.masks += 1
             return seen
+        if self.settle and seen.scene:
+            seen = replace(seen, scene=self.settle(seen.scene))
         self.seen[seen.id] = seen
         self.focus[seen.kind] = self.spoken = seen.id
         return seen
@@ -178,15 +181,37 @@ _NEAREST_COLOUR = {
 }  # fmt: skip
 
 
+COVERED = 0.6
+"""A doubtful proposal of which so much lies in a thing goes with it."""
+
+
 def without_thing(scene: Scene, index: int) -> Scene:
-    """The scene after region ``index`` was removed, with every other index moved."""
-    moved = {old: old - (old > index) for old in range(len(scene.regions)) if old != index}
+    """The scene after region ``index`` was removed, with what else the detector saw in its place; other indices are moved."""
+    gone = {index, *_doubts_about(scene, index)}
+    kept = [place for place in range(len(scene.regions)) if place not in gone]
+    moved = {old: new for new, old in enumerate(kept)}
     return Scene(
-        tuple(region for place, region in enumerate(scene.regions) if place != index),
-        tuple(moved[thing] for thing in scene.things if thing != index),
-        tuple((moved[a], word, moved[b]) for a, word, b in scene.links if index not in (a, b)),
-        {moved[place]: name for place, name in scene.names.items() if place != index},
+        tuple(scene.regions[place] for place in kept),
+        tuple(moved[thing] for thing in scene.things if thing in moved),
+        tuple((moved[a], word, moved[b]) for a, word, b in scene.links if a in moved and b in moved),
+        {moved[place]: name for place, name in scene.names.items() if place in moved},
     )
+
+
+def _doubts_about(scene: Scene, index: int) -> list[int]:
+    """Proposals that are no things and lie mostly in the thing."""
+    box = scene.regions[index].box
+    return [
+        place
+        for place, region in enumerate(scene.regions)
+        if place and place not in scene.things and place != index and _shared(region.box, box) > COVERED * region.box.area
+    ]
+
+
+def _shared(first: Box, second: Box) -> float:
+    width = min(first.x1, second.x1) - max(first.x0, second.x0)
+    height = min(first.y1, second.y1) - max(first.y0, second.y0)
+    return width * height if width > 0 and height > 0 else 0.0
 
 
 def with_thing(scene: Scene, label: str, box: Box, rng: random.Random) -> Scene:
@@ -232,7 +257,5 @@ def with_size(scene: Scene, index: int, factor: float) -> Scene:
 
 def with_label(scene: Scene, index: int, label: str, rng: random.Random) -> Scene:
     """The scene with another thing in the place of one; what it had to do with others is forgotten."""
-    regions = list(scene.regions)
-    regions[index] = Region(label, 0.9, regions[index].box, draw_colours(rng, label))
-    links = tuple(link for link in scene.links if index not in (link[0], link[2]))
-    return Scene(tuple(regions), scene.things, links, {place: name for place, name in scene.names.items() if place != index})
+    box = scene.regions[index].box
+    return with_thing(without_thing(scene, index), label, box, rng)

@@ -47,9 +47,19 @@ class Dialogue:
     part: SubSet = "train"
 
 
-def write_dialogue(rng: random.Random, draw: SceneSource, labels: tuple[str, ...], turns: int, part: SubSet = "train") -> Dialogue:
-    """``turns`` requests with answers about scenes from ``draw``; ``labels`` are the names of things there may be."""
-    context = Context(labels, part)
+def write_dialogue(
+    rng: random.Random,
+    draw: SceneSource,
+    labels: tuple[str, ...],
+    turns: int,
+    part: SubSet = "train",
+    settle: Callable[[Scene], Scene] | None = None,
+) -> Dialogue:
+    """``turns`` requests with answers about scenes from ``draw``; ``labels`` are the names of things there may be.
+
+    ``settle`` is done to every scene before it is spoken of (``compact.compact_scene`` for records).
+    """
+    context = Context(labels, part, settle=settle)
     messages: list[Message] = []
     exchanges: list[Exchange] = []
     uploads = rng.choice(STARTS)

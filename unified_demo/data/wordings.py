@@ -71,6 +71,13 @@ def _read(task: str, operation: str, manner: str, texts: Mapping[str, str]) -> l
     ]
 
 
+def template_text(name: str) -> str:
+    """The words of a phrasing by its id, without its slots; empty for an id that no file has."""
+    task = name.split(".")[0]
+    found = [phrasing.text for phrasing in (phrasings(task) if task in tasks() else ()) if phrasing.id == name]
+    return _SLOT.sub(" ", found[0]) if found else ""
+
+
 @cache
 def tasks() -> tuple[str, ...]:
     """Every task that has phrasings."""
