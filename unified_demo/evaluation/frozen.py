@@ -13,7 +13,7 @@ import torch
 from unified_demo.config import Settings
 from unified_demo.conversation import render_conversation
 from unified_demo.messages import Conversation
-from unified_demo.model.backend import LazyModel, TinyModel, load_perception
+from unified_demo.model.backend import TinyModel, load_perception
 from unified_demo.model.loading import build_network, load_language_model, read_config
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.tokens import IGNORE_INDEX, Tokens, Vocabulary
@@ -66,7 +66,9 @@ class FrozenModel:
             logits, cache = self._forward(self._encode(question), cache)
             logits = torch.log_softmax(logits, -1) - self._neutral[neutral]
             while len(chosen) < most:
-                label, logits, cache = self._choose_label(logits, cache, {key: ids for key, ids in spelt.items() if key not in chosen}, stop)
+                label, logits, cache = self._choose_label(
+                    logits, cache, {key: ids for key, ids in spelt.items() if key not in chosen}, stop
+                )
                 chosen.append(label)
                 if logits[more] <= logits[stop]:
                     break
@@ -143,16 +145,14 @@ def load_frozen(settings: Settings, zoo: Zoo) -> FrozenModel:
     return FrozenModel(language_model, tokenizer)
 
 
-def load_untrained(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> LazyModel:
+def load_untrained(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> TinyModel:
     """Our network with everything that training changes as it is before the first step. Raises ModelLoadError."""
     device, dtype = _place(settings)
     torch.manual_seed(0)
     language_model, tokenizer = load_language_model(zoo.path("language_model"), settings.cache_dir / "converted" / "language_model", dtype)
     network, vocabulary = build_network(language_model, tokenizer, read_config(zoo.path("tiny_adapters")))
     network.to(device).eval().requires_grad_(False)
-    model = LazyModel(lambda: TinyModel(network, vocabulary, load_perception(settings, zoo), tasks))
-    model.load()
-    return model
+    return TinyModel(network, vocabulary, load_perception(settings, zoo), tasks)
 
 
 def _place(settings: Settings) -> tuple[str, torch.dtype]:

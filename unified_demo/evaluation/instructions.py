@@ -5,14 +5,16 @@ calls ({task, content: list of alternatives}) and language. What is broken is na
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from unified_demo.data.scenes import Scene
 from unified_demo.errors import MediaError
 from unified_demo.grammar import TASK_TAGS, MediaKind
 from unified_demo.media import MediaStore
-from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TextPart
+from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TaskCall, TextPart
 
 INSTRUCTIONS = Path(__file__).with_name("instructions.jsonl")
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
@@ -30,7 +32,10 @@ class ExpectedCall:
 
 @dataclass(frozen=True)
 class Instruction:
-    """``conversation`` ends with the user's request. ``part``: "ood" (hand-written) or "held_out" (templates never trained on)."""
+    """``conversation`` ends with the user's request. ``part``: "ood" (hand-written) or "held_out" (templates never trained on).
+
+    ``calls``: what should come, in full (TaskCall) or by the words that should be said. ``scenes``: pictures without pixels, by id.
+    """
 
     id: str
     kind: str
@@ -38,7 +43,8 @@ class Instruction:
     language: str
     text: str
     conversation: Conversation
-    calls: tuple[ExpectedCall, ...]
+    calls: tuple[ExpectedCall | TaskCall, ...]
+    scenes: Mapping[str, Scene] = field(default_factory=dict)
 
 
 def read_instructions(store: MediaStore, path: Path = INSTRUCTIONS, assets: Path = ASSETS) -> tuple[list[Instruction], list[str]]:

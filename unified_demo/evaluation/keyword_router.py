@@ -8,8 +8,9 @@ import re
 from collections.abc import Collection
 
 from unified_demo import grammar
+from unified_demo.evaluation.instructions import Instruction
 from unified_demo.grammar import TASKS, Box, MediaKind, Task
-from unified_demo.messages import Conversation, TextPart
+from unified_demo.messages import TextPart
 
 _CONNECTIVES = re.compile(
     r"(?:[,;.!?]\s*|\s)(?:and then|after that|and also|as well as|then|also|plus|and)\s|[;；。]|，?(?:然后|再|接着|并且|同时)"
@@ -82,7 +83,8 @@ class KeywordRouter:
 
     name = "keywords"
 
-    def answer(self, conversation: Conversation) -> str:
+    def answer(self, instruction: Instruction) -> str:
+        conversation = instruction.conversation
         text = "".join(part.text for part in conversation.messages[-1].parts if isinstance(part, TextPart))
         media = list(conversation.artefacts())
         calls = [self._call(task, piece, media) for piece in pieces(text) if (task := task_of(piece, media))]

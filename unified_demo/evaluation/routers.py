@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 from unified_demo import grammar
 from unified_demo.config import GenerationOptions
 from unified_demo.engine import LanguageBackend
+from unified_demo.evaluation.instructions import Instruction
 from unified_demo.evaluation.keyword_router import WHOLE_PICTURE
 from unified_demo.grammar import TASKS, MediaKind, Task
-from unified_demo.messages import Conversation, TextPart
+from unified_demo.messages import TextPart
 
 if TYPE_CHECKING:
     from unified_demo.evaluation.frozen import FrozenModel
@@ -25,11 +26,11 @@ KIND_WORDS = {MediaKind.IMAGE: "picture", MediaKind.VIDEO: "video", MediaKind.AU
 
 
 class RoutingSystem(Protocol):
-    """``answer``: the raw answer to the last message of a conversation."""
+    """``answer``: the raw answer to an instruction."""
 
     name: str
 
-    def answer(self, conversation: Conversation) -> str: ...
+    def answer(self, instruction: Instruction) -> str: ...
 
 
 class ModelRouter:
@@ -39,8 +40,11 @@ class ModelRouter:
         self.name, self._model = name, model
         self._options = GenerationOptions(max_new_tokens=most_tokens, constrained=constrained)
 
-    def answer(self, conversation: Conversation) -> str:
-        cancel, raw, after = threading.Event(), "", 0
+    def answer(self, instruction: Instruction) -> str:
+        conversation = instruction.conversation
+        if hasattr(self._model, "scenes"):
+            self._model.scenes = instruction.scenes
+        cancel, raw = threading.Event(), ""
         with closing(self._model.generate(conversation, self._options, cancel)) as deltas:
             for delta in deltas:
                 raw += delta
@@ -88,7 +92,8 @@ class FewShotRouter:
         examples = "".join(_question(text, attached) + f" {answer}\n\n" for text, attached, answer in EXAMPLES)
         self._prefix = f"Which tasks does a request need?\n{described}- none: an answer in words, or a picture is missing\n\n{examples}"
 
-    def answer(self, conversation: Conversation) -> str:
+    def answer(self, instruction: Instruction) -> str:
+        conversation = instruction.conversation
         text = "".join(part.text for part in conversation.messages[-1].parts if isinstance(part, TextPart))
         artefacts = conversation.artefacts()
         attached = " and ".join(KIND_WORDS[item.kind] for item in artefacts.values()) or "nothing"

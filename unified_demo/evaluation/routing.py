@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 from unified_demo.errors import UnifiedError
 from unified_demo.evaluation.benchmark import ALL, Context, Result, Row, grouped, mean, stratified
-from unified_demo.evaluation.held_out import read_held_out
+from unified_demo.evaluation.held_out import held_out_instructions
 from unified_demo.evaluation.instructions import ExpectedCall, Instruction, read_instructions
 from unified_demo.evaluation.keyword_router import KeywordRouter
 from unified_demo.evaluation.routers import FewShotRouter, ModelRouter, RoutingSystem
@@ -21,6 +21,7 @@ from unified_demo.evaluation.routing_metrics import (
     RoutingVerdict,
     call_complaint,
     is_well_formed,
+    judge,
     parse_answer,
     routing_scores,
 )
@@ -64,24 +65,21 @@ class Routing:
         """Raises ModelLoadError without weights (for the systems that need them)."""
         store = MediaStore(context.out / "media")
         written, complaints = read_instructions(store)
-        held_out, more, note = read_held_out(context, store)
-        instructions = stratified([*written, *held_out], lambda item: (item.part, item.kind, item.language), context.limit)
+        instructions = stratified([*written, *held_out_instructions()], lambda item: (item.part, item.kind, item.language), context.limit)
         rows: list[Row] = []
         samples: list[dict] = []
         for name in context.chosen(self.systems):
             system = self._build(name, context)
             answered = [ask(system, item) for item in instructions]
             rows += summarise(name, answered)
-            if note:
-                rows.append(Row(name, "held_out", 0, note=note))
             samples += [_sample(name, item) for item in answered]
-        return Result(tuple(rows), MEASURES, tuple(samples), (*complaints, *more))
+        return Result(tuple(rows), MEASURES, tuple(samples), tuple(complaints))
 
     def _build(self, name: str, context: Context) -> RoutingSystem:
         subjects = context.subjects
         builders: dict[str, Callable[[], RoutingSystem]] = {
-            "model": lambda: ModelRouter(name, subjects.trained()),
-            "model unconstrained": lambda: ModelRouter(name, subjects.trained(), constrained=False),
+            "model": lambda: ModelRouter(name, subjects.symbolic()),
+            "model unconstrained": lambda: ModelRouter(name, subjects.symbolic(), constrained=False),
             "keywords": KeywordRouter,
             "few-shot": lambda: FewShotRouter(subjects.frozen()),
             "untrained": lambda: ModelRouter(name, subjects.untrained(), most_tokens=UNTRAINED_TOKENS),
@@ -93,12 +91,15 @@ def ask(system: RoutingSystem, instruction: Instruction) -> Answered:
     """One answer, judged; an error that is meant for people is a wrong answer."""
     started, error = time.perf_counter(), ""
     try:
-        raw = system.answer(instruction.conversation)
+        raw = system.answer(instruction)
     except UnifiedError as exc:
         raw, error = "", str(exc)
     seconds = time.perf_counter() - started
     known = tuple(instruction.conversation.artefacts())
-    verdict = judge_words(instruction.calls, parse_answer(raw).calls, known)
+    got = parse_answer(raw).calls
+    whole = [call for call in instruction.calls if isinstance(call, TaskCall)]
+    worded = [call for call in instruction.calls if isinstance(call, ExpectedCall)]
+    verdict = judge(whole, got) if whole else judge_words(worded, got, known)
     log.info("%s %s: %s -> %s", system.name, instruction.id, instruction.text, raw)
     return Answered(instruction, raw, verdict, bool(raw) and is_well_formed(raw, known), seconds, error)
 

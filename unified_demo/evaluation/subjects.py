@@ -16,6 +16,7 @@ from unified_demo.zoo import Zoo
 if TYPE_CHECKING:
     from unified_demo.evaluation.frozen import FrozenModel
     from unified_demo.evaluation.systems import Finder
+    from unified_demo.model.backend import LazyModel
 
 
 class Subjects(Protocol):
@@ -25,6 +26,10 @@ class Subjects(Protocol):
     """
 
     def trained(self) -> LanguageBackend: ...
+
+    def symbolic(self) -> LanguageBackend:
+        """As ``trained``; its attribute ``scenes``, where it has one, takes scenes by artefact id."""
+        ...
 
     def untrained(self) -> LanguageBackend: ...
 
@@ -46,6 +51,9 @@ class LoadedSubjects:
     def trained(self) -> LanguageBackend:
         return self._trained
 
+    def symbolic(self) -> LanguageBackend:
+        return self._symbolic
+
     def untrained(self) -> LanguageBackend:
         return self._untrained
 
@@ -64,7 +72,7 @@ class LoadedSubjects:
         return Detector(self._zoo.path("detector"))
 
     @cached_property
-    def _trained(self) -> LanguageBackend:
+    def _trained(self) -> "LazyModel":
         from unified_demo.model.backend import load_multimodal_lm
 
         model = load_multimodal_lm(self._settings, self._zoo, TASK_TAGS)
@@ -72,10 +80,17 @@ class LoadedSubjects:
         return model
 
     @cached_property
+    def _symbolic(self) -> LanguageBackend:
+        from unified_demo.evaluation.symbolic import SymbolicModel
+
+        return SymbolicModel(self._trained.model)
+
+    @cached_property
     def _untrained(self) -> LanguageBackend:
         from unified_demo.evaluation.frozen import load_untrained
+        from unified_demo.evaluation.symbolic import SymbolicModel
 
-        return load_untrained(self._settings, self._zoo, TASK_TAGS)
+        return SymbolicModel(load_untrained(self._settings, self._zoo, TASK_TAGS))
 
     @cached_property
     def _frozen(self) -> "FrozenModel":
