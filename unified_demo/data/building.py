@@ -32,7 +32,6 @@ from unified_demo.data.wordings import SubSet
 
 logger = logging.getLogger(__name__)
 
-PER_SHARD = 1000
 PLANNED = 0.6
 """Share of scenes that are planned with cut-outs, when assets are at hand; the others are what a detector might report."""
 
@@ -48,6 +47,7 @@ class BuildOptions:
     assets: Path | None = None
     pairs: Path | None = None
     paraphrase: str | None = None
+    per_shard: int = 1000
 
     def __post_init__(self) -> None:
         if self.count < 1 or not 1 <= self.turns[0] <= self.turns[1]:
@@ -55,7 +55,7 @@ class BuildOptions:
 
     @property
     def shards(self) -> int:
-        return -(-self.count // PER_SHARD)
+        return -(-self.count // self.per_shard)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +107,7 @@ def build(options: BuildOptions, out: Path, workers: int = 1) -> dict[str, float
 
 def _claim(out: Path, options: BuildOptions) -> None:
     """Note what the folder is built from, or check that it is the same as before."""
-    wanted: dict[str, Any] = {"version": VERSION, "shards": options.shards, "per_shard": PER_SHARD}
+    wanted: dict[str, Any] = {"version": VERSION, "shards": options.shards}
     wanted |= {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
     wanted |= {"assets": _digest(options.assets / "catalogue.json" if options.assets else None), "pairs": _digest(options.pairs)}
     if (out / MANIFEST).exists():
@@ -142,8 +142,8 @@ def _run(options: BuildOptions, out: Path, todo: list[int], workers: int) -> Ite
 
 def build_shard(options: BuildOptions, out: Path, number: int) -> tuple[int, int]:
     """Write one shard; returns its records and bytes."""
-    first = number * PER_SHARD
-    numbers = range(first, min(first + PER_SHARD, options.count))
+    first = number * options.per_shard
+    numbers = range(first, min(first + options.per_shard, options.count))
     draw, labels = scene_source(options)
     paraphraser = Paraphraser(options.paraphrase) if options.paraphrase else None
     size = write_shard(shard_path(out, number), (_record(options, index, draw, labels, paraphraser) for index in numbers))

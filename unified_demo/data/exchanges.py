@@ -187,11 +187,7 @@ def carry_out(context: Context, exchange: Exchange) -> tuple[Part, ...]:
     pictures = [artefact.id for artefact in made if artefact.kind == MediaKind.IMAGE]
     if exchange.topic:
         context.topic = (pictures[-1] if pictures else exchange.about, exchange.topic)
-    elif exchange.task != "chat" and not (context.topic and context.topic[0] == exchange.about and exchange.manner != "refuse"):
-        context.topic = None
-    elif context.topic and exchange.task == "edit" and pictures:
-        context.topic = (pictures[-1], context.topic[1])
-    elif exchange.task in ("redit", "several"):
+    elif exchange.task != "chat":
         context.topic = None
     return tuple(parts)
 

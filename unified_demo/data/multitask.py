@@ -26,8 +26,8 @@ WEIGHTS = {
     "seg": 8, "ground": 7, "redit": 7, "edit": 6, "question": 7, "caption": 3, "gen": 5, "layout": 5, "ivgen": 4, "several": 4, "chat": 5,
     "vseg": 2, "vgen": 3, "vedit": 2, "agen": 4,
 }  # fmt: skip
-"""How often each task is asked for; what needs a video counts three times as much while there is one."""
-FOLLOWS, UPLOADS = 0.38, 0.1
+"""How often each task is asked for; what needs a video counts twice while there is one."""
+FOLLOWS, UPLOADS = 0.45, 0.1
 """Shares of turns that go on from the turn before, and that bring a new upload."""
 STARTS: tuple[tuple[MediaKind, ...], ...] = (
     (MediaKind.IMAGE,), (MediaKind.IMAGE,), (MediaKind.IMAGE,), (MediaKind.IMAGE,), (MediaKind.IMAGE,), (MediaKind.IMAGE,),
@@ -111,7 +111,7 @@ def _wanted(context: Context, task: str) -> float:
     needs = _needs(task)
     if task != "several" and needs and not any(context.of_kind(kind) for kind in needs):
         return 0.12
-    return 3.0 if needs == (MediaKind.VIDEO,) else 1.0
+    return 2.0 if needs == (MediaKind.VIDEO,) else 1.0
 
 
 class Follower(Writer):
@@ -132,9 +132,10 @@ class Follower(Writer):
                 "agen": [self.another, self.length, self.length], "edit": [self.same, self.same], "layout": [self.another],
             }.get(self.last.task, [])  # fmt: skip
         spoken = self.context.seen.get(self.context.spoken)
-        if spoken and spoken.kind in (MediaKind.IMAGE, MediaKind.VIDEO) and self.last.task != "chat":
-            makers += [self.change, self.original]
-            makers += [self.animate] if spoken.kind == MediaKind.IMAGE and spoken.made else []
+        if not makers or self.rng.random() < 0.15:
+            if not spoken or spoken.kind == MediaKind.AUDIO or self.last.task == "chat" or self.rng.random() < 0.5:
+                return None
+            makers = [self.change, self.original, *([self.animate] if spoken.kind == MediaKind.IMAGE and spoken.made else [])]
         self.rng.shuffle(makers)
         for make in makers:
             made = make()
@@ -254,7 +255,7 @@ class Follower(Writer):
     # ---- what was just made ----
 
     def another(self) -> Exchange | None:
-        return self._again("another", {}, lambda prompt: prompt)
+        return self._again("another", {}, lambda prompt: prompt) if self.rng.random() < 0.5 else None
 
     def restyle(self) -> Exchange | None:
         style = self.rng.choice(entries("pictures", "styles", self.context.part))
