@@ -36,7 +36,7 @@ class Row:
     system: str
     group: str
     count: int
-    figures: dict[str, float | None] = field(default_factory=dict)
+    figures: Mapping[str, float | None] = field(default_factory=dict)
     note: str = ""
 
 

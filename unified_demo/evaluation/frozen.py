@@ -3,7 +3,7 @@
 Greedy answers, a choice among labels after a few-shot prompt, and log-probabilities of an answer. It knows no benchmark.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 
 from unified_demo.config import Settings
 from unified_demo.conversation import render_conversation
+from unified_demo.evaluation.retention import Compared
 from unified_demo.messages import Conversation
 from unified_demo.model.backend import TinyModel, load_perception
 from unified_demo.model.loading import build_network, load_language_model, read_config
@@ -129,11 +130,21 @@ def tuned_log_probabilities(model: TinyModel, conversation: Conversation) -> tup
         inputs, injection = network.embed(tokens, {})
         hidden = network.run(inputs[None], injection[None])[0]
         states = hidden[[place - 1 for place in places]]
-        labels = network.proposal_labels(tokens, {})
-        keys = network.region_keys(tokens, {}, injection, hidden)
-        phrases = [network.phrase(tokens.ids[:place], hidden[:place], labels) for place in places]
-        logits = network.logits(states, phrases, keys)
+        words = network.language_model.lm_head(states).float()
+        logits = torch.cat([words, torch.nn.functional.linear(states.float(), network.tag_embeddings.float())], -1)
     return tokens, places, torch.log_softmax(logits.float(), -1).cpu().numpy()
+
+
+class PairComparer:
+    """Ours (by name of the system) and the frozen model on the same tokens."""
+
+    def __init__(self, frozen: FrozenModel, ours: Callable[[str], TinyModel]) -> None:
+        self._frozen, self._ours = frozen, ours
+
+    def compare(self, system: str, conversation: Conversation) -> Compared:
+        tokens, places, ours = tuned_log_probabilities(self._ours(system), conversation)
+        frozen = self._frozen.log_probabilities(tokens.ids, places, ours.shape[1])
+        return Compared(frozen, ours, np.array([tokens.ids[place] for place in places]))
 
 
 def load_frozen(settings: Settings, zoo: Zoo) -> FrozenModel:

@@ -4,16 +4,18 @@ Each gives a raw answer in the unified representation, cut after its calls. Noth
 """
 
 import threading
+from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
 from unified_demo import grammar
 from unified_demo.config import GenerationOptions
+from unified_demo.data.scenes import Scene
 from unified_demo.engine import LanguageBackend
 from unified_demo.evaluation.instructions import Instruction
 from unified_demo.evaluation.keyword_router import WHOLE_PICTURE
 from unified_demo.grammar import TASKS, MediaKind, Task
-from unified_demo.messages import TextPart
+from unified_demo.messages import Conversation, TextPart
 
 if TYPE_CHECKING:
     from unified_demo.evaluation.frozen import FrozenModel
@@ -41,17 +43,23 @@ class ModelRouter:
         self._options = GenerationOptions(max_new_tokens=most_tokens, constrained=constrained)
 
     def answer(self, instruction: Instruction) -> str:
-        conversation = instruction.conversation
-        if hasattr(self._model, "scenes"):
-            self._model.scenes = instruction.scenes
-        cancel, raw = threading.Event(), ""
-        with closing(self._model.generate(conversation, self._options, cancel)) as deltas:
-            for delta in deltas:
-                raw += delta
-                after = len(raw) - end_of_calls(raw)
-                if end_of_calls(raw) and after > WORDS_AFTER_CALL and "<" not in raw[-after:]:
-                    break
-        return raw
+        return raw_answer(self._model, instruction.conversation, self._options, instruction.scenes)
+
+
+def raw_answer(
+    model: LanguageBackend, conversation: Conversation, options: GenerationOptions, scenes: Mapping[str, Scene] | None = None
+) -> str:
+    """What the model writes, cut once it only talks behind its calls. ``scenes`` stand for pictures, where the model takes them."""
+    if hasattr(model, "scenes"):
+        model.scenes = scenes or {}
+    raw = ""
+    with closing(model.generate(conversation, options, threading.Event())) as deltas:
+        for delta in deltas:
+            raw += delta
+            end = end_of_calls(raw)
+            if end and len(raw) - end > WORDS_AFTER_CALL and "<" not in raw[end:]:
+                break
+    return raw
 
 
 def end_of_calls(raw: str) -> int:

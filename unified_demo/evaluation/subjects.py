@@ -15,6 +15,8 @@ from unified_demo.zoo import Zoo
 
 if TYPE_CHECKING:
     from unified_demo.evaluation.frozen import FrozenModel
+    from unified_demo.evaluation.retention import Comparer
+    from unified_demo.evaluation.symbolic import SymbolicModel
     from unified_demo.evaluation.systems import Finder
     from unified_demo.model.backend import LazyModel
 
@@ -38,6 +40,8 @@ class Subjects(Protocol):
     def engine(self) -> Engine: ...
 
     def router_only(self) -> Engine: ...
+
+    def comparer(self) -> "Comparer": ...
 
     def detector(self) -> "Finder": ...
 
@@ -66,6 +70,11 @@ class LoadedSubjects:
     def router_only(self) -> Engine:
         return self._router_only
 
+    def comparer(self) -> "Comparer":
+        from unified_demo.evaluation.frozen import PairComparer
+
+        return PairComparer(self._frozen, lambda system: self._trained.model if system == "model" else self._untrained)
+
     def detector(self) -> "Finder":
         from unified_demo.model.detection import Detector
 
@@ -86,7 +95,7 @@ class LoadedSubjects:
         return SymbolicModel(self._trained.model)
 
     @cached_property
-    def _untrained(self) -> LanguageBackend:
+    def _untrained(self) -> "SymbolicModel":
         from unified_demo.evaluation.frozen import load_untrained
         from unified_demo.evaluation.symbolic import SymbolicModel
 
