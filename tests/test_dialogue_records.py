@@ -6,6 +6,8 @@ import json
 import random
 import re
 import threading
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -20,6 +22,7 @@ from unified_demo.data import building
 from unified_demo.data.building import BuildOptions, build
 from unified_demo.data.compact import compact_scene, pack_colours, plan_of, plan_record, scene_of, scene_record, unpack_colours
 from unified_demo.data.knowledge import knowledge
+from unified_demo.data.likeness import Likeness
 from unified_demo.data.multitask import Dialogue, write_dialogue
 from unified_demo.data.paraphrase import Paraphraser, keeps, slot_words, words_of
 from unified_demo.data.plans import Placed, ScenePlan
@@ -28,6 +31,7 @@ from unified_demo.data.records import conversation_of, record_of, seen_of, turns
 from unified_demo.data.scenes import Scene, draw_scene
 from unified_demo.data.shards import read_shards, shard_path, write_shard
 from unified_demo.data.split import held_out_templates
+from unified_demo.data.statistics import count, page
 from unified_demo.data.verify import RecordError, check_conversation, surface_text
 from unified_demo.data.wordings import phrasings
 from unified_demo.errors import UnifiedError
@@ -428,3 +432,41 @@ def test_slot_words_are_those_that_no_phrasing_has():
     assert slot_words(message, ("gen.1",)) == {"red", "fox", "in", "snow", "img-2"}
     assert keeps("draw a red fox", "a red fox, drawn", frozenset({"red", "fox"}))
     assert not keeps("draw a red fox", "a fox, drawn", frozenset({"red", "fox"}))
+
+
+# ---- statistics ----
+
+
+def test_statistics_count_what_the_records_hold(tmp_path: Path):
+    build(small(20), tmp_path)
+    complaints = Complaints()
+    records = list(read_shards(tmp_path))
+    figures = count([*records, records[0] | {"version": 99}, records[1]], complaints)
+    assert figures.records == 21
+    assert [complaint.kind for complaint in complaints.found] == ["broken record"]
+    turns = [turn for record in [*records, records[1]] for turn in record["turns"]]
+    assert figures.tasks == Counter(turn["task"] for turn in turns)
+    assert sum(figures.turns[key] * key for key in figures.turns) == len(turns) == figures.asked
+    assert figures.templates.total() == sum(len(turn["templates"]) for turn in turns)
+    assert figures.likeness.exact() == 1
+    assert figures.boxes["pointed at"] + figures.boxes["spelt"] == sum(figures.boxes[task] for task in figures.box_tokens)
+    written = page(figures, complaints, "some <shards>")
+    assert "some &lt;shards&gt;" in written and "<box>" not in written
+    assert written.count("<section") == written.count("</section>") == 12
+    for plot in re.findall(r"<svg.*?</svg>", written, re.DOTALL):
+        ElementTree.fromstring(plot)
+
+
+def test_likeness_tells_the_same_the_near_and_the_different_apart():
+    likeness = Likeness()
+    words = [f"word{number}" for number in range(80)]
+    likeness.add(" ".join(words))
+    assert (likeness.exact(), likeness.near()) == (0, 0)
+    likeness.add(" ".join(words).upper())
+    likeness.add(" ".join([*words[:-1], "other"]))
+    likeness.add(" ".join(words[::-1]))
+    likeness.add("")
+    assert (likeness.exact(), likeness.near()) == (1, 2)
+    for seed in range(200):
+        likeness.add(" ".join(str(random.Random(seed).randrange(10**6)) for _ in range(40)) + " please attach one and ask again")
+    assert (likeness.exact(), likeness.near()) == (1, 2)

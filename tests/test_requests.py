@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+import numpy as np
 import pytest
 
 from unified_demo.data import exchanges
@@ -13,6 +14,9 @@ from unified_demo.data.context import Context, with_colour, with_label, with_siz
 from unified_demo.data.exchanges import Exchange, carry_out
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.multitask import Follower
+from unified_demo.data.planned import PlannedScene
+from unified_demo.data.plans import Placed, ScenePlan
+from unified_demo.data.reasons import facts
 from unified_demo.data.requests import REQUESTS, WRITERS, chats, draw_request
 from unified_demo.data.scenes import Scene, draw_scene
 from unified_demo.data.split import held_out_objects, held_out_templates
@@ -21,7 +25,7 @@ from unified_demo.data.wordings import Phrasing, SubSet, choose, draw_prompt, en
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import TASKS, Box, MediaKind, Task
 from unified_demo.messages import Conversation, MediaPart, Message, RegionPart, TextPart
-from unified_demo.regions import COLOURS
+from unified_demo.regions import COLOURS, PARTS, Region, with_whole_picture
 
 LABELS = tuple(knowledge())
 MANY = 400
@@ -36,8 +40,21 @@ def context_of(seed: int, kinds: tuple[MediaKind, ...], part: SubSet = "train") 
     rng = random.Random(seed)
     context = Context(LABELS, part)
     for number, kind in enumerate(kinds):
-        context.attach(kind, scene_of(seed % 40 + 40 * number) if kind != MediaKind.AUDIO else None, rng)
+        scene = planned(seed) if seed % 3 == 2 else scene_of(seed % 40 + 40 * number)
+        context.attach(kind, scene if kind != MediaKind.AUDIO else None, rng)
     return context
+
+
+def planned(seed: int) -> PlannedScene:
+    """A scene in which one thing alone answers a question of reasons.toml; the others answer none."""
+    fact = facts()[seed % len(facts())]
+    nouns = [sorted(fact.nouns)[0], "gadget", "gizmo"]
+    boxes = [Box(0.1 + 0.3 * place, 0.3, 0.3 + 0.3 * place, 0.7) for place in range(3)]
+    even = np.full((PARTS, len(COLOURS)), 1 / len(COLOURS), np.float32)
+    regions = [Region(noun, 0.9, box, even) for noun, box in zip(nouns, boxes, strict=True)]
+    objects = tuple(Placed("key", noun, "thing", box, "", False, 0.0) for noun, box in zip(nouns, boxes, strict=True))
+    plan = ScenePlan(seed, 640, 480, "drawn:room", objects, ())
+    return PlannedScene(tuple(with_whole_picture(regions, even, None)), (1, 2, 3), plan=plan)
 
 
 EVERYTHING = (MediaKind.IMAGE, MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO)
@@ -251,7 +268,7 @@ def test_an_absent_thing_is_refused_and_an_unclear_one_is_asked_back():
         assert scene
         labels = [scene.regions[index].label for index in scene.things]
         if exchange.manner == "refuse":
-            absent = re.fullmatch(r"I cannot see an? (.*) in this picture\.", exchange.answer[0].text)  # type: ignore[union-attr]
+            absent = re.fullmatch(r"I cannot see (?:an? |some )?(.*) in this picture\.", exchange.answer[0].text)  # type: ignore[union-attr]
             assert absent and absent.group(1) not in {region.label for region in scene.regions}
         elif exchange.manner == "clarify":
             region = exchange.answer[1]
@@ -259,6 +276,24 @@ def test_an_absent_thing_is_refused_and_an_unclear_one_is_asked_back():
             boxes = [scene.regions[index].box for index in scene.things if labels.count(scene.regions[index].label) > 1]
             assert len(region.boxes) > 1 and set(region.boxes) <= set(boxes)
     assert manners == {"call", "refuse", "clarify"}
+
+
+def test_a_reasoning_question_is_answered_by_the_one_thing_that_fits(monkeypatch: pytest.MonkeyPatch):
+    for task, calls in (("question", 0), ("seg", 1)):
+        monkeypatch.setattr(exchanges, "choose", chooser_of(next(one for one in phrasings(task) if one.operation == "reason")))
+        answered = 0
+        for seed in range(2, 300, 3):
+            context = context_of(seed, (MediaKind.IMAGE,))
+            exchange = draw_request(random.Random(seed), task, context)
+            fact = facts()[seed % len(facts())]
+            if exchange and any(question in said(exchange) for question in fact.ask):
+                answered += 1
+                region, why = exchange.answer[:2]
+                assert isinstance(region, RegionPart) and region.boxes == (Box(0.1, 0.3, 0.3, 0.7),)
+                assert isinstance(why, TextPart) and fact.why in why.text
+                assert len(exchange.calls()) == calls
+                assert sorted(fact.nouns)[0] not in said(exchange).lower().split()
+        assert answered > 5
 
 
 def test_several_calls_are_numbered_and_a_second_step_uses_the_first_result():

@@ -19,10 +19,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unified_demo.data.compact import PlannedScene, compact_scene
+from unified_demo.data.compact import compact_scene
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.multitask import SceneSource, write_dialogue
 from unified_demo.data.paraphrase import Paraphraser
+from unified_demo.data.planned import PlannedScene
 from unified_demo.data.plans import draw_plan, plan_to_scene, read_catalogue
 from unified_demo.data.records import VERSION, conversation_of, record_of
 from unified_demo.data.scenes import draw_scene, read_pairs

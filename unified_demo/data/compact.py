@@ -6,7 +6,7 @@ Features of a picture are not kept.
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,6 @@ from unified_demo.regions import COLOURS, PARTS, Floats, Region
 
 STEPS = 15
 """Steps of a colour's share between 0 and 1; half a byte holds one."""
-
-
-@dataclass(frozen=True)
-class PlannedScene(Scene):
-    """A scene that was planned with cut-outs; with the plan its picture can be composed."""
-
-    plan: ScenePlan | None = None
 
 
 def snap(box: Box) -> Box:

@@ -8,7 +8,7 @@ import numpy as np
 from unified_demo.data.arrangements import PLANNED_RELATIONS, Group, plan_counts, plan_pair
 from unified_demo.data.context import Event, Seen
 from unified_demo.data.exchanges import Exchange, Outcome, Writer, call
-from unified_demo.data.expressions import NUMBERS, article, plural
+from unified_demo.data.nouns import countable, listed, said
 from unified_demo.data.scenes import Scene, draw_colours
 from unified_demo.data.wordings import draw_film, draw_prompt, draw_sound, entries
 from unified_demo.grammar import Box, MediaKind, Task, TimeSpan
@@ -81,15 +81,14 @@ class Creator(Writer):
         return Exchange("layout", (phrasing.id,), self.ask(phrasing, {"p": prompt}), answer, "call", ((outcome,),))
 
     def _labels(self, count: int) -> list[str]:
-        wanted = [label for label in self.context.labels if label not in ("skis", "scissors")]
-        return self.rng.sample(wanted, count)
+        return self.rng.sample([label for label in self.context.labels if countable(label)], count)
 
     def _counted(self) -> tuple[str, list[tuple[str, str, tuple[Box, ...]]]]:
         labels = self._labels(self.rng.choice([1, 1, 2, 2, 3]))
         most = {1: 9, 2: 5, 3: 3}[len(labels)]
         groups = [Group(label, self.rng.randint(1, most)) for label in labels]
-        words = [article(group.label) if group.count == 1 else f"{NUMBERS[group.count]} {plural(group.label)}" for group in groups]
-        prompt = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+        words = [said(group.label, group.count) for group in groups]
+        prompt = listed(words)
         boxes = plan_counts(groups)
         return prompt, [(word, group.label, places) for word, group, places in zip(words, groups, boxes, strict=True)]
 
@@ -102,7 +101,7 @@ class Creator(Writer):
             "next to": ["next to", "beside", "by"], "on": ["on", "standing on"], "holding": ["holding", "with"],
         }.get(relation, [relation])  # fmt: skip
         first, second = plan_pair(subject, relation, thing)
-        names = article(subject), article(thing)
+        names = said(subject, 1), said(thing, 1)
         return f"{names[0]} {self.rng.choice(words)} {names[1]}", [(names[0], subject, (first,)), (names[1], thing, (second,))]
 
     def _pair(self, relation: str) -> tuple[str, str]:

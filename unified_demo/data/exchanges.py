@@ -11,8 +11,9 @@ from typing import Literal
 
 from unified_demo.data.context import KIND_WORDS, Choice, Context, Event, Seen, choose_artefact
 from unified_demo.data.dialogues import NO_PICTURE
-from unified_demo.data.expressions import NUMBERS, Describer, Expression, article, plural
+from unified_demo.data.expressions import Describer, Expression
 from unified_demo.data.knowledge import knowledge
+from unified_demo.data.nouns import countable, is_plural, said
 from unified_demo.data.scenes import Scene
 from unified_demo.data.wordings import Phrasing, choose
 from unified_demo.grammar import TASKS, Box, MediaKind, Task, TimeSpan
@@ -96,6 +97,15 @@ class Writer:
         assert seen.scene is not None
         return RegionPart(phrase, tuple(seen.scene.regions[index].box for index in targets), artefact_id=seen.id)
 
+    def be(self, seen: Seen, targets: tuple[int, ...]) -> str:
+        """ "is" or "are"."""
+        assert seen.scene is not None
+        return "are" if len(targets) > 1 or is_plural(seen.scene.regions[targets[0]].label) else "is"
+
+    def plural(self, seen: Seen, expression: Expression) -> bool:
+        """Whether one asks of it with "are"."""
+        return self.be(seen, expression.targets) == "are" or is_plural(expression.asked.split(" on ")[0])
+
     def describer(self, seen: Seen) -> Describer:
         assert seen.scene is not None
         return Describer(seen.scene, self.rng)
@@ -132,19 +142,19 @@ class Writer:
 
     def not_seen(self, phrasing: Phrasing, values: Mapping[str, str], choice: Choice, label: str) -> Exchange:
         kind = KIND_WORDS[choice.seen.kind][0]
-        answer = (TextPart(f"I cannot see {article(label)} in this {kind}."),)
+        answer = (TextPart(f"I cannot see {said(label, 1)} in this {kind}."),)
         return Exchange(phrasing.task, (phrasing.id,), self.ask(phrasing, values, choice.name), answer, "refuse", about=choice.seen.id)
 
     def which_one(self, phrasing: Phrasing, values: Mapping[str, str], choice: Choice, label: str) -> Exchange:
         """Several things are called so: show them and ask back."""
         targets = tuple(self.describer(choice.seen).by_label[label])
-        region = self.region(choice.seen, f"{NUMBERS[len(targets)]} {plural(label)}", targets)
+        region = self.region(choice.seen, said(label, len(targets)), targets)
         answer: tuple[Part, ...] = (TextPart("I see "), region, TextPart("; which one do you mean?"))
         return Exchange(phrasing.task, (phrasing.id,), self.ask(phrasing, values, choice.name), answer, "clarify", about=choice.seen.id)
 
     def several_alike(self, seen: Seen) -> str | None:
         """A label that two to six things of the picture share."""
-        found = [label for label, same in self.describer(seen).by_label.items() if 2 <= len(same) <= 6]
+        found = [label for label, same in self.describer(seen).by_label.items() if 2 <= len(same) <= 6 and countable(label)]
         return self.rng.choice(found) if found else None
 
 
@@ -161,7 +171,7 @@ def capital(phrase: str) -> str:
     return phrase[:1].upper() + phrase[1:]
 
 
-def listed(parts: list[Part]) -> list[Part]:
+def listed(parts: Sequence[Part]) -> list[Part]:
     """``a``, ``b`` and ``c``, with the words between."""
     joined: list[Part] = []
     for place, part in enumerate(parts):

@@ -157,15 +157,16 @@ class Follower(Writer):
         if not seen or not thing or self.last.task == "seg":
             return None
         region = self.region(seen, thing.said, thing.targets)
-        answer = (TextPart("Here is "), region, TextPart("."), call(Task.IMAGE_SEGMENTATION, thing.said, (seen.id,), (region,)))
+        verb = f"Here {self.be(seen, thing.targets)} "
+        answer = (TextPart(verb), region, TextPart("."), call(Task.IMAGE_SEGMENTATION, thing.said, (seen.id,), (region,)))
         return self._exchange("seg", "segment", {}, answer, (Outcome(label=thing.said, box=region.boxes[0]),), seen, thing)
 
     def find(self) -> Exchange | None:
         seen, thing = self._topic() or (None, None)
         if not seen or not thing or self.last.task == "ground":
             return None
-        region = self.region(seen, capital(thing.said), thing.targets)
-        return self._exchange("ground", "find", {}, (region, TextPart(f" is {place_of(region.boxes[0])}.")), (), seen, thing)
+        region, be = self.region(seen, capital(thing.said), thing.targets), self.be(seen, thing.targets)
+        return self._exchange("ground", "find", {}, (region, TextPart(f" {be} {place_of(region.boxes[0])}.")), (), seen, thing)
 
     def remove(self) -> Exchange | None:
         seen, thing = self._topic() or (None, None)
@@ -209,7 +210,7 @@ class Follower(Writer):
         if not thing or (self.last.topic and thing.said == self.last.topic.said):
             return None
         region = self.region(seen, thing.said, thing.targets)
-        verb = "Here are " if len(thing.targets) > 1 else "Here is "
+        verb = f"Here {self.be(seen, thing.targets)} "
         answer = (TextPart(verb), region, TextPart("."), call(Task.IMAGE_SEGMENTATION, thing.said, (seen.id,), (region,)))
         outcomes = tuple(Outcome(label=thing.said, box=box) for box in region.boxes)
         return self._exchange("seg", "other", {"e": thing.asked}, answer, outcomes, seen, thing if len(thing.targets) == 1 else None)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unified_demo.data.compact import PlannedScene, box_of, box_record, plan_of, plan_record, scene_of, scene_record
+from unified_demo.data.compact import box_of, box_record, plan_of, plan_record, scene_of, scene_record
 from unified_demo.data.context import Event, Seen
 from unified_demo.data.multitask import Dialogue
+from unified_demo.data.planned import PlannedScene
 from unified_demo.data.plans import ScenePlan
 from unified_demo.data.verify import RecordError
 from unified_demo.errors import GrammarError

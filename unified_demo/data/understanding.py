@@ -4,15 +4,21 @@ Every referring expression fits exactly its target (see ``expressions``); what i
 """
 
 from unified_demo.data.context import KIND_WORDS, Choice, Seen
-from unified_demo.data.dialogues import DialogueWriter
 from unified_demo.data.exchanges import Exchange, Outcome, Writer, call, capital, listed
-from unified_demo.data.expressions import NUMBERS, Expression, article, plural
+from unified_demo.data.expressions import Expression
+from unified_demo.data.nouns import countable, definite, is_plural, said, several
+from unified_demo.data.planned import PlannedScene
+from unified_demo.data.reasons import reason_about
 from unified_demo.data.wordings import Phrasing, entries
 from unified_demo.grammar import Box, MediaKind, Task
 from unified_demo.messages import Part, RegionPart, TextPart
 from unified_demo.regions import COLOURS
 
-QUESTIONS = ("count", "count", "exists", "exists", "colour", "where", "what", "beside")
+QUESTIONS = ("count", "count", "exists", "exists", "colour", "where", "what", "beside", "reason", "reason")
+REASONED = 0.2
+"""Share of requests for an outline that ask what a thing is for, where the scene allows it."""
+MOST_BOXES = 5
+"""A caption shows so many of a kind."""
 CLEAR = 1.5
 """The biggest thing must be so many times as large as the next one to be called so."""
 
@@ -26,7 +32,32 @@ class Observer(Writer):
     """Writes requests to outline, follow and find things, and to describe what is there."""
 
     def outline(self) -> Exchange | None:
+        if self.rng.random() < REASONED:
+            choice = self.pick(MediaKind.IMAGE, self.known(MediaKind.IMAGE))
+            reasoned = self.reasoned(self.phrasing("seg", "reason"), choice) if choice and not self.manner else None
+            if reasoned:
+                return reasoned
         return self._pointed("seg", MediaKind.IMAGE)
+
+    def reasoned(self, phrasing: Phrasing, choice: Choice) -> Exchange | None:
+        """What a thing is for, without its name; only of planned scenes, whose things have categories."""
+        scene = choice.seen.scene
+        if not isinstance(scene, PlannedScene) or scene.plan is None:
+            return None
+        found = reason_about(self.rng, [(item.noun, item.category) for item in scene.plan.objects])
+        targets = tuple(index for index in scene.things if found and scene.regions[index].label == found[1])
+        if not found or not targets:
+            return None
+        fact, noun = found
+        thing = Expression(f"the {noun}", definite(noun, len(targets)), targets, "hint")
+        answer: tuple[Part, ...] = (self.region(choice.seen, capital(thing.said), targets), TextPart(f" {fact.why}."))
+        user = self.ask(phrasing, {"q": self.rng.choice(fact.ask)}, choice.name)
+        if phrasing.task != "seg":
+            return Exchange(phrasing.task, (phrasing.id,), user, answer, "answer", (), choice.seen.id, _grown(thing))
+        region = self.region(choice.seen, thing.said, targets)
+        answer = (*answer, call(Task.IMAGE_SEGMENTATION, thing.said, (choice.seen.id,), (region,)))
+        outcomes = tuple(Outcome(label=thing.said, box=box) for box in region.boxes)
+        return Exchange("seg", (phrasing.id,), user, answer, "call", (outcomes,), choice.seen.id, _grown(thing))
 
     def follow(self) -> Exchange | None:
         return self._pointed("vseg", MediaKind.VIDEO)
@@ -56,7 +87,7 @@ class Observer(Writer):
         expression = self.expression(choice.seen, single=task == "vseg")
         if not expression:
             return None
-        phrasing = self.phrasing(task, operation, frozenset({"one"}) if len(expression.targets) > 1 else frozenset())
+        phrasing = self.phrasing(task, operation, frozenset({"one"}) if self.plural(choice.seen, expression) else frozenset())
         asked = self.casual(expression.asked)
         user = self.ask(phrasing, {"e": asked, "one": asked}, choice.name)
         if task == "ground":
@@ -86,7 +117,7 @@ class Observer(Writer):
         made = call(tag, expression.said, (seen.id,), (region,))
         if tag == Task.VIDEO_SEGMENTATION:
             return (TextPart(f"I will follow {expression.said}."), made), (Outcome(label=expression.said, box=region.boxes[0]),)
-        verb = "Here are " if len(expression.targets) > 1 else "Here is "
+        verb = f"Here {self.be(seen, expression.targets)} "
         outcomes = tuple(Outcome(label=expression.said, box=box) for box in region.boxes)
         return (TextPart(verb), region, TextPart("."), made), outcomes
 
@@ -94,7 +125,8 @@ class Observer(Writer):
         if len(expression.targets) > 1:
             return TextPart("Here are "), self.region(seen, expression.said, expression.targets), TextPart(".")
         place = place_of(self.region(seen, "", expression.targets).boxes[0])
-        return self.region(seen, capital(expression.said), expression.targets), TextPart(f" is {place}.")
+        be = self.be(seen, expression.targets)
+        return self.region(seen, capital(expression.said), expression.targets), TextPart(f" {be} {place}.")
 
     def _several(self, choice: Choice) -> Exchange | None:
         """Several things in one request, each with its own region."""
@@ -104,8 +136,8 @@ class Observer(Writer):
             return None
         phrasing = self.phrasing("ground", "image", frozenset({"one"}))
         asked = ", ".join(one.asked for one in wanted[:-1]) + self.rng.choice([" and ", ", "]) + wanted[-1].asked
-        regions: list[Part] = [self.region(choice.seen, one.said, one.targets) for one in wanted]
-        answer = (TextPart("Here are "), *listed(regions), TextPart("."))
+        shown: list[Part] = [self.region(choice.seen, one.said, one.targets) for one in wanted]
+        answer = (TextPart("Here are "), *listed(shown), TextPart("."))
         return Exchange("ground", (phrasing.id,), self.ask(phrasing, {"e": asked}, choice.name), answer, about=choice.seen.id)
 
     # ---- times ----
@@ -115,7 +147,7 @@ class Observer(Writer):
         if not choice or not choice.seen.scene:
             return None
         phrasing = self.phrasing("ground", "video")
-        alone = [same[0] for same in self.describer(choice.seen).by_label.values() if len(same) == 1]
+        alone = [same[0] for label, same in self.describer(choice.seen).by_label.items() if len(same) == 1 and not is_plural(label)]
         if not alone or self.rng.random() < 0.1:
             label = self.absent_label(choice.seen.scene)
             return self.not_seen(phrasing, {"one": f"the {label}"}, choice, label) if label else None
@@ -159,9 +191,31 @@ class Observer(Writer):
         return Exchange("caption", (phrasing.id,), self.ask(phrasing, {}, choice.name), answer, about=choice.seen.id)
 
     def _caption(self, seen: Seen) -> tuple[Part, ...]:
+        """One relation, if there is one, then the largest groups."""
+        scene, by_label = seen.scene, self.describer(seen).by_label
+        assert scene is not None
+        if not by_label:
+            return (TextPart("I cannot make out any object I know here."),)
+        links = [link for link in scene.links if link[1] != "next to"]
+        parts: list[Part] = []
+        told: set[int] = set()
+        if links and self.rng.random() < 0.8:
+            first, word, second = links[0]
+            parts += [self._some(seen, (first,)), TextPart(f" {word} "), self._some(seen, (second,))]
+            told = {first, second}
+        by_size = sorted(by_label.values(), key=lambda same: -max(scene.regions[index].box.area for index in same))
+        untold = [tuple(index for index in same if index not in told) for same in by_size]
+        groups = [self._some(seen, same) for same in untold if same][: 2 if told else 4]
+        if not told:
+            return (TextPart("I see "), *listed(groups), TextPart("."))
+        return (TextPart("I see "), *parts, *([TextPart(", and ")] if groups else []), *listed(groups), TextPart("."))
+
+    def _some(self, seen: Seen, same: tuple[int, ...]) -> RegionPart:
+        """ "a dog", "two dogs", and from six on "many dogs"."""
         assert seen.scene is not None
-        _, parts = DialogueWriter(seen.scene, self.context.labels, self.rng).caption()
-        return tuple(RegionPart(part.phrase, part.boxes, part.spans, seen.id) if isinstance(part, RegionPart) else part for part in parts)
+        label = seen.scene.regions[same[0]].label
+        phrase = f"many {several(label)}" if len(same) > 5 and countable(label) else said(label, len(same))
+        return self.region(seen, phrase, same[:MOST_BOXES])
 
     def _heard(self, seen: Seen) -> tuple[Part, ...]:
         parts: list[Part] = [TextPart("I hear ")]
@@ -171,13 +225,13 @@ class Observer(Writer):
         return (*parts, TextPart("."))
 
 
-class Answerer(Writer):
+class Answerer(Observer):
     """Writes questions about a picture: how many, is there, what colour, where, what, beside what."""
 
     def question(self) -> Exchange | None:
         operation = self.rng.choice(QUESTIONS)
-        label = self.rng.choice(self.context.labels)
-        values = {"n": plural(label), "a": article(label), "one": f"the {label}"}
+        label = self.rng.choice([label for label in self.context.labels if countable(label)])
+        values = {"n": several(label), "a": said(label, 1), "one": f"the {label}", "q": "What would keep you dry in the rain?"}
         if not self.context.of_kind(MediaKind.IMAGE):
             return self.nothing_there("question", operation, MediaKind.IMAGE, values)
         choice = self.pick(MediaKind.IMAGE, self.known(MediaKind.IMAGE))
@@ -193,24 +247,28 @@ class Answerer(Writer):
         return Exchange("question", (phrasing.id,), user, answer, "answer", (), choice.seen.id, topic)
 
     def _some_label(self, seen: Seen) -> str | None:
-        """A kind of thing that is there, or one time in three one that is not."""
+        """A countable kind of thing that is there, or one time in three one that is not."""
         assert seen.scene is not None
         if self.rng.random() < 0.33:
-            return self.absent_label(seen.scene)
-        return self.rng.choice(list(self.describer(seen).by_label))
+            label = self.absent_label(seen.scene)
+            return label if label and countable(label) else None
+        found = [label for label, same in self.describer(seen).by_label.items() if countable(label) and len(same) <= 10]
+        return self.rng.choice(found) if found else None
+
+    def _noun(self, seen: Seen, label: str) -> str:
+        """The label or another name for it, in the singular."""
+        noun = self.describer(seen).noun(label)
+        return noun if countable(noun) else label
 
     def _count(self, phrasing: Phrasing, choice: Choice) -> Exchange | None:
         label = self._some_label(choice.seen)
         if not label:
             return None
-        describer = self.describer(choice.seen)
-        found = tuple(describer.by_label.get(label, ()))
-        if len(found) > 10:
-            return None
-        values = {"n": plural(describer.noun(label))}
+        found = tuple(self.describer(choice.seen).by_label.get(label, ()))
+        values = {"n": several(self._noun(choice.seen, label))}
         if not found:
-            return self._exchange(phrasing, values, choice, (TextPart(f"I see no {plural(label)} here."),))
-        phrase = f"{NUMBERS[len(found)]} {label if len(found) == 1 else plural(label)}"
+            return self._exchange(phrasing, values, choice, (TextPart(f"I see no {several(label)} here."),))
+        phrase = f"one {label}" if len(found) == 1 else said(label, len(found))
         lead = TextPart("There is " if len(found) == 1 else "There are ")
         return self._exchange(phrasing, values, choice, (lead, self.region(choice.seen, phrase, found), TextPart(".")))
 
@@ -218,20 +276,19 @@ class Answerer(Writer):
         label = self._some_label(choice.seen)
         if not label:
             return None
-        describer = self.describer(choice.seen)
-        found = tuple(describer.by_label.get(label, ()))
-        noun = describer.noun(label)
-        values = {"n": plural(noun), "a": article(noun)}
-        if not found or len(found) > 10:
-            return None if found else self._exchange(phrasing, values, choice, (TextPart(f"No, I cannot see {article(label)} here."),))
-        phrase = article(label) if len(found) == 1 else f"{NUMBERS[len(found)]} {plural(label)}"
+        found = tuple(self.describer(choice.seen).by_label.get(label, ()))
+        noun = self._noun(choice.seen, label)
+        values = {"n": several(noun), "a": said(noun, 1)}
+        if not found:
+            return self._exchange(phrasing, values, choice, (TextPart(f"No, I cannot see {said(label, 1)} here."),))
         lead = TextPart("Yes, there is " if len(found) == 1 else "Yes, there are ")
         topic = Expression(f"the {label}", f"the {label}", found, "name") if len(found) == 1 else None
-        return self._exchange(phrasing, values, choice, (lead, self.region(choice.seen, phrase, found), TextPart(".")), topic)
+        region = self.region(choice.seen, said(label, len(found)), found)
+        return self._exchange(phrasing, values, choice, (lead, region, TextPart(".")), topic)
 
     def _colour(self, phrasing: Phrasing, choice: Choice) -> Exchange | None:
         expression = self.expression(choice.seen, single=True)
-        if not expression or expression.kind == "colour":
+        if not expression or expression.kind == "colour" or self.plural(choice.seen, expression):
             return None
         assert choice.seen.scene is not None
         shares = choice.seen.scene.regions[expression.targets[0]].colours[0]
@@ -244,7 +301,7 @@ class Answerer(Writer):
 
     def _where(self, phrasing: Phrasing, choice: Choice) -> Exchange | None:
         expression = self.expression(choice.seen, single=True)
-        if not expression or expression.kind == "place":
+        if not expression or expression.kind == "place" or self.plural(choice.seen, expression):
             return None
         region = self.region(choice.seen, capital(expression.said), expression.targets)
         answer = (region, TextPart(f" is {place_of(region.boxes[0])}."))
@@ -257,7 +314,7 @@ class Answerer(Writer):
         if len(by_size) > 1 and scene.regions[by_size[0]].box.area < CLEAR * scene.regions[by_size[1]].box.area:
             return None
         name = scene.names.get(by_size[0], scene.regions[by_size[0]].label)
-        answer = (TextPart("It is "), self.region(choice.seen, article(name), (by_size[0],)), TextPart("."))
+        answer = (TextPart("It is "), self.region(choice.seen, said(name, 1), (by_size[0],)), TextPart("."))
         topic = Expression(f"the {name}", f"the {name}", (by_size[0],), "name")
         return self._exchange(phrasing, {}, choice, answer, topic)
 
@@ -265,15 +322,19 @@ class Answerer(Writer):
         """The nearest neighbour, when it is clearly the nearest."""
         expression = self.expression(choice.seen, single=True)
         scene = choice.seen.scene
-        if not expression or scene is None or len(scene.things) < 2:
+        if not expression or scene is None or len(scene.things) < 2 or self.plural(choice.seen, expression):
             return None
         target = expression.targets[0]
         gaps = sorted((_gap(scene.regions[target].box, scene.regions[other].box), other) for other in scene.things if other != target)
         if gaps[0][0] > 0.25 or (len(gaps) > 1 and gaps[1][0] < gaps[0][0] + 0.08):
             return None
         nearest = gaps[0][1]
-        region = self.region(choice.seen, capital(article(scene.regions[nearest].label)), (nearest,))
-        return self._exchange(phrasing, {"one": expression.asked}, choice, (region, TextPart(f" is next to {expression.said}.")))
+        region = self.region(choice.seen, capital(said(scene.regions[nearest].label, 1)), (nearest,))
+        beside = TextPart(f" {self.be(choice.seen, (nearest,))} next to {expression.said}.")
+        return self._exchange(phrasing, {"one": expression.asked}, choice, (region, beside))
+
+    def _reason(self, phrasing: Phrasing, choice: Choice) -> Exchange | None:
+        return self.reasoned(phrasing, choice)
 
 
 def _gap(first: Box, second: Box) -> float:
