@@ -102,6 +102,21 @@ class Catalogue:
             found.setdefault(info.category, {})[info.noun] = None
         return {category: tuple(nouns) for category, nouns in found.items()}
 
+    @cached_property
+    def nouns(self) -> tuple[str, ...]:
+        return tuple(self.by_noun)
+
+    @cached_property
+    def _fitting(self) -> dict[tuple[str, ...], tuple[str, ...]]:
+        return {}
+
+    def fitting(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        """Nouns that are among ``wanted`` or of a category among them; remembered."""
+        if wanted not in self._fitting:
+            by_category = (noun for category in wanted for noun in self.nouns_by_category.get(category, ()))
+            self._fitting[wanted] = tuple(dict.fromkeys([*(noun for noun in wanted if noun in self.by_noun), *by_category]))
+        return self._fitting[wanted]
+
     def part(self, part: Part) -> "Catalogue":
         """Only the nouns and backgrounds of that part of the split; the same object each time."""
         return self._parts[part]

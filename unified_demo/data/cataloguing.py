@@ -4,6 +4,7 @@ Emoji are named by codepoint, furniture by its library (and rendered from its mo
 their folders. What has no plain name is left out; what cannot be opened is named, counted and left out.
 """
 
+import fnmatch
 import json
 import logging
 import re
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 SIDE = 256
 """Longer side of pictures made here: renders, rasterised drawings, shots on white."""
 MIN_SIDE = 40
+LOOK_SIDE = 96
+"""Colours are counted on a copy about this large."""
 PAINT_SHARE = 0.5
 VIEW_ANGLES = ((32.0, 18.0), (-40.0, 22.0), (8.0, 12.0), (150.0, 18.0), (-75.0, 15.0), (205.0, 24.0))
 """(azimuth, elevation) of the views of a model, degrees, in the order in which they are taken."""
@@ -83,14 +86,15 @@ def describe(
     picture = open_picture(file, "RGBA")
     if max(picture.size) < MIN_SIDE:
         raise MediaError(f"it is only {picture.width} x {picture.height} pixels")
-    shares, coverage = _shares(np.asarray(picture)), float((np.asarray(picture)[..., 3] >= SOLID).mean())
+    small = np.asarray(picture.reduce(max(1, max(picture.size) // LOOK_SIDE)))
+    shares, coverage = _shares(small), float((small[..., 3] >= SOLID).mean())
     if coverage < 0.04:
         raise MediaError("hardly anything of it is visible")
     info = CutoutInfo(
         key, name.noun, name.category, tags, asset.name, licence or asset.licence, round(picture.width / picture.height, 4),
         tuple(round(float(share), 4) for share in shares), file.relative_to(out).as_posix(), name.size_m, style, name.paint,
     )  # fmt: skip
-    return replace(info, paint=info.paint and _can_be_painted(np.asarray(picture), info))
+    return replace(info, paint=info.paint and _can_be_painted(small, info))
 
 
 def _shares(pixels: np.ndarray) -> Floats:
@@ -299,22 +303,27 @@ def without_white(picture: Image.Image, tolerance: int = 24) -> Image.Image:
 
 
 def _photos(asset: Asset, folder: Path, out: Path) -> Iterator[Background]:
-    """Background photographs, copied at most BACKGROUND_SIDE pixels wide."""
+    """Background photographs that the table's patterns pick, copied at most BACKGROUND_SIDE pixels wide."""
     skipped = Skipped()
-    target = out / asset.name
+    target = out / "backgrounds" / asset.name
     target.mkdir(parents=True, exist_ok=True)
     for file in sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".webp", ".jpg", ".jpeg", ".png")):
-        copy = target / f"{file.stem}.webp"
+        place = file.relative_to(folder)
+        if not any(fnmatch.fnmatch(place.as_posix(), pattern) for pattern in asset.files):
+            continue
+        name = "-".join(part for part in place.with_suffix("").parts if part not in _BORING)
+        copy = target / f"{name}.webp"
         try:
             if not copy.exists():
                 picture = open_picture(file, "RGB")
                 picture.thumbnail((BACKGROUND_SIDE, BACKGROUND_SIDE))
                 picture.save(copy, quality=90)
-            yield Background(f"photo:{file.stem}", copy.relative_to(out).as_posix(), asset.name, asset.licence)
+            yield Background(f"photo:{asset.name}/{name}", copy.relative_to(out).as_posix(), asset.name, asset.licence)
         except MediaError as exc:
             skipped.note(file, str(exc))
 
 
+_BORING = frozenset({"usr", "share", "backgrounds", "wallpapers", "contents", "images"})
 MAKERS: dict[str, Maker] = {
     "fluent-emoji-3d": _emoji,
     "fluent-emoji-flat": _emoji_drawn,
@@ -324,4 +333,4 @@ MAKERS: dict[str, Maker] = {
     "grocery-iconic": _shots_on_white,
 }
 """Asset -> what catalogues it; others (names, optional sets) are unpacked only."""
-BACKGROUNDS = ("caltech101-backgrounds",)
+BACKGROUNDS = ("caltech101-backgrounds", "lomiri-wallpapers", "mate-backgrounds", "plasma-wallpapers")

@@ -61,8 +61,7 @@ class CutoutLibrary:
         if flip:
             picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if turn_deg:
-            picture = trimmed(_premultiplied(picture).rotate(turn_deg, Image.Resampling.BICUBIC, expand=True))
-            picture = _plain(picture)
+            picture = trimmed(_plain(_premultiplied(picture).rotate(turn_deg, Image.Resampling.BICUBIC, expand=True)))
         return scaled(picture, size)
 
     def _keep(self, key: str, file: str, mode: str) -> Image.Image:

@@ -18,6 +18,11 @@ SMALLEST, LARGEST = 0.075, 0.66
 TRIES = 12
 SKY = {"sky": 1.0, "aircraft": 0.8, "bird": 0.35, "insect": 0.3, "balloon": 1.0}
 """Category -> how often such a thing is in the air."""
+GROUNDED = frozenset(
+    {"penguin", "ostrich", "chicken", "rooster", "turkey", "peacock", "rhea", "dodo", "guinea fowl", "baby chick", "flamingo",
+     "caterpillar", "worm", "ant", "snail", "slug", "spider", "scorpion", "cockroach", "beetle", "mantis", "woodlouse"}
+)  # fmt: skip
+"""Birds that do not fly and insects that creep."""
 UPRIGHT = frozenset(
     {"person", "furniture", "vehicle", "boat", "building", "animal", "bird", "plant", "sky", "balloon", "appliance", "fish", "aircraft"}
 )
@@ -129,7 +134,7 @@ class Sheet:
         return None
 
     def _anywhere(self, info: CutoutInfo, variety: float) -> Draft:
-        if self.rng.random() < SKY.get(info.category, 0.0):
+        if info.noun not in GROUNDED and self.rng.random() < SKY.get(info.category, 0.0):
             longer = self.longer_side(info, self.rng.uniform(0.45, 0.7), variety)
             bottom = self.rng.uniform(min(0.6, longer), 0.62)
         else:

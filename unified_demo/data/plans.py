@@ -84,20 +84,19 @@ def draw_plan(
     sheet = Sheet(rng, width / height, min(max_objects, MAX_OBJECTS))
     for noun in nouns:
         _add_group(sheet, pool, noun, 1)
-    starts = list(first.by_noun)
     if relation:
-        _relate(sheet, pool, starts, (relation,))
+        _relate(sheet, pool, first, (relation,))
     elif not nouns:
-        _add_group(sheet, pool, rng.choice(starts), _count(rng))
+        _add_group(sheet, pool, rng.choice(first.nouns), _count(rng))
     words = [word for word in RELATIONS if part == "held_out" or word not in held_out_relations()]
     for _ in range(rng.choice((0, 1, 1, 2))):
-        _relate(sheet, pool, list(pool.by_noun), words)
+        _relate(sheet, pool, pool, words)
     for _ in range(rng.choice((0, 1, 1, 2, 3))):
-        _add_group(sheet, pool, rng.choice(list(pool.by_noun)), _count(rng))
+        _add_group(sheet, pool, rng.choice(pool.nouns), _count(rng))
     if not any(draft.info.noun in first.by_noun for draft in sheet.drafts):
         sheet.make_room()
         while not sheet.drafts:
-            _add_group(sheet, pool, rng.choice(starts), 1)
+            _add_group(sheet, pool, rng.choice(first.nouns), 1)
     _paint(rng, sheet)
     return _finish(sheet, seed, width, height, _background(rng, first, background))
 
@@ -140,7 +139,7 @@ def _add_group(sheet: Sheet, pool: Catalogue, noun: str, count: int) -> None:
         sheet.add_scattered(chosen)
 
 
-def _relate(sheet: Sheet, pool: Catalogue, starts: Sequence[str], words: Sequence[str]) -> None:
+def _relate(sheet: Sheet, pool: Catalogue, starts: Catalogue, words: Sequence[str]) -> None:
     """Two or three things in one of the relations; nothing is added when no place or no fitting thing is found."""
     rng = sheet.rng
     table: dict[str, Maker] = makers()

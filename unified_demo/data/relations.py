@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from unified_demo.data.catalogue import Catalogue, CutoutInfo
-from unified_demo.data.layouts import HORIZON, NEAREST, Draft, Sheet
+from unified_demo.data.layouts import GROUNDED, HORIZON, NEAREST, Draft, Sheet
 from unified_demo.grammar import Box
 
 RELATIONS = ("on", "under", "in", "between", "left of", "right of", "above", "below", "behind", "in front of", "next to", "holding")
@@ -28,7 +28,8 @@ CARRIED = ("fruit", "vegetable", "food", "tableware", "toy", "tool", "ball", "in
 HELD = ("fruit", "food", "tool", "toy", "ball", "instrument", "book", "flower", "electronics", "tableware", "clothing", "balloon")
 AIRBORNE = ("sky", "bird", "aircraft", "insect", "balloon")
 
-Maker = Callable[[Sheet, Catalogue, Sequence[str]], bool]
+Maker = Callable[[Sheet, Catalogue, Catalogue], bool]
+"""(sheet, what may be used, what of it is preferred for the one thing the relation is about) -> whether it could"""
 
 
 def makers() -> dict[str, Maker]:
@@ -63,20 +64,16 @@ def holds(word: str, subject: Box, thing: Box) -> bool:
     return checks[word]
 
 
-def _fitting(pool: Catalogue, starts: Sequence[str], allowed: Sequence[str], by_noun: bool, rng: random.Random) -> CutoutInfo | None:
-    """A thing of the allowed nouns or categories; one time in two from ``starts`` when one of them fits."""
-    if by_noun:
-        found = [noun for noun in allowed if noun in pool.by_noun]
-    else:
-        found = [noun for category in allowed for noun in pool.nouns_by_category.get(category, ())]
-    wanted = set(starts) & set(found) if len(starts) < len(pool.by_noun) else set()
-    if wanted and rng.random() < 0.8:
-        found = sorted(wanted)
+def _fitting(pool: Catalogue, starts: Catalogue, allowed: tuple[str, ...], rng: random.Random) -> CutoutInfo | None:
+    """A thing of the allowed nouns or categories, most often one that ``starts`` has."""
+    found = pool.fitting(allowed)
+    if starts is not pool and rng.random() < 0.8:
+        found = starts.fitting(allowed) or found
     return rng.choice(pool.by_noun[rng.choice(found)]) if found else None
 
 
-def _any(pool: Catalogue, starts: Sequence[str], rng: random.Random) -> CutoutInfo:
-    return rng.choice(pool.by_noun[rng.choice(starts or list(pool.by_noun))])
+def _any(pool: Catalogue, rng: random.Random) -> CutoutInfo:
+    return rng.choice(pool.by_noun[rng.choice(pool.nouns)])
 
 
 def _anchor(sheet: Sheet, info: CutoutInfo, least: float) -> int | None:
@@ -121,17 +118,20 @@ def _carried(sheet: Sheet, info: CutoutInfo, carrier: Draft, low: float, high: f
     return min(high * carrier.height, max(low * carrier.height, height * sheet.rng.uniform(0.85, 1.15)))
 
 
-def _place_by(sheet: Sheet, nouns: Sequence[str], pool: Catalogue, starts: Sequence[str]) -> tuple[Draft, CutoutInfo] | None:
+def _place_by(sheet: Sheet, nouns: tuple[str, ...], pool: Catalogue, starts: Catalogue) -> tuple[Draft, CutoutInfo] | None:
     """A carrier of these nouns on the sheet, and something to put there."""
-    carrier = _fitting(pool, [], nouns, True, sheet.rng)
-    info = _fitting(pool, starts, CARRIED, False, sheet.rng)
-    if carrier is None or info is None or sheet.full(2) or info.noun == carrier.noun:
+    carrier = _fitting(pool, pool, nouns, sheet.rng)
+    if carrier is None or sheet.full(2):
+        return None
+    picks = (_fitting(pool, preferred, CARRIED, sheet.rng) for preferred in (starts, starts, pool, pool, pool, pool))
+    info = next((pick for pick in picks if pick and pick.size_m < 0.8 * carrier.size_m and pick.noun != carrier.noun), None)
+    if info is None:
         return None
     index = _anchor(sheet, carrier, 0.32)
     return None if index is None else (sheet.drafts[index], info)
 
 
-def _make_on(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
+def _make_on(sheet: Sheet, pool: Catalogue, starts: Catalogue) -> bool:
     start = len(sheet.drafts)
     if (found := _place_by(sheet, tuple(SURFACES), pool, starts)) is None:
         return False
@@ -151,7 +151,7 @@ def _make_on(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
     return len(related) > 1 or _undo(sheet, start)
 
 
-def _make_under(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
+def _make_under(sheet: Sheet, pool: Catalogue, starts: Catalogue) -> bool:
     start = len(sheet.drafts)
     if (found := _place_by(sheet, LEGGED, pool, starts)) is None:
         return False
@@ -163,7 +163,7 @@ def _make_under(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
     return _link(sheet, draft, "under", start) if sheet.free(draft, [carrier]) else _undo(sheet, start)
 
 
-def _make_in(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
+def _make_in(sheet: Sheet, pool: Catalogue, starts: Catalogue) -> bool:
     start = len(sheet.drafts)
     if (found := _place_by(sheet, CONTAINERS, pool, starts)) is None:
         return False
@@ -175,9 +175,9 @@ def _make_in(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
     return _link(sheet, draft, "in", start) if sheet.free(draft, [carrier]) else _undo(sheet, start)
 
 
-def _make_holding(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
-    person = _fitting(pool, starts, ("person",), False, sheet.rng)
-    info = _fitting(pool, starts, HELD, False, sheet.rng)
+def _make_holding(sheet: Sheet, pool: Catalogue, starts: Catalogue) -> bool:
+    person = _fitting(pool, starts, ("person",), sheet.rng)
+    info = _fitting(pool, starts, HELD, sheet.rng)
     start = len(sheet.drafts)
     if person is None or info is None or sheet.full(2) or (index := _anchor(sheet, person, 0.35)) is None:
         return False
@@ -199,8 +199,8 @@ def _beside(sheet: Sheet, info: CutoutInfo, other: Draft, gap: float, side: int,
     return draft
 
 
-def _make_pair(sheet: Sheet, pool: Catalogue, starts: Sequence[str], word: str, sides: Sequence[int], gaps: tuple[float, float]) -> bool:
-    subject, other = _any(pool, starts, sheet.rng), _any(pool, [], sheet.rng)
+def _make_pair(sheet: Sheet, pool: Catalogue, starts: Catalogue, word: str, sides: Sequence[int], gaps: tuple[float, float]) -> bool:
+    subject, other = _any(starts, sheet.rng), _any(pool, sheet.rng)
     start = len(sheet.drafts)
     if subject.noun == other.noun or sheet.full(2) or sheet.add_anywhere(other) is None:
         return False
@@ -213,26 +213,26 @@ def _make_pair(sheet: Sheet, pool: Catalogue, starts: Sequence[str], word: str, 
     return _undo(sheet, start)
 
 
-def _make_left(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
+def _make_left(sheet: Sheet, pool: Catalogue, starts: Catalogue) -> bool:
     return _make_pair(sheet, pool, starts, "left of", (-1,), (0.02, 0.3))
 
 
-def _make_right(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
+def _make_right(sheet: Sheet, pool: Catalogue, starts: Catalogue) -> bool:
     return _make_pair(sheet, pool, starts, "right of", (1,), (0.02, 0.3))
 
 
-def _make_next(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
+def _make_next(sheet: Sheet, pool: Catalogue, starts: Catalogue) -> bool:
     return _make_pair(sheet, pool, starts, "next to", (-1, 1), (0.0, 0.06))
 
 
-def _make_between(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
+def _make_between(sheet: Sheet, pool: Catalogue, starts: Catalogue) -> bool:
     """The subject stands in the middle; one link to each neighbour."""
-    subject, other = _any(pool, starts, sheet.rng), _any(pool, [], sheet.rng)
+    subject, other = _any(starts, sheet.rng), _any(pool, sheet.rng)
     start = len(sheet.drafts)
     if subject.noun == other.noun or sheet.full(3) or sheet.add_anywhere(subject) is None:
         return False
     middle = sheet.drafts[start]
-    neighbour = sheet.rng.choice(pool.by_noun[other.noun]) if sheet.rng.random() < 0.5 else _any(pool, [], sheet.rng)
+    neighbour = sheet.rng.choice(pool.by_noun[other.noun]) if sheet.rng.random() < 0.5 else _any(pool, sheet.rng)
     left = _beside(sheet, other, middle, sheet.rng.uniform(0.01, 0.1), -1, 0.0)
     right = _beside(sheet, neighbour, middle, sheet.rng.uniform(0.01, 0.1), 1, 0.0)
     if neighbour.noun == subject.noun or not (sheet.free(left) and sheet.free(right)):
@@ -240,12 +240,18 @@ def _make_between(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
     return _link(sheet, start, "between", left) and _link(sheet, start, "between", right)
 
 
-def _make_vertical(sheet: Sheet, pool: Catalogue, starts: Sequence[str], word: str) -> bool:
+def _make_vertical(sheet: Sheet, pool: Catalogue, starts: Catalogue, word: str) -> bool:
     """Something in the air over something on the ground; "below" is the same seen from the ground."""
-    flyer = _fitting(pool, starts, AIRBORNE, False, sheet.rng)
-    ground = _any(pool, starts if word == "below" else [], sheet.rng)
+    flyer = _fitting(pool, starts, AIRBORNE, sheet.rng)
+    ground = _any(starts if word == "below" else pool, sheet.rng)
     start = len(sheet.drafts)
-    if flyer is None or ground.category in AIRBORNE or sheet.full(2) or (index := _anchor(sheet, ground, 0.1)) is None:
+    if (
+        flyer is None
+        or flyer.noun in GROUNDED
+        or ground.category in AIRBORNE
+        or sheet.full(2)
+        or (index := _anchor(sheet, ground, 0.1)) is None
+    ):
         return False
     low = sheet.drafts[index]
     bottom = low.y0 - sheet.rng.uniform(0.02, 0.15)
@@ -255,17 +261,17 @@ def _make_vertical(sheet: Sheet, pool: Catalogue, starts: Sequence[str], word: s
     return _link(sheet, draft, "above", start) if word == "above" else _link(sheet, start, "below", draft)
 
 
-def _make_above(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
+def _make_above(sheet: Sheet, pool: Catalogue, starts: Catalogue) -> bool:
     return _make_vertical(sheet, pool, starts, "above")
 
 
-def _make_below(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
+def _make_below(sheet: Sheet, pool: Catalogue, starts: Catalogue) -> bool:
     return _make_vertical(sheet, pool, starts, "below")
 
 
-def _make_depth(sheet: Sheet, pool: Catalogue, starts: Sequence[str], word: str) -> bool:
+def _make_depth(sheet: Sheet, pool: Catalogue, starts: Catalogue, word: str) -> bool:
     """One thing hides 12 to 35 % of the other's box."""
-    front, back = _any(pool, starts if word == "in front of" else [], sheet.rng), _any(pool, starts if word == "behind" else [], sheet.rng)
+    front, back = _any(starts if word == "in front of" else pool, sheet.rng), _any(starts if word == "behind" else pool, sheet.rng)
     start = len(sheet.drafts)
     if front.noun == back.noun or sheet.full(2) or {front.category, back.category} & set(AIRBORNE):
         return False
@@ -283,9 +289,9 @@ def _make_depth(sheet: Sheet, pool: Catalogue, starts: Sequence[str], word: str)
     return _undo(sheet, start)
 
 
-def _make_behind(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
+def _make_behind(sheet: Sheet, pool: Catalogue, starts: Catalogue) -> bool:
     return _make_depth(sheet, pool, starts, "behind")
 
 
-def _make_in_front(sheet: Sheet, pool: Catalogue, starts: Sequence[str]) -> bool:
+def _make_in_front(sheet: Sheet, pool: Catalogue, starts: Catalogue) -> bool:
     return _make_depth(sheet, pool, starts, "in front of")

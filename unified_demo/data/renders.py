@@ -88,6 +88,7 @@ def load_model(path: Path, size_m: Sequence[float] | None = None, rotation: Sequ
     Raises MediaError for a file that is missing, larger than MAX_MODEL_BYTES, broken or without triangles.
     """
     trimesh = optional("trimesh")
+    logging.getLogger("trimesh").setLevel(logging.ERROR)
     if not path.is_file() or path.stat().st_size > MAX_MODEL_BYTES:
         raise MediaError(f"{path} is no model of at most {MAX_MODEL_BYTES >> 20} MB.")
     try:
