@@ -21,8 +21,9 @@ PLACES = {
 }  # fmt: skip
 """Kind of drawn background -> words; photographs are not named."""
 RELATION_WORDS = {"left of": "to the left of", "right of": "to the right of"}
-NAMED_KINDS = ("name", "group")
-"""Kinds of expressions that name a thing and nothing more."""
+GUESSES = ("hint", "kind", "synonym")
+"""Kinds of expressions that rest on other knowledge than the catalogue's."""
+DRAWS = 30
 
 
 @dataclass(frozen=True)
@@ -111,27 +112,27 @@ class PlainDescriber(Describer):
 
 
 def refer(plan: ScenePlan, visible: Sequence[Box], catalogue: Catalogue, rng: random.Random) -> tuple[Expression, tuple[int, ...]] | None:
-    """An expression by place, order, size, colour or relation and the indices of the plan's objects it means; None when none was found.
+    """An expression by place, order, size, colour, relation or number and the indices of the plan's objects it means.
 
+    All kinds that are possible are equally likely; a bare name is the last resort, None when not even that fits.
     ``visible``: for each object the box around its visible pixels; the words are checked against these.
     """
     seen = replace(plan, objects=tuple(replace(item, box=box) for item, box in zip(plan.objects, visible, strict=True)))
     scene = plan_to_scene(seen, catalogue)
     place = {id(item.box): index for index, item in enumerate(seen.objects)}
     describer = PlainDescriber(scene, rng)
-    fallback: tuple[Expression, tuple[int, ...]] | None = None
-    for _ in range(30):
+    by_kind: dict[str, list[tuple[Expression, tuple[int, ...]]]] = {}
+    for _ in range(DRAWS):
         expression = describer.any()
-        if expression is None or expression.kind in ("hint", "kind", "synonym"):
+        if expression is None or expression.kind in GUESSES:
             continue
         targets = tuple(place[id(scene.regions[index].box)] for index in expression.targets)
         if not _can_be_said(expression, plan, targets, catalogue):
             continue
         expression = replace(expression, asked=_with_right_article(expression.asked))
-        if expression.kind not in NAMED_KINDS:
-            return expression, targets
-        fallback = fallback or (expression, targets)
-    return fallback
+        by_kind.setdefault(expression.kind, []).append((expression, targets))
+    kinds = [kind for kind in by_kind if kind != "name"] or list(by_kind)
+    return rng.choice(by_kind[rng.choice(kinds)]) if kinds else None
 
 
 def _can_be_said(expression: Expression, plan: ScenePlan, targets: tuple[int, ...], catalogue: Catalogue) -> bool:
