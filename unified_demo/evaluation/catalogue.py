@@ -6,10 +6,19 @@ from unified_demo.evaluation.benchmark import Benchmark
 def benchmarks() -> dict[str, Benchmark]:
     """Importing them loads no network."""
     from unified_demo.evaluation.captioning import Captioning
+    from unified_demo.evaluation.classification import Classification
+    from unified_demo.evaluation.composed import Composed
+    from unified_demo.evaluation.editing import Editing
     from unified_demo.evaluation.layout import Layout
+    from unified_demo.evaluation.references import References
     from unified_demo.evaluation.referring_benchmark import Reasoning, Referring
     from unified_demo.evaluation.retention import RetentionBenchmark
     from unified_demo.evaluation.routing import Routing
+    from unified_demo.evaluation.sound import Sound
+    from unified_demo.evaluation.video import Video
 
-    known: tuple[Benchmark, ...] = (Routing(), Referring(), Reasoning(), Layout(), Captioning(), RetentionBenchmark())
+    known: tuple[Benchmark, ...] = (
+        Routing(), References(), Referring(), Reasoning(), Composed(), Layout(), Captioning(), RetentionBenchmark(), Editing(), Video(),
+        Classification(), Sound(),
+    )  # fmt: skip
     return {benchmark.name: benchmark for benchmark in known}

@@ -45,6 +45,7 @@ def draw_sheet(tiles: Iterable[Tile], path: Path) -> None:
     sheet = Image.new("RGB", (COLUMNS * TILE, rows * (TILE + CAPTION)), (24, 24, 24))
     for number, tile in enumerate(chosen):
         sheet.paste(_draw_tile(tile), (number % COLUMNS * TILE, number // COLUMNS * (TILE + CAPTION)))
+    path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, quality=82)
 
 

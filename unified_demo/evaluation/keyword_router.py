@@ -13,8 +13,10 @@ from unified_demo.grammar import TASKS, Box, MediaKind, Task
 from unified_demo.messages import TextPart
 
 _CONNECTIVES = re.compile(
-    r"(?:[,;.!?]\s*|\s)(?:and then|after that|and also|as well as|then|also|plus|and)\s|[;；。]|，?(?:然后|再|接着|并且|同时)"
+    r"(?:[,;.!?]\s*|\s)(?:and then|after that|and also|as well as|then|also|plus|and)\s|[;；。]|，?(?:然后|再|接着|并且|同时)",
+    re.IGNORECASE,
 )
+_NEW_PICTURE = re.compile(r"\b(?:draw|paint|generate|create)\b(?: me)? (?:an?|some)\b|画一", re.IGNORECASE)
 WHOLE_PICTURE = Box(0.0, 0.0, 1.0, 1.0)
 
 
@@ -128,6 +130,8 @@ def _with_picture(text: str) -> Task | None:
         return Task.IMAGE_SEGMENTATION
     if Words.removing.search(text) or Words.replacing.search(text):
         return Task.REASONING_EDITING
+    if _NEW_PICTURE.search(text):
+        return Task.IMAGE_GENERATION
     if Words.asking.search(text):
         return None
     return Task.IMAGE_EDITING if Words.style.search(text) else None

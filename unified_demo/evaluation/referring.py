@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from unified_demo.data.masks import decode_runs
 from unified_demo.errors import GrammarError, MediaError
 from unified_demo.evaluation.metrics import Mask
 from unified_demo.grammar import Box
@@ -32,12 +33,20 @@ Polygon = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Thing:
-    """One annotated object. ``polygons`` are x, y, x, y, ... in 0..1; a ``crowd`` is a heap of things that nobody separated."""
+    """One annotated object. ``polygons`` are x, y, x, y, ... in 0..1; a ``crowd`` is a heap of things that nobody separated.
+
+    ``runs``: the mask as COCO run lengths, where it is exact; polygons are then not needed.
+    """
 
     label: str
     box: Box
     polygons: tuple[Polygon, ...]
     crowd: bool = False
+    runs: str = ""
+
+    def mask(self, width: int, height: int) -> Mask:
+        """Bool H x W for a picture of this size in pixels."""
+        return decode_runs(self.runs, height, width) if self.runs else rasterise(self.polygons, width, height)
 
 
 @dataclass(frozen=True)

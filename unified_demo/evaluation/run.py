@@ -14,7 +14,7 @@ from pathlib import Path
 from unified_demo.errors import MediaError
 from unified_demo.evaluation.contact_sheet import Tile, draw_sheet
 from unified_demo.evaluation.metrics import Mask, Overlap, accuracy_at, cumulative_iou, generalised_iou, mask_overlap
-from unified_demo.evaluation.referring import FREE_EXPRESSIONS, Target, free_targets, label_targets, rasterise, read_photos
+from unified_demo.evaluation.referring import FREE_EXPRESSIONS, Target, free_targets, label_targets, read_photos
 from unified_demo.evaluation.systems import Prediction, System, answer_safely
 from unified_demo.media import MediaStore
 from unified_demo.messages import Artefact
@@ -99,7 +99,7 @@ def _open(path: Path, store: MediaStore, complaints: list[str]) -> Artefact | No
 
 
 def _score(name: str, target: Target, prediction: Prediction, picture: Artefact, seconds: float) -> tuple[Row, Mask | None]:
-    truth = rasterise(target.thing.polygons, picture.width, picture.height)
+    truth = target.thing.mask(picture.width, picture.height)
     mask, error = prediction.mask, prediction.error
     if mask is not None and mask.shape != truth.shape:
         error = f"the mask is {mask.shape} instead of {truth.shape}"
@@ -138,7 +138,7 @@ def summarise(rows: Iterable[Row]) -> dict[str, Summary]:
     for row in rows:
         groups[row.group].append(row)
         groups[ALL_LABELS if row.group in ("label", "position") else f"{row.group}/{row.kind}"].append(row)
-    order = ("label", "position", ALL_LABELS, "free", "reasoning")
+    order = ("label", "position", ALL_LABELS, "free", "grounding", "grounding, known", "reasoning", "reasoning, known")
     names = [name for name in order if name in groups] + sorted(name for name in groups if name not in order)
     return {name: _summary(groups[name]) for name in names}
 

@@ -203,7 +203,12 @@ class Model:
 
 
 def instruction(expression: str) -> str:
-    """One of the wordings of a request to segment ``expression``; the same expression always gets the same one."""
+    """One of the wordings of a request to segment ``expression``; the same expression always gets the same one.
+
+    A question is asked as it is, with the request to segment the answer behind it.
+    """
+    if expression.endswith("?"):
+        return f"{expression} Segment it."
     number = int.from_bytes(hashlib.sha256(expression.encode()).digest()[:4], "big")
     return INSTRUCTIONS[number % len(INSTRUCTIONS)].format(expression)
 

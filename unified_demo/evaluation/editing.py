@@ -1,0 +1,161 @@
+"""The benchmark ``editing``: what should change has changed, the rest has not.
+
+Pairs in InstructPix2Pix's layout (whole picture, with the wished result) and Reason-Edit's (one region, with its mask). The expert gets
+the instruction and, for a region, the mask's box. Beside it the unchanged picture, the floor that every edit must beat.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from unified_demo.data.published.instructpix2pix import read_instructpix2pix
+from unified_demo.data.published.reading import Complaints
+from unified_demo.data.published.reasonedit import read_reasonedit
+from unified_demo.engine import Engine
+from unified_demo.errors import MediaError
+from unified_demo.evaluation.benchmark import ALL, Context, NotReady, Result, Row, grouped, mean, stratified
+from unified_demo.evaluation.contact_sheet import Tile, draw_sheet
+from unified_demo.evaluation.expert_runs import call_expert, no_expert, offered
+from unified_demo.evaluation.image_metrics import Pixels, psnr, ssim
+from unified_demo.evaluation.metrics import Mask
+from unified_demo.grammar import Box, Task
+from unified_demo.media import MediaStore, mask_to_box
+from unified_demo.messages import Artefact
+
+MEASURES = {
+    "PSNR outside": "dB against the picture before, outside the mask: what should stay",
+    "SSIM outside": "the same as structural similarity, -1 to 1",
+    "changed inside": "mean absolute change inside the mask, 0–1",
+    "PSNR to wished": "dB against the wished picture, where there is one",
+    "SSIM to wished": "the same as structural similarity",
+}
+MOST_DB = 100.0
+"""PSNR of equal pictures counts as this."""
+FOLDERS = ("instructpix2pix", "reasonedit")
+
+
+@dataclass(frozen=True)
+class EditCase:
+    """``mask``: where the edit may happen (a region edit); ``after``: the wished picture; either may be None."""
+
+    group: str
+    task: Task
+    before: Path
+    instruction: str
+    after: Path | None = None
+    mask: Mask | None = None
+
+
+class Editing:
+    name = "editing"
+    title = "Editing"
+    systems = ("expert", "unchanged")
+
+    def run(self, context: Context) -> Result:
+        """Raises NotReady when neither layout is there."""
+        names = context.chosen(self.systems)
+        engine = context.subjects.router_only()
+        missing = [task for task in (Task.IMAGE_EDITING, Task.REASONING_EDITING) if not offered(engine, task)]
+        try:
+            cases, complaints = read_cases(context)
+        except NotReady:
+            if len(missing) < 2 or "expert" not in names:
+                raise
+            return Result((no_expert("expert", ALL),), MEASURES)
+        chosen = stratified(cases, lambda case: case.group, context.limit)
+        rows: list[Row] = []
+        samples: list[dict] = []
+        store = MediaStore(context.out / "media")
+        for name in names:
+            tiles: list[Tile] = []
+            for group, items in grouped(chosen, lambda case: [case.group]).items():
+                if name == "expert" and items[0].task in missing:
+                    rows.append(no_expert(name, group))
+                    continue
+                found = [self._measure(name, case, engine, store, tiles) for case in items]
+                rows.append(Row(name, group, len(items), {key: mean(item[key] for item in found) for key in MEASURES}))
+                samples += [{"system": name, "group": group, **item} for item in found]
+            draw_sheet(tiles, context.out / f"{name}.webp")
+        return Result(tuple(rows), MEASURES, tuple(samples), tuple(complaints))
+
+    def _measure(self, name: str, case: EditCase, engine: Engine, store: MediaStore, tiles: list[Tile]) -> dict[str, Any]:
+        """One edit and its figures; its picture joins ``tiles``."""
+        picture = store.add_upload(case.before, "img-1")
+        edited, error = (load(case.before), "") if name == "unchanged" else self._edit(engine, case, picture)
+        if edited is not None:
+            kept = store.add_image(Image.fromarray(edited), "img-2")
+            box = mask_to_box(case.mask) if case.mask is not None else None
+            tiles.append(Tile(len(tiles), kept.path, f"{case.instruction}\n{error}", box or Box(0, 0, 1, 1), None, None))
+        return {"instruction": case.instruction, "error": error, **score(case, edited)}
+
+    def _edit(self, engine: Engine, case: EditCase, picture: Artefact) -> tuple[Pixels | None, str]:
+        box = mask_to_box(case.mask) if case.mask is not None else None
+        outputs, error = call_expert(engine, case.task, case.instruction, {picture.id: picture}, box=box)
+        if not outputs:
+            return None, error or "the expert gave nothing"
+        return np.asarray(outputs[-1].value.convert("RGB")), error
+
+
+def read_cases(context: Context) -> tuple[list[EditCase], list[str]]:
+    complaints, missing = Complaints(), []
+    cases: list[EditCase] = []
+    for folder, read in zip(FOLDERS, (_global, _regional), strict=True):
+        place = context.data / folder if context.data else None
+        if place is None or not place.is_dir():
+            missing.append(folder)
+            continue
+        try:
+            cases += read(place, complaints)
+        except MediaError as exc:
+            missing.append(f"{folder} ({exc})")
+    if not cases:
+        raise NotReady(f"Editing needs pairs of pictures in {' or '.join(missing)} below the data folder; pass --data.")
+    return cases, [str(item) for item in complaints.found]
+
+
+def _global(folder: Path, complaints: Complaints) -> list[EditCase]:
+    pairs = read_instructpix2pix(folder, complaints)
+    return [EditCase("whole picture", Task.IMAGE_EDITING, pair.before, pair.instruction, pair.after) for pair in pairs]
+
+
+def _regional(folder: Path, complaints: Complaints) -> list[EditCase]:
+    return [
+        EditCase("one region", Task.REASONING_EDITING, item.before, item.instructions[0], item.after, item.mask())
+        for item in read_reasonedit(folder, complaints)
+        if item.instructions
+    ]
+
+
+def load(path: Path) -> Pixels:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def score(case: EditCase, edited: Pixels | None) -> dict[str, float | None]:
+    """Every measure that the case allows; an edit that did not come counts as a black picture. Sizes are brought to the one before."""
+    before = load(case.before)
+    size = (before.shape[1], before.shape[0])
+    ours = np.zeros_like(before) if edited is None else _resized(edited, size)
+    figures: dict[str, float | None] = dict.fromkeys(MEASURES)
+    if case.mask is not None and case.mask.any() and not case.mask.all():
+        figures["PSNR outside"] = _decibels(psnr(ours, before, ~case.mask))
+        figures["SSIM outside"] = ssim(ours, before, ~case.mask)
+        figures["changed inside"] = float(np.abs(ours.astype(float) - before)[case.mask].mean() / 255)
+    if case.after is not None:
+        wished = _resized(load(case.after), size)
+        figures["PSNR to wished"] = _decibels(psnr(ours, wished))
+        figures["SSIM to wished"] = ssim(ours, wished)
+    return figures
+
+
+def _decibels(value: float) -> float:
+    return MOST_DB if math.isinf(value) else value
+
+
+def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    same = (pixels.shape[1], pixels.shape[0]) == size
+    return pixels if same else np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))

@@ -1,0 +1,118 @@
+"""The benchmark ``video``: following a thing through a clip, J and F as DAVIS measures them.
+
+Clips in DAVIS's layout: ``JPEGImages/<clip>/*.jpg`` (or png) and ``Annotations/<clip>/*.png``, where 0 is background and each other value
+one object. The expert gets the first true box; beside it that box and that mask, held still.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from unified_demo.errors import MediaError
+from unified_demo.evaluation.benchmark import ALL, Context, NotReady, Result, Row, stratified
+from unified_demo.evaluation.expert_runs import call_expert, no_expert, offered
+from unified_demo.evaluation.video_metrics import VideoScore, masklet_score, mean_score
+from unified_demo.grammar import MediaKind, Task
+from unified_demo.media import mask_to_box
+from unified_demo.messages import Artefact
+
+MEASURES = {"J&F": "mean of J and F", "J": "region similarity (mask IoU)", "F": "boundary accuracy", "errors": "clips without an output"}
+FRAMES, MASKS = "JPEGImages", "Annotations"
+FPS = 24.0
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One object of one clip: the folder of its frames, and its masks, frames x H x W."""
+
+    name: str
+    frames: Path
+    truth: npt.NDArray[np.bool_]
+
+
+class Video:
+    name = "video"
+    title = "Video segmentation"
+    systems = ("expert", "held still")
+
+    def run(self, context: Context) -> Result:
+        """Raises NotReady without clips, unless there is no expert that could follow anything."""
+        names = context.chosen(self.systems)
+        engine = context.subjects.router_only()
+        try:
+            clips, complaints = read_clips(context.folder("davis", MASKS))
+        except NotReady:
+            if offered(engine, Task.VIDEO_SEGMENTATION) or "expert" not in names:
+                raise
+            return Result((no_expert("expert", ALL),), MEASURES)
+        chosen = stratified(clips, lambda clip: clip.frames, context.limit)
+        rows: list[Row] = []
+        samples: list[dict] = []
+        for name in names:
+            if name == "expert" and not offered(engine, Task.VIDEO_SEGMENTATION):
+                rows.append(no_expert(name, ALL))
+                continue
+            scores, errors = [], 0
+            for clip in chosen:
+                masklet, error = self._follow(clip, context) if name == "expert" else (still(clip), "")
+                scores.append(masklet_score(masklet, clip.truth, inner_frames_only=len(clip.truth) > 2))
+                errors += bool(error)
+                samples.append({"system": name, "clip": clip.name, "J": scores[-1].region, "F": scores[-1].boundary, "error": error})
+            rows.append(Row(name, ALL, len(chosen), figures(mean_score(scores), errors)))
+        return Result(tuple(rows), MEASURES, tuple(samples), tuple(complaints))
+
+    def _follow(self, clip: Clip, context: Context) -> tuple[npt.NDArray[np.bool_] | None, str]:
+        height, width = clip.truth.shape[1:]
+        video = Artefact("vid-1", MediaKind.VIDEO, clip.frames, width, height, len(clip.truth) / FPS)
+        box = mask_to_box(clip.truth[0])
+        outputs, error = call_expert(
+            context.subjects.router_only(), Task.VIDEO_SEGMENTATION, clip.name, {video.id: video}, phrase=clip.name, box=box
+        )
+        if not outputs:
+            return None, error or "the expert gave nothing"
+        masklet = np.asarray(outputs[-1].value, dtype=bool)
+        if masklet.shape != clip.truth.shape:
+            return None, f"the masklet is {masklet.shape} instead of {clip.truth.shape}"
+        return masklet, ""
+
+
+def still(clip: Clip) -> npt.NDArray[np.bool_]:
+    """The first true mask in every frame."""
+    return np.broadcast_to(clip.truth[0], clip.truth.shape)
+
+
+def figures(score: VideoScore, errors: int) -> dict[str, float | None]:
+    return {"J&F": (score.region + score.boundary) / 2, "J": score.region, "F": score.boundary, "errors": float(errors)}
+
+
+def read_clips(folder: Path) -> tuple[list[Clip], list[str]]:
+    """Every object that is there in the first frame, and complaints about clips that cannot be read. NotReady without any clip."""
+    clips: list[Clip] = []
+    complaints: list[str] = []
+    for masks in sorted(path for path in (folder / MASKS).iterdir() if path.is_dir()):
+        try:
+            clips += _objects(masks, folder / FRAMES / masks.name)
+        except MediaError as exc:
+            complaints.append(str(exc))
+    if not clips:
+        raise NotReady(f"{folder / MASKS} holds no clip with masks that can be read; name a folder in DAVIS's layout.")
+    return clips, complaints
+
+
+def _objects(masks: Path, frames: Path) -> Iterator[Clip]:
+    files = sorted(masks.glob("*.png"))
+    pictures = sorted(path for path in frames.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not files or len(pictures) != len(files):
+        raise MediaError(f"{masks.name} has {len(files)} masks and {len(pictures)} frames; left out.")
+    try:
+        layers = [np.asarray(Image.open(path)) for path in files]
+    except (OSError, UnidentifiedImageError) as exc:
+        raise MediaError(f"A mask of {masks} does not open ({exc}); left out.") from exc
+    if any(layer.ndim != 2 or layer.shape != layers[0].shape for layer in layers):
+        raise MediaError(f"The masks of {masks} are not one channel of one size; left out.")
+    stack = np.stack(layers)
+    return (Clip(f"{masks.name} {value}", frames, stack == value) for value in np.unique(stack[0]) if value)
