@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH = 640
-LINE, LABEL, VALUE = 22, 130, 70
+LINE, LABEL, VALUE = 22, 150, 70
 COLUMNS_HIGH, FOOT = 190, 34
 CELL = 30
 
@@ -60,7 +60,7 @@ def heat(names: Sequence[str], counts: Mapping[tuple[str, str], int]) -> str:
                 f'<rect class="bar" {place} width="{CELL - 2}" height="{CELL - 2}" rx="2" fill-opacity="{shade:.2f}">'
                 f"<title>{escape(first)}, then {escape(second)}: {share:.1%}</title></rect>"
             )
-    return _svg(left + len(names) * CELL + 6, top + len(names) * CELL + 4, rows)
+    return _svg(left + len(names) * CELL + 36, top + len(names) * CELL + 4, rows)
 
 
 def strips(groups: Mapping[str, Sequence[tuple[str, int, bool]]]) -> str:

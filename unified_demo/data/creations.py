@@ -7,8 +7,8 @@ import numpy as np
 
 from unified_demo.data.arrangements import PLANNED_RELATIONS, Group, plan_counts, plan_pair
 from unified_demo.data.context import Event, Seen
-from unified_demo.data.exchanges import Exchange, Outcome, Writer, call
-from unified_demo.data.nouns import countable, listed, said
+from unified_demo.data.exchanges import Exchange, Outcome, Writer, call, countable_of
+from unified_demo.data.nouns import listed, said
 from unified_demo.data.scenes import Scene, draw_colours
 from unified_demo.data.wordings import draw_film, draw_prompt, draw_sound, entries
 from unified_demo.grammar import Box, MediaKind, Task, TimeSpan
@@ -81,7 +81,7 @@ class Creator(Writer):
         return Exchange("layout", (phrasing.id,), self.ask(phrasing, {"p": prompt}), answer, "call", ((outcome,),))
 
     def _labels(self, count: int) -> list[str]:
-        return self.rng.sample([label for label in self.context.labels if countable(label)], count)
+        return self.rng.sample(countable_of(self.context.labels), count)
 
     def _counted(self) -> tuple[str, list[tuple[str, str, tuple[Box, ...]]]]:
         labels = self._labels(self.rng.choice([1, 1, 2, 2, 3]))

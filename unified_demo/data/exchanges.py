@@ -6,6 +6,7 @@ An Exchange carries what its calls give, so that a conversation can go on with t
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -161,6 +162,12 @@ class Writer:
 def no_media(kind: MediaKind) -> str:
     """The sentence for a conversation that lacks what a request needs."""
     return NO_PICTURE.replace("picture", KIND_WORDS[kind][0])
+
+
+@lru_cache(maxsize=8)
+def countable_of(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The labels of which one may say "two ..."."""
+    return tuple(label for label in labels if countable(label))
 
 
 def call(task: Task, prompt: str, refs: tuple[str, ...] = (), regions: tuple[RegionPart, ...] = ()) -> TaskCall:

@@ -7,6 +7,7 @@ Requests come from ``requests``; this module adds uploads, what one says next ("
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 from unified_demo.data.changes import changed
 from unified_demo.data.context import Context, Seen, names_of, with_colour, with_size, without_thing
@@ -24,7 +25,7 @@ SceneSource = Callable[[random.Random], Scene]
 
 WEIGHTS = {
     "seg": 8, "ground": 7, "redit": 7, "edit": 6, "question": 7, "caption": 3, "gen": 5, "layout": 5, "ivgen": 4, "several": 4, "chat": 5,
-    "vseg": 2, "vgen": 3, "vedit": 2, "agen": 4,
+    "vseg": 4, "vgen": 3, "vedit": 2, "agen": 4,
 }  # fmt: skip
 """How often each task is asked for; what needs a video counts twice while there is one."""
 FOLLOWS, UPLOADS = 0.45, 0.1
@@ -96,6 +97,7 @@ def _welcome(task: str, uploads: tuple[MediaKind, ...]) -> float:
     return 1.0 if not uploads or any(kind in _needs(task) for kind in uploads) else 0.08
 
 
+@cache
 def _needs(task: str) -> tuple[MediaKind, ...]:
     """What a request of the task may be about."""
     if task in TASK_TAGS:

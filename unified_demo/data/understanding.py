@@ -3,8 +3,10 @@
 Every referring expression fits exactly its target (see ``expressions``); what is not there is refused, what is unclear asked back.
 """
 
+from collections.abc import Set
+
 from unified_demo.data.context import KIND_WORDS, Choice, Seen
-from unified_demo.data.exchanges import Exchange, Outcome, Writer, call, capital, listed
+from unified_demo.data.exchanges import Exchange, Outcome, Writer, call, capital, countable_of, listed
 from unified_demo.data.expressions import Expression
 from unified_demo.data.nouns import countable, definite, is_plural, said, several
 from unified_demo.data.planned import PlannedScene
@@ -122,8 +124,9 @@ class Observer(Writer):
         return (TextPart(verb), region, TextPart("."), made), outcomes
 
     def _found(self, seen: Seen, expression: Expression) -> tuple[Part, ...]:
-        if len(expression.targets) > 1:
-            return TextPart("Here are "), self.region(seen, expression.said, expression.targets), TextPart(".")
+        if len(expression.targets) > 1 or expression.kind in ("place", "order"):
+            be = self.be(seen, expression.targets)
+            return TextPart(f"Here {be} "), self.region(seen, expression.said, expression.targets), TextPart(".")
         place = place_of(self.region(seen, "", expression.targets).boxes[0])
         be = self.be(seen, expression.targets)
         return self.region(seen, capital(expression.said), expression.targets), TextPart(f" {be} {place}.")
@@ -205,15 +208,18 @@ class Observer(Writer):
             told = {first, second}
         by_size = sorted(by_label.values(), key=lambda same: -max(scene.regions[index].box.area for index in same))
         untold = [tuple(index for index in same if index not in told) for same in by_size]
-        groups = [self._some(seen, same) for same in untold if same][: 2 if told else 4]
+        groups = [self._some(seen, same, told) for same in untold if same][: 2 if told else 4]
         if not told:
             return (TextPart("I see "), *listed(groups), TextPart("."))
-        return (TextPart("I see "), *parts, *([TextPart(", and ")] if groups else []), *listed(groups), TextPart("."))
+        joint = [TextPart(", " if len(groups) > 1 else " and ")] if groups else []
+        return (TextPart("I see "), *parts, *joint, *listed(groups), TextPart("."))
 
-    def _some(self, seen: Seen, same: tuple[int, ...]) -> RegionPart:
-        """ "a dog", "two dogs", and from six on "many dogs"."""
+    def _some(self, seen: Seen, same: tuple[int, ...], told: Set[int] = frozenset()) -> RegionPart:
+        """ "a dog", "two dogs", and from six on "many dogs"; "another dog" when one of its kind was ``told`` of."""
         assert seen.scene is not None
         label = seen.scene.regions[same[0]].label
+        if len(same) == 1 and countable(label) and any(seen.scene.regions[index].label == label for index in told):
+            return self.region(seen, f"another {label}", same)
         phrase = f"many {several(label)}" if len(same) > 5 and countable(label) else said(label, len(same))
         return self.region(seen, phrase, same[:MOST_BOXES])
 
@@ -230,7 +236,7 @@ class Answerer(Observer):
 
     def question(self) -> Exchange | None:
         operation = self.rng.choice(QUESTIONS)
-        label = self.rng.choice([label for label in self.context.labels if countable(label)])
+        label = self.rng.choice(countable_of(self.context.labels))
         values = {"n": several(label), "a": said(label, 1), "one": f"the {label}", "q": "What would keep you dry in the rain?"}
         if not self.context.of_kind(MediaKind.IMAGE):
             return self.nothing_there("question", operation, MediaKind.IMAGE, values)

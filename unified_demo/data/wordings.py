@@ -156,7 +156,8 @@ def draw_prompt(rng: random.Random, part: SubSet = "train") -> str:
     nouns = entries("pictures", {"creature": "creatures", "people": "people", "thing": "things", "view": "views"}[kind], part)
     noun = rng.choice(nouns)
     if rng.random() < 0.45:
-        noun = f"{rng.choice(entries('pictures', f'{kind}_looks', part))} {noun}"
+        look = rng.choice(entries("pictures", f"{kind}_looks", part))
+        noun = noun if look in noun.split() else f"{look} {noun}"
     pieces = [article(noun)]
     if kind in ("creature", "people") and rng.random() < 0.45:
         pieces.append(rng.choice(entries("pictures", f"{kind}_acts", part)))
