@@ -38,8 +38,8 @@ LINES_FILE, PICTURES = "mmud.jsonl", "images"
 MIN_VISIBLE, MIN_AREA, MIN_ASKED = 0.4, 0.003, 0.006
 """A thing must show this share of itself, and its visible box this share of the picture; more when a question asks for it."""
 MAX_THINGS, MAX_TARGETS = 8, 3
-PHOTOS = 1 / 3
-"""Share of pictures on a photograph. Nobody knows what such a photograph shows by itself, so most lie on drawn backgrounds."""
+PHOTOS = 0.5
+"""Share of pictures on a photograph; the rest lie on drawn backgrounds. The captions do not speak of what a photograph shows."""
 TRIES = 60
 QUALITY = 90
 
