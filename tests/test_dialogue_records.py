@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_cutouts import write_tiny_assets
 
 from unified_demo.data import building
 from unified_demo.data.building import BuildOptions, build
@@ -25,12 +27,12 @@ from unified_demo.data.knowledge import knowledge
 from unified_demo.data.likeness import Likeness
 from unified_demo.data.multitask import Dialogue, write_dialogue
 from unified_demo.data.paraphrase import Paraphraser, keeps, slot_words, words_of
-from unified_demo.data.plans import Placed, ScenePlan
+from unified_demo.data.plans import Placed, ScenePlan, plan_to_scene
 from unified_demo.data.published.reading import Complaints
-from unified_demo.data.records import conversation_of, record_of, seen_of, turns_of
+from unified_demo.data.records import conversation_of, plan_in, record_of, seen_of, turns_of
 from unified_demo.data.scenes import Scene, draw_scene
 from unified_demo.data.shards import read_shards, shard_path, write_shard
-from unified_demo.data.split import held_out_templates
+from unified_demo.data.split import held_out_templates, part_of_noun
 from unified_demo.data.statistics import count, page
 from unified_demo.data.verify import RecordError, check_conversation, surface_text
 from unified_demo.data.wordings import phrasings
@@ -470,3 +472,38 @@ def test_likeness_tells_the_same_the_near_and_the_different_apart():
     for seed in range(200):
         likeness.add(" ".join(str(random.Random(seed).randrange(10**6)) for _ in range(40)) + " please attach one and ask again")
     assert (likeness.exact(), likeness.near()) == (1, 2)
+
+
+# ---- planned scenes ----
+
+
+@pytest.mark.parametrize("part", ["train", "held_out"])
+def test_planned_pictures_keep_their_plan_and_its_things(tmp_path: Path, part: Literal["train", "held_out"]):
+    catalogue = write_tiny_assets(tmp_path / "assets")
+    build(BuildOptions(30, part=part, assets=tmp_path / "assets"), tmp_path / "out")
+    plans = 0
+    for record in read_shards(tmp_path / "out"):
+        used = {name for turn in turns_of(record) for name in turn.templates}
+        assert part == "held_out" or not used & held_out_templates()
+        for name, seen in seen_of(record).items():
+            plan = plan_in(record, name)
+            assert plan is None or not seen.made
+            if plan and seen.scene:
+                plans += 1
+                again = compact_scene(plan_to_scene(plan_of(plan_record(plan)), catalogue))
+                assert len(again.regions) == len(seen.scene.regions)
+                for kept in seen.scene.regions:
+                    assert any(region.label == kept.label and region.box.iou(kept.box) > 0.9 for region in again.regions)
+                nouns = {item.noun for item in plan.objects}
+                assert any(part_of_noun(noun) == part for noun in nouns)
+                assert part == "held_out" or all(part_of_noun(noun) == "train" for noun in nouns)
+    assert plans > 8
+
+
+def test_a_build_from_another_catalogue_is_refused(tmp_path: Path):
+    write_tiny_assets(tmp_path / "assets")
+    build(small(2, assets=tmp_path / "assets"), tmp_path / "out")
+    with pytest.raises(RecordError, match="assets"):
+        build(small(2), tmp_path / "out")
+    with pytest.raises(RecordError, match="cannot be read"):
+        build(small(2, assets=tmp_path / "nowhere"), tmp_path / "other")

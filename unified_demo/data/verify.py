@@ -95,9 +95,10 @@ def _check_answer(message: Message, where: str, latest: str | None, known: set[s
     for event in events:
         if isinstance(event, GrammarWarning):
             raise RecordError(f"{where}: {event.message} ({event.raw}) in '{surface[:200]}'.")
-    wanted, got = _of_message(message, latest), _of_events(events, latest)
-    for name, expected, found in zip(("words", "regions", "calls"), wanted, got, strict=True):
-        if expected != found:
+    got = _of_events(events, latest)
+    whole, wanted = _of_message(message, latest, True), _of_message(message, latest, False)
+    for name, expected, other, found in zip(("words", "regions", "calls"), wanted, whole, got, strict=True):
+        if found not in (expected, other):
             raise RecordError(f"{where}: the {name} {found} were parsed where {expected} were meant, in '{surface[:200]}'.")
     given = set(known)
     for part in message.parts:
@@ -107,7 +108,8 @@ def _check_answer(message: Message, where: str, latest: str | None, known: set[s
             raise RecordError(f"{where}: the call refers to {', '.join(part.refs)}, and there are {', '.join(sorted(given)) or 'none'}.")
 
 
-def _of_message(message: Message, latest: str | None) -> _Seen:
+def _of_message(message: Message, latest: str | None, prompts: bool) -> _Seen:
+    """What should be parsed. A call with regions is spoken by their phrases; with ``prompts`` its prompt comes before them."""
     words: list[str] = []
     regions: list[tuple[object, ...]] = []
     calls: list[tuple[object, ...]] = []
@@ -118,7 +120,8 @@ def _of_message(message: Message, latest: str | None) -> _Seen:
             words.append(f" {part.phrase} ")
             regions.append(_region(part, latest))
         elif isinstance(part, TaskCall):
-            spoken = " ".join(region.phrase for region in part.regions) if part.regions else part.prompt
+            phrases = [region.phrase for region in part.regions]
+            spoken = " ".join([part.prompt, *phrases] if prompts and phrases else phrases) if phrases else part.prompt
             calls.append((part.index, part.task, _squeeze(spoken), part.refs, [_region(region, None) for region in part.regions]))
     return _squeeze("".join(words)), regions, calls
 
