@@ -211,6 +211,6 @@ def test_the_real_model_routes_well_formed_answers(tmp_path: Path) -> None:
     from unified_demo.config import Settings
     from unified_demo.evaluation.subjects import LoadedSubjects
 
-    result = Routing().run(context(tmp_path, LoadedSubjects(Settings()), systems=("model",), limit=3))
-    assert figures_of(result, "model", "all").count == 3
+    result = Routing().run(context(tmp_path, LoadedSubjects(Settings()), systems=("model",), limit=2))
+    assert figures_of(result, "model", "all").count == 2
     assert figures_of(result, "model", "all").figures["well-formed"] == 1.0

@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parse(arguments)
     verbose = chosen.command == "run" and chosen.verbose
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if not verbose:
+        logging.getLogger("unified_demo.data").setLevel(logging.ERROR)
     try:
         if chosen.command == "report":
             print(write_report(chosen.results, chosen.out))
@@ -72,9 +74,9 @@ def _run(chosen: argparse.Namespace) -> int:
             print(f"{name}: left out. {exc}\n")
             continue
         ran += 1
-        _say(known[name], result, folder)
         if chosen.keep:
             keep(written, chosen.keep)
+        _say(known[name], result, folder)
     return 0 if ran else 2
 
 

@@ -83,7 +83,11 @@ def run_system(system: System, targets: Sequence[Target], store: MediaStore) -> 
         started = time.perf_counter()
         prediction = answer_safely(system, picture, target.expression)
         seconds = time.perf_counter() - started
-        row, mask = _score(system.name, target, prediction, picture, seconds)
+        try:
+            row, mask = _score(system.name, target, prediction, picture, seconds)
+        except MediaError as exc:
+            complaints.append(f"{target.photo}: the mask of '{target.expression}' cannot be used ({exc}); left out")
+            continue
         rows.append(row)
         tiles.append(_tile(row, target, picture, prediction, mask))
         log.info("%s %d/%d %s: %s, IoU %.2f", system.name, number, len(targets), row.image, row.expression, row.box_iou)
