@@ -9,10 +9,12 @@ from unified_demo.data.catalogue import Background, Catalogue, CutoutInfo, write
 from unified_demo.regions import COLOURS, colour_shares
 
 RGB = {"red": (210, 30, 35), "green": (40, 160, 60), "yellow": (240, 220, 40), "blue": (40, 80, 200), "gray": (130, 130, 130),
-       "brown": (130, 85, 50), "white": (245, 245, 245), "purple": (140, 60, 190)}  # fmt: skip
+       "brown": (130, 85, 50), "white": (245, 245, 245), "purple": (140, 60, 190),
+       "orange": (235, 125, 30)}  # fmt: skip
 THINGS = (  # noun, category, size_m, width, height, colour, may be painted
     ("table", "furniture", 1.4, 96, 64, "brown", False),
     ("cat", "animal", 0.45, 60, 60, "gray", False),
+    ("fox", "animal", 0.7, 64, 44, "orange", False),
     ("apple", "fruit", 0.08, 48, 48, "red", False),
     ("person", "person", 1.7, 32, 80, "blue", False),
     ("ball", "ball", 0.22, 48, 48, "red", True),

@@ -123,9 +123,13 @@ def shadow_patch(layer: Layer, strength: float) -> tuple[Image.Image, tuple[int,
     thick = max(4, int(min(height, span) * 0.16))
     blur = max(1.5, thick * 0.35)
     margin = int(3 * blur) + 1
-    patch = Image.new("L", (span + 2 * margin, thick + 2 * margin))
-    ImageDraw.Draw(patch).ellipse((margin, margin, margin + span - 1, margin + thick - 1), fill=int(255 * strength))
-    return patch.filter(ImageFilter.GaussianBlur(blur)), (layer.left + left - margin, layer.top + height - margin - int(thick * 0.62))
+    size = (span + 2 * margin, thick + 2 * margin)
+    coarse = max(1, int(blur))  # so soft a patch is drawn small, much faster
+    patch = Image.new("L", (-(-size[0] // coarse), -(-size[1] // coarse)))
+    corners = (margin, margin, margin + span - 1, margin + thick - 1)
+    ImageDraw.Draw(patch).ellipse(tuple(value / coarse for value in corners), fill=int(255 * strength))
+    patch = patch.filter(ImageFilter.GaussianBlur(blur / coarse)).resize(size, Image.Resampling.BILINEAR)
+    return patch, (layer.left + left - margin, layer.top + height - margin - int(thick * 0.62))
 
 
 def touched(layer: Layer, strength: float, size: tuple[int, int]) -> Mask:

@@ -20,6 +20,8 @@ from unified_demo.grammar import Box
 
 KINDS = ("remove", "add", "replace", "recolour", "restyle")
 STYLES = ("3d", *RESTYLED)
+STYLE_PAIRS = (("3d", "flat"), ("flat", "3d"), ("modern", "flat"), ("flat", "modern"))
+"""(before, after); 3-D and modern look too much alike to ask for one instead of the other."""
 MIN_VISIBLE = 0.7
 TRIES = 40
 
@@ -165,7 +167,7 @@ def _recolour(rng: random.Random, catalogue: Catalogue, part: Part) -> EditPlan 
 def _restyle(rng: random.Random, catalogue: Catalogue, part: Part) -> EditPlan | None:
     """All things in another style; needs cut-outs that exist in both."""
     scene = draw_plan(rng, styled(catalogue), part, max_objects=6)
-    first, second = rng.sample(STYLES, 2)
+    first, second = rng.choice(STYLE_PAIRS)
     before, after = in_style(scene, catalogue, first), in_style(scene, catalogue, second)
     return None if before is None or after is None else EditPlan("restyle", before, after, -1, second)
 

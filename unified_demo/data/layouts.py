@@ -73,12 +73,12 @@ class Sheet:
         self.rng, self.aspect, self.room = rng, aspect, room
         self.drafts: list[Draft] = []
         self.links: list[tuple[int, str, int]] = []
-        self.scale = rng.uniform(0.17, 0.36)
+        self.scale = rng.uniform(0.16, 0.34)
 
     def longer_side(self, info: CutoutInfo, ground: float = 0.8, variety: float = 1.0) -> float:
         """Longer side in sheet units: natural sizes, much compressed; smaller the higher up the ground line is."""
         depth = 0.62 + 0.6 * (ground - HORIZON) / (NEAREST - HORIZON)
-        size = self.scale * 1.15 * info.size_m**0.3 * max(0.55, depth) * variety * min(1.0, self.aspect)
+        size = self.scale * 1.15 * info.size_m**0.36 * max(0.55, depth) * variety * min(1.0, self.aspect)
         return min(LARGEST * min(1.0, self.aspect), max(SMALLEST, size))
 
     def draft(self, info: CutoutInfo, middle: float, bottom: float, longer: float) -> Draft:
@@ -107,7 +107,7 @@ class Sheet:
         self.drafts.append(draft)
         return len(self.drafts) - 1
 
-    def make_room(self) -> None:
+    def clear(self) -> None:
         """Begin again with an empty sheet."""
         self.drafts.clear()
         self.links.clear()

@@ -93,10 +93,7 @@ def draw_plan(
         _relate(sheet, pool, pool, words)
     for _ in range(rng.choice((0, 1, 1, 2, 3))):
         _add_group(sheet, pool, rng.choice(pool.nouns), _count(rng))
-    if not any(draft.info.noun in first.by_noun for draft in sheet.drafts):
-        sheet.make_room()
-        while not sheet.drafts:
-            _add_group(sheet, pool, rng.choice(first.nouns), 1)
+    _ensure(sheet, first)
     _paint(rng, sheet)
     return _finish(sheet, seed, width, height, _background(rng, first, background))
 
@@ -124,6 +121,16 @@ def _check_request(first: Catalogue, pool: Catalogue, part: Part, relation: str 
         raise MediaError(f"'{relation}' is no relation of the part '{part}'; there are: {', '.join(RELATIONS)}.")
 
 
+def _ensure(sheet: Sheet, first: Catalogue) -> None:
+    """At least one thing of ``first``: added where there is room, else on an empty sheet."""
+    for attempt in range(12):
+        if any(draft.info.noun in first.by_noun for draft in sheet.drafts):
+            return
+        if attempt >= 6:
+            sheet.clear()
+        _add_group(sheet, first, sheet.rng.choice(first.nouns), 1)
+
+
 def _count(rng: random.Random) -> int:
     return rng.choice((1, 1, 1, 1, 2, 2, 3, 3, 4, 5, MAX_COUNT))
 
@@ -143,7 +150,7 @@ def _relate(sheet: Sheet, pool: Catalogue, starts: Catalogue, words: Sequence[st
     """Two or three things in one of the relations; nothing is added when no place or no fitting thing is found."""
     rng = sheet.rng
     table: dict[str, Maker] = makers()
-    for _ in range(4):
+    for _ in range(6):
         if table[rng.choice(words)](sheet, pool, starts):
             return
 

@@ -123,7 +123,7 @@ def _place_by(sheet: Sheet, nouns: tuple[str, ...], pool: Catalogue, starts: Cat
     carrier = _fitting(pool, pool, nouns, sheet.rng)
     if carrier is None or sheet.full(2):
         return None
-    picks = (_fitting(pool, preferred, CARRIED, sheet.rng) for preferred in (starts, starts, pool, pool, pool, pool))
+    picks = (_fitting(pool, preferred, CARRIED, sheet.rng) for preferred in (*[starts] * 2, *[pool] * 8))
     info = next((pick for pick in picks if pick and pick.size_m < 0.8 * carrier.size_m and pick.noun != carrier.noun), None)
     if info is None:
         return None
