@@ -225,9 +225,9 @@ def test_failures_are_wrong_answers_and_broken_pictures_are_skipped(folder: Path
 
 def test_a_run_writes_rows_summaries_and_contact_sheets(folder: Path) -> None:
     targets, _ = collect_targets(folder)
-    summaries, _ = run_referring((WholePicture(), Failing()), targets, folder / "out", {"commit": "abc"})
-    result = json.loads((folder / "out" / "referring.json").read_text())
-    assert result["commit"] == "abc" and len(result["rows"]) == 2 * len(targets)
+    measured = run_referring((WholePicture(), Failing()), targets, folder / "out")
+    summaries = measured.summaries
+    assert len(measured.rows) == 2 * len(targets) and measured.skipped == ()
     assert summaries["whole"]["label+position"].count == len(targets) == 4
     assert summaries["whole"]["label+position"].g_iou == pytest.approx((0.04 + 0.16 + 0.16 + 0.09) / 4, rel=0.1)
     assert summaries["failing"]["label"].g_iou is None
