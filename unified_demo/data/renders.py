@@ -58,7 +58,8 @@ class View:
 class Model:
     """Triangles in metres, y up, centred. ``colours``: (materials, 4) RGBA 0..1; ``textures``: an RGB picture or None each.
 
-    ``vertices`` (v, 3), ``normals`` (v, 3), ``uv`` (v, 2), ``faces`` (f, 3), ``material`` (f,).
+    ``vertices`` (v, 3); ``normals`` (v, 3), 0 where the file has none (faces are then flat); ``uv`` (v, 2); ``faces`` (f, 3);
+    ``material`` (f,).
     """
 
     vertices: Floats
@@ -98,7 +99,10 @@ def load_model(path: Path, size_m: Sequence[float] | None = None, rotation: Sequ
         raise MediaError(f"{path} cannot be read as a model ({exc}).") from exc
     if not parts:
         raise MediaError(f"{path} has no triangles.")
-    return _fit(_joined(parts), size_m, rotation)
+    model = _joined(parts)
+    if b"\nvn " not in path.read_bytes():
+        model = replace(model, normals=np.zeros_like(model.normals))
+    return _fit(model, size_m, rotation)
 
 
 def _joined(parts: Sequence[Any]) -> Model:
