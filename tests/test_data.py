@@ -279,7 +279,7 @@ def test_the_same_seed_gives_the_same_scene_and_the_same_words() -> None:
     first, second = (DialogueWriter(scene_of(7), LABELS, random.Random(3)).write(6) for _ in range(2))
     assert first == second
     draw = stream(GROUNDING, None, None)
-    assert [draw(random.Random(seed))[1] for seed in range(20)] == [draw(random.Random(seed))[1] for seed in range(20)]
+    assert [draw(random.Random(seed)).conversation for seed in range(20)] == [draw(random.Random(seed)).conversation for seed in range(20)]
 
 
 def test_jitter_stays_in_the_picture() -> None:

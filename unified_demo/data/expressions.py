@@ -27,6 +27,7 @@ class Expression:
 IRREGULAR = {
     "person": "people", "man": "men", "woman": "women", "child": "children", "sheep": "sheep", "skis": "skis", "scissors": "scissors",
     "knife": "knives", "mouse": "mice", "people": "people", "someone": "people", "goose": "geese",
+    "fish": "fish", "potato": "potatoes", "tomato": "tomatoes", "wolf": "wolves", "scarf": "scarves", "leaf": "leaves", "loaf": "loaves",
 }  # fmt: skip
 
 
@@ -312,9 +313,10 @@ class Describer:
     def _linked(self, index: int, word: str, anchor: int) -> Expression:
         label, other = self.region(index).label, self.region(anchor).label
         chosen = self.rng.choice(LINKED[word])
-        determiner = self.rng.choice(["the", "a", "the"])
+        beside = self.noun(other)
+        beside = self.rng.choice([f"the {beside}", article(beside), f"the {beside}"])
         noun = self.rng.choice([self.noun(label), self.noun(label), "one"])
-        return Expression(f"the {noun} {chosen} {determiner} {self.noun(other)}", f"the {label} {chosen} the {other}", (index,), "relation")
+        return Expression(f"the {noun} {chosen} {beside}", f"the {label} {chosen} the {other}", (index,), "relation")
 
     def _linked_back(self, index: int, word: str, anchor: int) -> Expression:
         """The thing that somebody rides, holds, sits on or wears; without its name where nothing else fits."""
@@ -325,9 +327,10 @@ class Describer:
         if other == "person" and len(self.by_label[other]) == 1:
             who = self.rng.choice([who, who, "he", "she", "somebody"])
         alone = len(same_links) == 1 and self.rng.random() < 0.4
-        pattern = self.rng.choice(nameless if alone else [form for form in named if who.startswith("the ") or "{w} is" in form])
+        forms = nameless if alone else named
+        pattern = self.rng.choice([form for form in forms if who.startswith("the ") or "{w} is" in form])
         return Expression(
-            pattern.format(n=self.noun(label), w=who, a=self.rng.choice(["the", "a"]) + who.removeprefix("the")),
+            pattern.format(n=self.noun(label), w=who, a=self.rng.choice([who, article(who.removeprefix("the "))])),
             f"the {label} {told.format(w=f'the {other}')}",
             (index,),
             "relation",

@@ -6,7 +6,7 @@ right, 4 lie on background, 2.2 are parts of a thing, 2.1 wear another name insi
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,9 @@ from unified_demo.regions import COLOURS, PARTS, Floats, Region
 LEAST_SCORE = 0.08
 MOST_REPORTED = 24
 PART, NAME_INSIDE, NAME_ON, TOO_LARGE, FAR_OFF, DOUBLE, GROUP = 0.42, 0.39, 0.3, 0.22, 0.16, 0.13, 0.12
-"""How many of each a true thing brings along."""
+"""How many of each a thing of difficulty 1 brings along."""
+DIFFICULTIES = (0.3, 0.3, 0.3, 0.6, 0.6, 1.0, 1.0, 1.6, 2.2, 3.5)
+"""Doubts come together: most things bring few wrong proposals along, some many; those are themselves found with a lower score."""
 BACKGROUND = (0, 1, 2, 3, 4, 5, 6, 8)
 MISSED = ((0.03, 0.6), (0.06, 0.35), (0.1, 0.18), (2.0, 0.07))
 """(side of a thing as share of the picture, how often things below it are not reported)"""
@@ -37,14 +39,17 @@ def report(rng: random.Random, drafts: Sequence[Draft], labels: Sequence[str]) -
     """Regions in no particular order, and draft index -> region index for the things that were found."""
     regions: list[Region] = []
     found: dict[int, int] = {}
+    common = rng.choice(DIFFICULTIES)
+    hard = [0.5 * common + 0.5 * rng.choice(DIFFICULTIES) for _ in drafts]
     for index, draft in enumerate(drafts):
         side = draft.box.area**0.5
         if len(drafts) > 1 and rng.random() < next(share for limit, share in MISSED if side < limit):
             continue
         found[index] = len(regions)
-        score = rng.gauss(0.3 + 0.45 * min(1.0, side / 0.45) ** 0.8, 0.16)
-        regions.append(Region(draft.label, min(0.97, max(LEAST_SCORE, score)), jitter(rng, draft.box, 0.07), draft.colours))
-    wrong = [region for draft in drafts for region in _around(rng, draft, drafts, labels)]
+        score = rng.gauss(0.37 + 0.45 * min(1.0, side / 0.45) ** 0.8 - 0.1 * hard[index], 0.14)
+        box = jitter(rng, draft.box, 0.05 + 0.03 * hard[index])
+        regions.append(Region(draft.label, min(0.97, max(LEAST_SCORE, score)), box, draft.colours))
+    wrong = [region for draft, often in zip(drafts, hard, strict=True) for region in _around(rng, draft, often, drafts, labels)]
     wrong += [_on_background(rng, drafts, labels) for _ in range(rng.choice(BACKGROUND))]
     wrong = [region for region in wrong if not any(_same(region, true) for true in regions)]
     wrong.sort(key=lambda region: -region.score)
@@ -69,27 +74,25 @@ def centred(x: float, y: float, width: float, height: float) -> Box:
     return Box(x0, y0, max(x1, x0 + 0.01), max(y1, y0 + 0.01))
 
 
-def _around(rng: random.Random, draft: Draft, drafts: Sequence[Draft], labels: Sequence[str]) -> list[Region]:
-    """The wrong proposals that one thing brings along."""
-    made: list[tuple[str, Box]] = []
-    if rng.random() < PART:
-        made.append((draft.label, _inside(rng, draft.box, rng.uniform(0.3, 0.75))))
-    if rng.random() < NAME_INSIDE:
-        made.append((_other_name(rng, draft.label, labels), _inside(rng, draft.box, rng.uniform(0.15, 0.7))))
-    if rng.random() < NAME_ON:
-        made.append((_other_name(rng, draft.label, labels), jitter(rng, draft.box, 0.1)))
-    if rng.random() < TOO_LARGE:
-        made.append((draft.label, _larger(rng, draft.box)))
-    if rng.random() < FAR_OFF:
-        made.append((draft.label, jitter(rng, draft.box, 0.45)))
-    if rng.random() < DOUBLE:
-        made.append((draft.label, jitter(rng, draft.box, 0.25)))
+def _around(rng: random.Random, draft: Draft, often: float, drafts: Sequence[Draft], labels: Sequence[str]) -> list[Region]:
+    """The wrong proposals that one thing of difficulty ``often`` brings along."""
+    makers: list[tuple[float, Callable[[], tuple[str, Box]]]] = [
+        (PART, lambda: (draft.label, _inside(rng, draft.box, rng.uniform(0.3, 0.75)))),
+        (NAME_INSIDE, lambda: (_other_name(rng, draft.label, labels), _inside(rng, draft.box, rng.uniform(0.15, 0.7)))),
+        (NAME_ON, lambda: (_other_name(rng, draft.label, labels), jitter(rng, draft.box, 0.1))),
+        (TOO_LARGE, lambda: (draft.label, _larger(rng, draft.box))),
+        (FAR_OFF, lambda: (draft.label, jitter(rng, draft.box, 0.45))),
+        (DOUBLE, lambda: (draft.label, jitter(rng, draft.box, 0.25))),
+    ]
     same = [other for other in drafts if other is not draft and other.label == draft.label]
-    if same and rng.random() < GROUP:
-        other = rng.choice(same).box
-        box = draft.box
-        made.append((draft.label, Box(min(box.x0, other.x0), min(box.y0, other.y0), max(box.x1, other.x1), max(box.y1, other.y1))))
+    if same:
+        makers.append((GROUP, lambda: (draft.label, _around_both(draft.box, rng.choice(same).box))))
+    made = [make() for rate, make in makers for _ in range(int(rate * often + rng.random()))]
     return [Region(label, _doubtful(rng), box, _mixed(rng, draft.colours)) for label, box in made]
+
+
+def _around_both(first: Box, second: Box) -> Box:
+    return Box(min(first.x0, second.x0), min(first.y0, second.y0), max(first.x1, second.x1), max(first.y1, second.y1))
 
 
 def _on_background(rng: random.Random, drafts: Sequence[Draft], labels: Sequence[str]) -> Region:
@@ -100,7 +103,7 @@ def _on_background(rng: random.Random, drafts: Sequence[Draft], labels: Sequence
 
 
 def _doubtful(rng: random.Random) -> float:
-    return min(0.6, LEAST_SCORE + rng.expovariate(1 / 0.11))
+    return min(0.6, LEAST_SCORE + rng.expovariate(1 / 0.12))
 
 
 def _other_name(rng: random.Random, label: str, labels: Sequence[str]) -> str:
