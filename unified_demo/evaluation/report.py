@@ -15,7 +15,7 @@ from unified_demo.evaluation.aims import AIMS, Aim
 from unified_demo.evaluation.bars import Bar, draw_bars
 from unified_demo.evaluation.catalogue import benchmarks
 
-MOST_BARS = 40
+MOST_BARS = 120
 OURS = "tiny_adapters"
 
 
@@ -148,10 +148,10 @@ def _origin(run: Run) -> str:
 
 
 def _plot(name: str, runs: Sequence[Run], measures: Mapping[str, str], plots: Path) -> Path | None:
-    """Bars of the figure that an aim speaks of (else the first) for each group and system; None when there is nothing to draw."""
+    """Bars of the figure that an aim speaks of (else the first), for each group and system, whole groups before their parts."""
     aims = [aim for aim in AIMS if aim.benchmark == name]
     figure = aims[0].figure if aims else next(iter(measures), "")
-    groups = dict.fromkeys(row["group"] for run in runs for row in run.rows)
+    groups = sorted(dict.fromkeys(row["group"] for run in runs for row in run.rows), key=lambda group: ":" in group)
     bars = []
     for group in groups:
         for run in runs:
@@ -163,5 +163,5 @@ def _plot(name: str, runs: Sequence[Run], measures: Mapping[str, str], plots: Pa
         return None
     plots.mkdir(parents=True, exist_ok=True)
     path = plots / f"{name}.svg"
-    path.write_text(draw_bars(bars[:MOST_BARS], f"{runs[0].title}: {figure}"), encoding="utf-8")
+    path.write_text(draw_bars(bars[:MOST_BARS], f"{runs[0].title}: {figure} (red: the aim)"), encoding="utf-8")
     return path
