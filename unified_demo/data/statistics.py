@@ -217,7 +217,7 @@ def _cards(figures: Figures) -> list[tuple[str, str, str, str]]:
         ),
         (
             "What follows what",
-            "From the row's task to the column's; the darker, the more often.",
+            "From the row's task to the column's; the stronger the colour, the more often.",
             charts.heat([task for task in REQUESTS if figures.tasks[task]], figures.follows),
             "",
         ),
