@@ -286,8 +286,7 @@ def _shots_on_white(asset: Asset, folder: Path, folders: dict[str, Path], out: P
 
 def _noun(folder: str) -> str:
     words = folder.replace("-", " ").replace("_", " ").lower()
-    singular = {"satsumas": "orange", "brown cap mushroom": "mushroom", "carrots": "carrot", "red grapefruit": "grapefruit"}
-    return singular.get(words, words)
+    return things()["shots"]["names"].get(words, words)
 
 
 def without_white(picture: Image.Image, tolerance: int = 24) -> Image.Image:

@@ -27,7 +27,7 @@ UPRIGHT = frozenset(
     {"person", "furniture", "vehicle", "boat", "building", "animal", "bird", "plant", "sky", "balloon", "appliance", "fish", "aircraft"}
 )
 """Categories that nobody lays down turned."""
-READABLE = frozenset({"sign", "clock", "book", "package", "symbol"})
+READABLE = frozenset({"sign", "clock", "book", "package", "symbol", "building"})
 """Never mirrored: they carry writing."""
 
 

@@ -21,8 +21,8 @@ SURFACES = {
     "suitcase": 0.03, "washing machine": 0.05,
 }  # fmt: skip
 """Noun -> how far down from its top, as a share of its height, a thing stands on it."""
-LEGGED = ("table", "dining table", "desk", "coffee table", "side table", "bench", "chair", "stool", "bed", "round table", "garden chair")
-CONTAINERS = ("basket", "bucket", "bowl", "shopping cart", "bathtub", "pot", "jar", "wastebasket", "vase", "crate", "inbox tray", "nest")
+LEGGED = ("table", "dining table", "coffee table", "side table", "bench", "chair", "stool", "round table", "garden chair", "deck chair")
+CONTAINERS = ("basket", "bucket", "bowl", "shopping cart", "bathtub", "pot", "jar", "trash can", "vase", "crate", "inbox tray", "nest")
 CARRIED = ("fruit", "vegetable", "food", "tableware", "toy", "tool", "ball", "instrument", "household", "book", "electronics", "package",
            "clothing", "plant", "flower", "pet", "animal", "clock")  # fmt: skip
 HELD = ("fruit", "food", "tool", "toy", "ball", "instrument", "book", "flower", "electronics", "tableware", "clothing", "balloon")
