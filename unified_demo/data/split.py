@@ -24,6 +24,11 @@ def held_out_objects() -> frozenset[str]:
     return _read(SPLIT_FILE)["objects"]
 
 
+def never_seen_objects() -> frozenset[str]:
+    """Held-out nouns that training meets nowhere at all, not even as a label of the detector or a class of photographs."""
+    return _read(SPLIT_FILE)["objects"] - _read(SPLIT_FILE)["seen_elsewhere"]
+
+
 def held_out_relations() -> frozenset[str]:
     """Relation words (of ``plans.RELATIONS``) no training plan links two things with."""
     return _read(SPLIT_FILE)["relations"]
@@ -51,7 +56,7 @@ def part_of_background(key: str) -> Part:
 def _read(path: Path) -> dict[str, frozenset[str]]:
     try:
         content = tomllib.loads(path.read_text("utf-8"))
-        return {name: frozenset(cast(list[str], content[name])) for name in ("objects", "relations", "templates")}
+        return {name: frozenset(cast(list[str], content[name])) for name in ("objects", "seen_elsewhere", "relations", "templates")}
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as exc:
         raise MediaError(
             f"The list of what is held out, {path}, cannot be read ({exc}); restore it, for example with 'git checkout'."
