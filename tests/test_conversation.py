@@ -140,3 +140,26 @@ def test_a_call_without_regions_carries_its_prompt() -> None:
 
 def test_words_in_tags_begin_with_one_space() -> None:
     assert spelt(body(RegionPart("  the dog ", (BOX,)))).startswith("<p> the dog</p>")
+
+
+def test_tasks_on_offer_are_told_first_and_never_learnt() -> None:
+    asked = Conversation((user(MediaPart(PICTURE), TextPart("hello")), assistant(TextPart("hi"))))
+    pieces = render_conversation(asked, False, tasks=("seg", "gen"))
+    assert spelt(pieces).startswith("<|im_start|>system\nTools:<seg><gen><|im_end|>\n<|im_start|>user\n<ref>img-1</ref>")
+    assert learnt(pieces) == "hi<|im_end|>"
+    without = render_conversation(Conversation((user(TextPart("hello")),)), tasks=("gen",))
+    assert f"{SYSTEM_TEXT}. Tools:<gen>" in spelt(without)
+
+
+def test_only_the_named_answers_are_learnt() -> None:
+    turns = Conversation((user(TextPart("a")), assistant(TextPart("one")), user(TextPart("b")), assistant(TextPart("two"))))
+    assert learnt(render_conversation(turns, False, learn={3})) == "two<|im_end|>"
+    assert learnt(render_conversation(turns, False, learn={0, 2})) == ""
+
+
+def test_what_an_expert_returned_stands_behind_the_answer() -> None:
+    """It was not there while the answer was written, and the answer ends where the model must end it."""
+    call = TaskCall(0, Task.IMAGE_GENERATION, "a cat")
+    pieces = render(user(TextPart("draw a cat")), assistant(call, MediaPart(PICTURE), TextPart("There.")))
+    assert spelt(pieces).endswith("<gen> a cat</gen>There.<|im_end|><ref>img-1</ref>{img-1}\n")
+    assert learnt(pieces) == "<gen> a cat</gen>There.<|im_end|>"

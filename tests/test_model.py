@@ -20,7 +20,7 @@ from unified_demo.data.dialogues import DialogueWriter
 from unified_demo.errors import ModelLoadError, UnifiedError
 from unified_demo.grammar import Box, MediaKind
 from unified_demo.messages import Artefact, Conversation, GrammarWarning, MediaPart, Message, RegionFound, TaskCall, TextDelta, TextPart
-from unified_demo.model.backend import Seen, TinyModel, _Decoder, _since, in_focus
+from unified_demo.model.backend import Seen, TinyModel, _Decoder, in_focus, since
 from unified_demo.model.decoding import next_in_box
 from unified_demo.model.loading import load_trained, read_config, save_trained
 from unified_demo.model.tokens import IGNORE_INDEX, SurfaceWriter
@@ -100,7 +100,7 @@ def test_cached_decoding_equals_the_full_forward(built):
     with torch.no_grad():
         inputs, injection = network.embed(tokens, projected)
         hidden = network.run(inputs[None], injection[None], use_cache=False)[0]
-        labels = network.proposal_labels(begin, projected)
+        labels = network.proposals(begin, projected)
         phrases = [network.phrase(tokens.ids[: place + 1], hidden, labels) for place in range(len(hidden))]
         expected = network.logits(hidden, phrases, network.region_keys(begin, projected, injection, hidden))
     torch.testing.assert_close(decoder.logits, expected[cut - 1], rtol=1e-3, atol=1e-3)
@@ -279,6 +279,13 @@ def test_the_last_question_is_about_the_last_picture_or_the_one_it_names() -> No
     later = Message("user", (MediaPart(second), TextPart("segment the biggest one")))
     assert in_focus(Conversation((first, answer, later))) == ["img-2"]
     assert in_focus(Conversation((first, answer, later, answer, Message("user", (TextPart("and the dog in img-1?"),))))) == ["img-1"]
-    assert _since(Conversation((first, answer, later)), ["img-2"]).messages == (later,)
+    assert since(Conversation((first, answer, later)), ["img-2"]).messages == (later,)
     assert in_focus(Conversation((Message("user", (TextPart("img-7?"),)),))) == []
     assert in_focus(ask("which is bigger?", 1, 2)) == ["img-1", "img-2"]
+    for words, keys in {
+        "segment it in the Second picture": ["img-2"],
+        "photo 1: count the dogs": ["img-1"],
+        "the original": ["img-1"],
+    }.items():
+        assert in_focus(ask(words, 1, 2)) == keys
+    assert in_focus(ask("the sixth picture", 1, 2)) == ["img-1", "img-2"]

@@ -13,8 +13,10 @@ import torch
 from tiny_model import LABELS, make_network, make_scene
 
 from unified_demo.data.dialogues import DialogueWriter
+from unified_demo.messages import RegionPart, TaskCall, TextPart
 from unified_demo.training.loop import POOL, Example, LoopOptions, Trainer
-from unified_demo.training.recipes import GROUNDING, Recipe, stream
+from unified_demo.training.reading import ReadOptions, train_reader
+from unified_demo.training.recipes import GROUNDING, RECIPES, Recipe, stream
 
 RATE = 1e-2
 OPTIONS = LoopOptions(minutes=30, steps=30, batch=2, lr=RATE, lora_lr=RATE, pointing_lr=RATE, warmup_steps=5, most_tokens=200)
@@ -25,7 +27,7 @@ def small_stream() -> Callable[[random.Random], Example]:
     examples: list[Example] = []
     for seed in range(2):
         scene = make_scene(seed)
-        examples.append((scene, DialogueWriter(scene, LABELS, random.Random(seed)).write(1)))
+        examples.append(Example({"img-1": scene}, DialogueWriter(scene, LABELS, random.Random(seed)).write(1)))
     return lambda rng: rng.choice(examples)
 
 
@@ -160,3 +162,35 @@ def test_nothing_is_written_without_a_checkpoint(tmp_path: Path, action: str) ->
     assert run.returncode == 2
     assert "train" in run.stderr
     assert not weights.exists()
+
+
+def test_multitask_examples_are_what_the_model_will_meet() -> None:
+    """Every answer that is learnt is about pictures whose proposals are shown, and calls only what is on offer."""
+    draw, rng = stream(RECIPES["multitask"], None, None), random.Random(1)
+    examples = [draw(rng) for _ in range(120)]
+    dialogues = [example for example in examples if example.learn is not None]
+    assert len(dialogues) > 30 and any(example.learn is None for example in examples)
+    assert all(example.tasks for example in examples)
+    tasks, refused = set(), 0
+    for example in dialogues:
+        messages = example.conversation.messages
+        assert example.learn and max(example.learn) == len(messages) - 1
+        for number in example.learn:
+            answer = messages[number]
+            assert answer.role == "assistant"
+            calls = [part for part in answer.parts if isinstance(part, TaskCall)]
+            tasks |= {call.task for call in calls}
+            assert {call.task for call in calls} <= set(example.tasks)
+            regions = [part for part in answer.parts if isinstance(part, RegionPart)] + [r for call in calls for r in call.regions]
+            assert {region.artefact_id for region in regions if region.boxes} <= {None, *example.scenes}
+            refused += any(isinstance(part, TextPart) and "here" in part.text and not calls for part in answer.parts)
+    assert len(tasks) > 5 and refused
+
+
+def test_the_reader_learns_alone_and_the_rest_stays(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, dataclasses.replace(OPTIONS, most_tokens=400), stream(GROUNDING, None, None))
+    before = {name: tensor.clone() for name, tensor in trainer.network.trained_state().items()}
+    figures = train_reader(trainer, ReadOptions(minutes=0.02, pool=64, epochs=1, batch=16))
+    assert figures["boxes"] >= 64 and 0 <= figures["unseen"] <= 1
+    changed = {name for name, tensor in trainer.network.trained_state().items() if not torch.equal(tensor, before[name])}
+    assert changed and all(name.startswith("reader.") for name in changed)

@@ -4,6 +4,7 @@ A piece is a run of text, a tag, a slot for a picture, or a box; the model turns
 It does not tokenise, load media or know embedding sizes. User text is escaped here and nowhere else.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from unified_demo import grammar
@@ -13,6 +14,8 @@ from unified_demo.messages import Conversation, MediaPart, Message, Part, Region
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
 SYSTEM_TEXT = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 """The language model's own default; used where no picture is in play, so that plain chat stays what it was."""
+OFFER = "Tools:"
+"""Stands before the tags of the tasks on offer."""
 
 
 @dataclass(frozen=True)
@@ -51,29 +54,39 @@ class Coordinates:
 Piece = Text | Tag | Picture | Coordinates
 
 
-def render_conversation(conversation: Conversation, add_answer_start: bool = True) -> list[Piece]:
+def render_conversation(
+    conversation: Conversation, add_answer_start: bool = True, tasks: Sequence[str] = (), learn: Collection[int] | None = None
+) -> list[Piece]:
     """All messages in the language model's chat format; the loss covers the assistant's words only.
 
     ``add_answer_start`` opens the assistant's next turn (chat); training passes whole dialogues and switches it off.
+    ``tasks`` are the tags on offer, told at the beginning; ``learn`` the numbers of the messages with a loss (None: all).
     """
-    pieces: list[Piece] = []
-    if not conversation.artefacts():
-        pieces.append(Text(f"{TURN_START}system\n{SYSTEM_TEXT}{TURN_END}\n", trusted=True))
-    for message in conversation.messages:
-        pieces.extend(_render_message(message))
+    pieces = _render_system(not conversation.artefacts(), tasks)
+    for number, message in enumerate(conversation.messages):
+        pieces.extend(_render_message(message, message.role == "assistant" and (learn is None or number in learn)))
     if add_answer_start:
         pieces.append(Text(f"{TURN_START}assistant\n", trusted=True))
     return pieces
 
 
-def _render_message(message: Message) -> list[Piece]:
-    answer = message.role == "assistant"
+def _render_system(default: bool, tasks: Sequence[str]) -> list[Piece]:
+    if not tasks:
+        return [Text(f"{TURN_START}system\n{SYSTEM_TEXT}{TURN_END}\n", trusted=True)] if default else []
+    offer = [Tag(grammar.open_tag(task)) for task in tasks]
+    told = f"{SYSTEM_TEXT}. {OFFER}" if default else OFFER
+    return [Text(f"{TURN_START}system\n{told}", trusted=True), *offer, Text(f"{TURN_END}\n", trusted=True)]
+
+
+def _render_message(message: Message, answer: bool) -> list[Piece]:
+    """``answer``: the words are learnt. What experts returned stands behind an answer: it was not there while that was written."""
     pieces: list[Piece] = [Text(f"{TURN_START}{message.role}\n", trusted=True)]
+    returned: list[Piece] = []
     for part in message.parts:
-        pieces.extend(_render_part(part, answer))
+        behind = message.role == "assistant" and isinstance(part, MediaPart)
+        (returned if behind else pieces).extend(_render_part(part, answer))
     pieces.append(Text(TURN_END, loss=answer, trusted=True))
-    pieces.append(Text("\n", trusted=True))
-    return pieces
+    return [*pieces, *returned, Text("\n", trusted=True)]
 
 
 def _render_part(part: Part, answer: bool) -> list[Piece]:

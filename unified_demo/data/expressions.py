@@ -285,13 +285,14 @@ class Describer:
             0: ["clothes", "suit", "outfit", "dress"],
         }[part]
         garment = self.rng.choice(garments)
+        worn = f"{colour} {garment}" if garment.endswith("s") and garment != "dress" else article(f"{colour} {garment}")
         tail = self.rng.choice(
             [
                 f"in {colour}",
                 f"in the {colour} {garment}",
                 f"wearing {colour}",
                 f"with the {colour} {garment}",
-                f"wearing a {colour} {garment}",
+                f"wearing {worn}",
                 f"dressed in {colour}",
             ]
         )

@@ -51,7 +51,7 @@ def report(rng: random.Random, drafts: Sequence[Draft], labels: Sequence[str]) -
         found[index] = len(regions)
         score = rng.gauss(0.74 + 0.178 * math.log(max(side, 0.01) / 0.6) - 0.06 * (hard[index] - 1), 0.14)
         box = jitter(rng, draft.box, 0.05 + 0.03 * hard[index])
-        regions.append(Region(draft.label, min(0.97, max(LEAST_SCORE, score)), box, draft.colours))
+        regions.append(Region(draft.label, min(0.97, max(LEAST_SCORE, score)), box, _seen(rng, draft.colours)))
     wrong = [region for draft, often in zip(drafts, hard, strict=True) for region in _around(rng, draft, often, drafts, labels)]
     wrong += [_on_background(rng, drafts, labels) for _ in range(rng.choice(BACKGROUND))]
     wrong += [_renamed(rng, region, labels) for region in [*regions, *wrong] if region.score > 0.1 and rng.random() < SECOND_NAME]
@@ -92,7 +92,7 @@ def _around(rng: random.Random, draft: Draft, often: float, drafts: Sequence[Dra
     if same:
         makers.append((GROUP, lambda: (draft.label, _around_both(draft.box, rng.choice(same).box))))
     made = [make() for rate, make in makers for _ in range(int(rate * often + rng.random()))]
-    return [Region(label, _doubtful(rng), box, _mixed(rng, draft.colours)) for label, box in made]
+    return [Region(label, _doubtful(rng), box, _seen(rng, _some_colours(rng, draft, drafts))) for label, box in made]
 
 
 def _around_both(first: Box, second: Box) -> Box:
@@ -103,7 +103,14 @@ def _on_background(rng: random.Random, drafts: Sequence[Draft], labels: Sequence
     label = rng.choice(drafts).label if drafts and rng.random() < 0.5 else rng.choice(labels)
     side = rng.uniform(0.2, 0.9) if rng.random() < 0.08 else 0.03 + rng.expovariate(1 / 0.07)
     box = centred(rng.random(), rng.random(), side * rng.uniform(0.6, 1.6), side * rng.uniform(0.6, 1.6))
-    return Region(label, _doubtful(rng), box, _mixed(rng, np.full((PARTS, len(COLOURS)), 1 / len(COLOURS), np.float32)))
+    return Region(label, _doubtful(rng), box, _seen(rng, _some_colours(rng, None, drafts)))
+
+
+def _some_colours(rng: random.Random, draft: Draft | None, drafts: Sequence[Draft]) -> Floats:
+    """Mostly those of the thing itself, if there is one; else those of some thing, its parts in another order."""
+    if draft and rng.random() < 0.6:
+        return draft.colours
+    return rng.choice(drafts).colours[rng.sample(range(PARTS), PARTS)]
 
 
 def _renamed(rng: random.Random, region: Region, labels: Sequence[str]) -> Region:
@@ -141,10 +148,13 @@ def _larger(rng: random.Random, box: Box) -> Box:
     )
 
 
-def _mixed(rng: random.Random, colours: Floats) -> Floats:
-    """Half the given colours, half some others."""
+def _seen(rng: random.Random, colours: Floats) -> Floats:
+    """Colours as they are measured in a box that is never quite the thing: some of everything comes in.
+
+    Right and wrong proposals go through the same, or colours would tell them apart, which they do not on photos.
+    """
     other = np.array([[rng.gammavariate(0.35, 1.0) for _ in COLOURS] for _ in range(PARTS)], np.float32) + 1e-3
-    share = rng.uniform(0.3, 1.0)
+    share = rng.uniform(0.75, 1.0)
     return (share * colours + (1 - share) * other / other.sum(1, keepdims=True)).astype(np.float32)
 
 

@@ -7,8 +7,8 @@ Pixels, features and real photos are in ``sights``.
 
 import json
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +56,18 @@ SMALL = (
 )  # fmt: skip
 
 
-def draw_scene(rng: random.Random, labels: Sequence[str], pairs: Sequence[tuple[tuple[str, Box], tuple[str, Box]]]) -> Scene:
-    """One scene. ``labels``: the detector's class names; ``pairs``: NSR-1K training pairs of (label, box), may be empty."""
+Palette = Mapping[str, Sequence[Floats]]
+"""label -> colours (PARTS, len(COLOURS)) measured in photos; the entry "" holds those of all labels."""
+FROM_PALETTE = 0.7
+
+
+def draw_scene(
+    rng: random.Random, labels: Sequence[str], pairs: Sequence[tuple[tuple[str, Box], tuple[str, Box]]], palette: Palette | None = None
+) -> Scene:
+    """One scene. ``labels``: the detector's class names; ``pairs``: NSR-1K training pairs of (label, box), may be empty.
+
+    With a ``palette`` most things have colours that were measured in photos.
+    """
     drafts: list[Draft] = []
     links: list[tuple[int, str, int]] = []
     for _ in range(rng.choice([0, 0, 1, 1, 2])):
@@ -75,6 +85,8 @@ def draw_scene(rng: random.Random, labels: Sequence[str], pairs: Sequence[tuple[
             drafts.append(_draft(rng, label, box))
     drafts = drafts[:16]
     links = [link for link in links if link[0] < len(drafts) and link[2] < len(drafts)]
+    if palette:
+        drafts = [replace(draft, colours=_measured(rng, draft, palette)) for draft in drafts]
     return _finish(rng, drafts, links, labels)
 
 
@@ -83,7 +95,7 @@ def _finish(rng: random.Random, drafts: list[Draft], links: list[tuple[int, str,
     keep = [index for index, draft in enumerate(drafts) if not any(draft.box.iou(other.box) > 0.7 for other in drafts[:index])]
     regions, found = report(rng, [drafts[index] for index in keep], labels)
     if not regions:
-        return draw_scene(rng, labels, ())
+        return draw_scene(rng, labels, (), None)
     whole = np.mean([region.colours for region in regions], axis=0).astype(np.float32)
     ordered = with_whole_picture(regions, whole, None)
     place = {id(region): index for index, region in enumerate(ordered)}
@@ -93,6 +105,12 @@ def _finish(rng: random.Random, drafts: list[Draft], links: list[tuple[int, str,
         tuple(sorted(moved.values())),
         tuple((moved[first], word, moved[second]) for first, word, second in links if first in moved and second in moved),
     )
+
+
+def _measured(rng: random.Random, draft: Draft, palette: Palette) -> Floats:
+    if rng.random() >= FROM_PALETTE:
+        return draft.colours
+    return rng.choice(palette[draft.label] if draft.label in palette and rng.random() < 0.5 else palette[""])
 
 
 def _draft(rng: random.Random, label: str, box: Box) -> Draft:

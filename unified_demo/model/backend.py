@@ -45,8 +45,12 @@ class Seen:
 class TinyModel:
     """Network, vocabulary and perception of one process; safe to use from several generators at once."""
 
-    def __init__(self, network: MultimodalNetwork, vocabulary: Vocabulary, perception: Perception, tasks: tuple[str, ...]) -> None:
+    def __init__(
+        self, network: MultimodalNetwork, vocabulary: Vocabulary, perception: Perception, tasks: tuple[str, ...], told: bool = False
+    ) -> None:
+        """``tasks``: tags that may be written; ``told``: the prompt lists them, as the weights were trained."""
         self.network, self.vocabulary, self.perception, self.tasks = network, vocabulary, perception, tasks
+        self.told_tasks = tasks if told else ()
         self._label_words = LabelWords(vocabulary, network.language_model.get_input_embeddings().weight.detach().cpu())
         self._filters = default_filters(vocabulary)
         self._seen: OrderedDict[Path, Seen] = OrderedDict()
@@ -75,7 +79,7 @@ class TinyModel:
         focus = in_focus(conversation)
         seen = {key: self.look(pictures[key]) for key in focus}
         looked = time.perf_counter()
-        tokens = self._tokens(_since(conversation, focus), seen)
+        tokens = self._tokens(since(conversation, focus), seen)
         decoder = _Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()})
         prefilled = time.perf_counter()
         state = DecodingState(
@@ -114,7 +118,7 @@ class TinyModel:
         counts = {key: len(item.projected.image) for key, item in seen.items()}
         boxes = {key: item.boxes for key, item in seen.items()}
         while True:
-            tokens = self.vocabulary.tokenize(render_conversation(conversation), counts, boxes)
+            tokens = self.vocabulary.tokenize(render_conversation(conversation, tasks=self.told_tasks), counts, boxes)
             if len(tokens.ids) <= MOST_PROMPT_TOKENS:
                 return tokens
             shorter = _without_oldest(conversation)
@@ -130,16 +134,38 @@ def _on(picture: EncodedPicture, device: torch.device) -> EncodedPicture:
     return EncodedPicture(**{name: tensor.to(device) for name, tensor in vars(picture).items()})
 
 
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+_PICTURE = "(?:picture|photo|image)"
+_NAMED = re.compile(
+    rf"(?P<id>img-\d+)|(?P<ordinal>{'|'.join(ORDINALS)}) {_PICTURE}|{_PICTURE} (?P<number>\d)\b|(?P<original>original)\b", re.IGNORECASE
+)
+
+
 def in_focus(conversation: Conversation) -> list[str]:
-    """Ids of the pictures the last question is about: those it names (``img-1``), else those that were attached last."""
+    """Ids of the pictures the last question is about: those it names, else those that were attached last.
+
+    A name is an id (``img-1``), a place ("the second picture", "photo 2") or "original" (the first picture).
+    """
     attached = [_pictures(message) for message in conversation.messages]
+    every = [key for keys in attached for key in keys]
     question = conversation.messages[-1].parts if conversation.messages else ()
-    words = {word for part in question if isinstance(part, TextPart) for word in re.findall(r"img-\d+", part.text)}
-    named = [key for keys in attached for key in keys if key in words]
-    return named or next((keys for keys in reversed(attached) if keys), [])
+    named = {key for part in question if isinstance(part, TextPart) for key in _named(part.text, every)}
+    return [key for key in every if key in named] or next((keys for keys in reversed(attached) if keys), [])
 
 
-def _since(conversation: Conversation, focus: list[str]) -> Conversation:
+def _named(text: str, every: list[str]) -> set[str]:
+    keys = set()
+    for found in _NAMED.finditer(text):
+        if found["id"]:
+            keys.add(found["id"].lower())
+            continue
+        place = ORDINALS.index(found["ordinal"].lower()) if found["ordinal"] else int(found["number"]) - 1 if found["number"] else 0
+        if 0 <= place < len(every):
+            keys.add(every[place])
+    return keys
+
+
+def since(conversation: Conversation, focus: list[str]) -> Conversation:
     """The conversation from the first message on that carries a picture in ``focus``; what was said of others would mislead."""
     starts = [index for index, message in enumerate(conversation.messages) if set(_pictures(message)) & set(focus)]
     return Conversation(conversation.messages[min(starts, default=0) :])
@@ -171,7 +197,7 @@ class _Decoder:
             inputs, injection = network.embed(tokens, projected)
             hidden = network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0]
             self._keys = network.region_keys(tokens, projected, injection, hidden)
-            self._labels = network.proposal_labels(tokens, projected)
+            self._seen = network.proposals(tokens, projected)
             self._ids, self._hidden = list(tokens.ids), [*hidden]
             self._look_ahead()
 
@@ -187,7 +213,7 @@ class _Decoder:
             self._look_ahead()
 
     def _look_ahead(self) -> None:
-        phrase = self._network.phrase(self._ids, self._hidden, self._labels)
+        phrase = self._network.phrase(self._ids, self._hidden, self._seen)
         self.logits = self._network.logits(self._hidden[-1][None], [phrase], self._keys)[0].cpu()
 
 
@@ -227,14 +253,16 @@ def _build(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> TinyModel:
     trained = zoo.path("tiny_adapters")
     device, dtype = _place(settings)
     language_model, tokenizer = load_language_model(zoo.path("language_model"), settings.cache_dir / "converted" / "language_model", dtype)
-    network, vocabulary = build_network(language_model, tokenizer, read_config(trained))
+    config = read_config(trained)
+    told = bool(config.pop("tasks_told", False))
+    network, vocabulary = build_network(language_model, tokenizer, config)
     load_trained(network, trained)
     network.to(device).eval().requires_grad_(False)
     for layer in network.lora_layers:
         for part in (layer.lora_A, layer.lora_B, layer.lora_gate):
             part.to(dtype)
     pack_linears(language_model)
-    return TinyModel(network, vocabulary, load_perception(settings, zoo), tasks)
+    return TinyModel(network, vocabulary, load_perception(settings, zoo), tasks, told)
 
 
 def load_perception(settings: Settings, zoo: Zoo) -> Perception:

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from unified_demo import grammar
+from unified_demo import conversation, grammar
 from unified_demo.model.lora_moe import FFN_PROJECTIONS, LoraMoeConfig, LoraMoeLinear, add_lora_moe
-from unified_demo.model.pointing import FACTS_WIDTH, WORD_SCALE, PointingHead, facts, label_match, phrase_places
+from unified_demo.model.pointing import FACTS_WIDTH, WORD_SCALE, PointingHead, facts, label_match, phrase_places, question_words
 from unified_demo.model.projector import ImageProjector, RegionProjector
+from unified_demo.model.reader import Reading, RegionReader
 from unified_demo.model.tokens import IMAGE_SLOT, REGION_SLOT, Tokens, Vocabulary
 
 OPEN_BOX = grammar.added_tokens().index(grammar.open_tag(grammar.BOX))
@@ -40,10 +41,20 @@ class EncodedPicture:
 
 @dataclass(frozen=True)
 class Phrase:
-    """A phrase's words for the pointing head: ``mean`` (2*hidden,) of states and embeddings, ``match`` (proposals,) with the labels."""
+    """A phrase's words for the pointing head: ``mean`` (2*hidden,) of states and embeddings, ``match`` (proposals,) with the labels;
+    ``reading`` for the region reader, None where there is no phrase."""
 
     mean: torch.Tensor
     match: torch.Tensor
+    reading: Reading | None = None
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """All proposals of a conversation: ``labels`` (n, hidden) mean word embeddings, ``facts`` (n, FACTS_WIDTH)."""
+
+    labels: torch.Tensor
+    facts: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,8 @@ class MultimodalNetwork(nn.Module):
         self.mark_slope = nn.Parameter(torch.tensor(12.0))
         self.mark_from = nn.Parameter(torch.tensor(0.6))
         self.pointing = PointingHead(hidden)
+        self.reader = RegionReader(hidden)
+        self.turn_marks: tuple[int, ...] = (-1, -1)
         self.register_buffer("word_mean", language_model.get_input_embeddings().weight.detach().float().mean(0), persistent=False)
         self._injection: torch.Tensor | None = None
         language_model.model.layers[first_layer].register_forward_pre_hook(self._inject, with_kwargs=True)
@@ -87,8 +100,13 @@ class MultimodalNetwork(nn.Module):
     def vocab_size(self) -> int:
         return self.language_model.config.vocab_size
 
+    @property
+    def open_box(self) -> int:
+        """The id of ``<box>``."""
+        return self.vocab_size + OPEN_BOX
+
     def init_tags(self, vocabulary: Vocabulary) -> None:
-        """Start each tag at the mean word embedding of its name, so that ``<seg>`` begins near the word."""
+        """Start each tag at the mean word embedding of its name, so that ``<seg>`` begins near the word; note how a user's turn begins."""
         words = self.language_model.get_input_embeddings().weight
         names = {"p": "phrase", "ref": "reference", "seg": "segment", "vseg": "segment video", "gen": "generate", "redit": "edit region"}
         names |= {"vgen": "generate video", "ivgen": "animate", "vedit": "edit video", "agen": "generate sound"}
@@ -98,6 +116,7 @@ class MultimodalNetwork(nn.Module):
                 ids = vocabulary.encode((" end " if tag.startswith("</") else " ") + names.get(name, name))
                 self.tag_words[index] = words[ids].float().mean(0)
             self.tag_embeddings.copy_(self.tag_words)
+        self.turn_marks = tuple(vocabulary.encode(conversation.TURN_START + "user", trusted=True)[:2])
 
     def project(self, picture: EncodedPicture) -> ProjectedPicture:
         """What the picture and its proposals add at ``first_layer``."""
@@ -159,20 +178,41 @@ class MultimodalNetwork(nn.Module):
         region_facts = torch.stack(rows) if rows else hidden.new_zeros(0, FACTS_WIDTH)
         return self.pointing.keys(region_facts, injection[places], hidden[places])
 
-    def phrase(self, ids: Sequence[int], hidden: Sequence[torch.Tensor] | torch.Tensor, labels: torch.Tensor) -> Phrase:
-        """The phrase that the ``<box>`` at the end of ``ids`` belongs to; zeros elsewhere. ``labels`` (proposals, hidden)."""
-        places = phrase_places(ids, self.vocab_size + OPEN_BOX, self.vocab_size)
-        if not places:
-            return Phrase(torch.zeros(2 * hidden[0].shape[-1], device=hidden[0].device), torch.zeros(len(labels), device=hidden[0].device))
+    def phrase(self, ids: Sequence[int], hidden: Sequence[torch.Tensor] | torch.Tensor, proposals: Proposals) -> Phrase:
+        """The phrase that the ``<box>`` at the end of ``ids`` belongs to; zeros elsewhere."""
+        places = phrase_places(ids, self.open_box, self.vocab_size)
+        count, device = len(proposals.labels), proposals.labels.device
+        if not places or not count:
+            return Phrase(torch.zeros(2 * hidden[0].shape[-1], device=device), torch.zeros(count, device=device))
         read = torch.stack([hidden[place] for place in places]).float().mean(0)
         words = self.language_model.get_input_embeddings().weight[[ids[place] for place in places]].float()
-        match = label_match(words - self.word_mean, labels - self.word_mean) if len(labels) else words.new_zeros(0)
-        return Phrase(torch.cat([read, words.mean(0) * WORD_SCALE]), match)
+        match = label_match(words - self.word_mean, proposals.labels - self.word_mean)
+        return Phrase(torch.cat([read, words.mean(0) * WORD_SCALE]), match, self.reading(ids, places, proposals))
 
-    def proposal_labels(self, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> torch.Tensor:
-        """(proposals, hidden) mean word embeddings of the proposals' labels."""
-        rows = [projected[key].labels[index] for key, index in tokens.proposals]
-        return torch.stack(rows) if rows else self.word_mean.new_zeros(0, len(self.word_mean))
+    def reading(self, ids: Sequence[int], places: Sequence[int], proposals: Proposals) -> Reading:
+        """What the region reader needs at the end of ``ids``; ``places`` are those of the phrase's words."""
+        base = self.vocab_size + len(self.tag_words)
+        pointed = torch.zeros(len(proposals.labels), dtype=torch.bool, device=proposals.labels.device)
+        pointed[[token - base for token in ids[places[-1] :] if token >= base]] = True
+        question = question_words(ids, self.turn_marks, self.vocab_size)
+        return Reading(question, [ids[place] for place in places], proposals.labels, proposals.facts, pointed)
+
+    def proposals(self, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> Proposals:
+        """The proposals of all pictures of a tokenised conversation, in the order of their pointing tokens."""
+        rows = [(projected[key].labels[index], projected[key].facts[index]) for key, index in tokens.proposals]
+        if not rows:
+            return Proposals(self.word_mean.new_zeros(0, len(self.word_mean)), self.word_mean.new_zeros(0, FACTS_WIDTH))
+        return Proposals(*(torch.stack(column) for column in zip(*rows, strict=True)))
+
+    def read(self, phrases: Sequence[Phrase], count: int) -> torch.Tensor:
+        """(phrases, count) scores of the region reader; zeros where there is no phrase."""
+        readings = [(place, phrase.reading) for place, phrase in enumerate(phrases) if phrase.reading]
+        scores = self.word_mean.new_zeros(len(phrases), count)
+        if not readings or not count:
+            return scores
+        words = self.language_model.get_input_embeddings().weight
+        found = self.reader([reading for _, reading in readings], words)
+        return scores.index_copy(0, torch.tensor([place for place, _ in readings], device=scores.device), found)
 
     def logits(self, hidden: torch.Tensor, phrases: Sequence[Phrase], keys: torch.Tensor) -> torch.Tensor:
         """(n, hidden), the phrase of each place, keys of the proposals -> (n, vocab + tags + proposals) float32."""
@@ -180,7 +220,8 @@ class MultimodalNetwork(nn.Module):
         word_logits = head(hidden.to(self.language_model.model.dtype)).float()
         tag_logits = nn.functional.linear(hidden.float(), self.tag_embeddings.float())
         means, matches = torch.stack([phrase.mean for phrase in phrases]), torch.stack([phrase.match for phrase in phrases])
-        return torch.cat([word_logits, tag_logits, self.pointing.scores(hidden, means, matches, keys)], -1)
+        points = self.pointing.scores(hidden, means, matches, keys, self.read(phrases, len(keys)))
+        return torch.cat([word_logits, tag_logits, points], -1)
 
     def trained_state(self) -> dict[str, torch.Tensor]:
         """Everything that training changes, by name."""

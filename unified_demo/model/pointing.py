@@ -2,7 +2,8 @@
 
 A proposal's key joins plain facts (place, ranks, colours), what the region projector made of it, and its last hidden state. The query
 joins the hidden state at ``<box>`` with the mean of the phrase's words, as the model read them and as plain word embeddings.
-The score is a dot product plus a bonus for a label that is named outright; it competes with the scores of words.
+The score is a dot product plus a bonus for a label that is named outright plus what the region reader says; it competes with the
+scores of words.
 """
 
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ class PointingHead(nn.Module):
         )
         self.bias = nn.Parameter(torch.zeros(()))
         self.same_word = nn.Parameter(torch.tensor([4.0, 4.0]))
+        self.trust = nn.Parameter(torch.ones(()))
         nn.init.normal_(self.words_query[3].weight, std=0.02)
 
     def keys(self, region_facts: torch.Tensor, injection: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
@@ -51,17 +53,19 @@ class PointingHead(nn.Module):
         joined = torch.cat([injection.float() / INJECTION_SCALE, hidden.float()], -1)
         return torch.cat([(self.key(joined) + self.facts(region_facts)) / POINT_WIDTH**0.5, self.facts_key(region_facts)], -1)
 
-    def scores(self, hidden: torch.Tensor, phrase: torch.Tensor, match: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    def scores(
+        self, hidden: torch.Tensor, phrase: torch.Tensor, match: torch.Tensor, keys: torch.Tensor, read: torch.Tensor
+    ) -> torch.Tensor:
         """Scores (..., m, n) of n proposals at m places.
 
         ``hidden`` (..., m, hidden) states before the token, ``phrase`` (..., m, 2*hidden) what the phrase's words are,
-        ``match`` (..., m, n) from ``label_match``, ``keys`` (..., n, 2 * POINT_WIDTH).
+        ``match`` (..., m, n) from ``label_match``, ``keys`` (..., n, 2 * POINT_WIDTH), ``read`` (..., m, n) from the region reader.
         """
         hidden, phrase = hidden.float(), phrase.float()
         deep = self.words_query(torch.cat([hidden / WORD_SCALE, phrase], -1))
         query = torch.cat([self.query(hidden) + self.phrase(phrase), deep], -1)
         named = self.same_word[0] * match + self.same_word[1] * (match > SAME_WORD)
-        return query @ keys.transpose(-1, -2) + named + self.bias
+        return query @ keys.transpose(-1, -2) + named + self.trust * read + self.bias
 
 
 def label_match(words: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -71,6 +75,17 @@ def label_match(words: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """
     runs = [words[start : start + length].mean(0) for length in range(1, LONGEST_NAME + 1) for start in range(len(words) - length + 1)]
     return (nn.functional.normalize(labels, dim=-1) @ nn.functional.normalize(torch.stack(runs), dim=-1).T).amax(-1)
+
+
+def question_words(ids: Sequence[int], turn_marks: tuple[int, ...], vocab_size: int) -> list[int]:
+    """Words of the user's latest turn: what follows the latest ``turn_marks`` (start of a turn, "user") up to the next mark of a turn."""
+    start, user = turn_marks
+    for place in range(len(ids) - 2, -1, -1):
+        if ids[place] == start and ids[place + 1] == user:
+            rest = ids[place + 2 :]
+            end = next((index for index, token in enumerate(rest) if token == start), len(rest))
+            return [token for token in rest[:end] if 0 <= token < vocab_size]
+    return []
 
 
 def phrase_places(ids: Sequence[int], open_box: int, vocab_size: int) -> list[int]:

@@ -11,7 +11,8 @@ from unified_demo.config import Settings
 from unified_demo.model.loading import build_network, load_language_model, save_trained
 from unified_demo.training.loop import LoopOptions, Trainer
 from unified_demo.training.pointing import FitOptions, fit
-from unified_demo.training.recipes import GROUNDING, stream
+from unified_demo.training.reading import ReadOptions, train_reader
+from unified_demo.training.recipes import RECIPES, stream
 from unified_demo.zoo import Zoo
 
 logger = logging.getLogger("unified_demo.training")
@@ -21,10 +22,11 @@ def _flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m unified_demo.training", description=__doc__)
     parser.add_argument(
         "action",
-        choices=("run", "fit", "export"),
-        help="train; fit the pointing head alone; write the committed weights",
+        choices=("run", "read", "fit", "export"),
+        help="train; train the region reader alone; fit the pointing head alone; write the committed weights",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and curves")
+    parser.add_argument("--recipe", choices=tuple(RECIPES), default="grounding", help="what to train on; name the same one for export")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--batch", type=int, default=5)
     parser.add_argument("--lr", type=float, default=1e-3)
@@ -78,10 +80,16 @@ def main() -> None:
         pointing_lr=arguments.pointing_lr,
         seed=arguments.seed,
     )
-    trainer = Trainer(network, vocabulary, stream(GROUNDING, arguments.sights, arguments.pairs), options, arguments.out, device)
+    recipe = RECIPES[arguments.recipe]
+    trainer = Trainer(network, vocabulary, stream(recipe, arguments.sights, arguments.pairs), options, arguments.out, device)
     if arguments.action == "export":
         trainer.resume()
-        save_trained(network, arguments.weights, config)
+        save_trained(network, arguments.weights, {**config, "tasks_told": recipe.multitask > 0})
+        return
+    if arguments.action == "read":
+        trainer.resume()
+        logger.info("%s", json.dumps(train_reader(trainer, ReadOptions(minutes=arguments.minutes, seed=arguments.seed))))
+        trainer.save()
         return
     if arguments.action == "fit":
         trainer.resume()

@@ -22,6 +22,7 @@ from unified_demo.messages import Conversation
 from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.lora_moe import balance_loss
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
+from unified_demo.model.pointing import facts
 from unified_demo.model.tokens import IGNORE_INDEX, Tokens, Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -52,12 +53,23 @@ class LoopOptions:
     seed: int = 0
 
 
-Example = tuple[Scene | None, Conversation]
+@dataclass(frozen=True)
+class Example:
+    """A conversation with what its pictures show (by artefact id), the tasks on offer and which messages are learnt (None: all)."""
+
+    scenes: dict[str, Scene]
+    conversation: Conversation
+    tasks: tuple[str, ...] = ()
+    learn: frozenset[int] | None = None
+
+
+Drawn = tuple[Tokens, dict[str, Scene]]
+"""An example as tokens, and the scenes of its pictures."""
 
 
 @dataclass
 class Trainer:
-    """Network, data stream and where to keep checkpoints; ``draw(rng)`` gives one example."""
+    """Network, data stream and where to keep checkpoints; ``draw(rng)`` gives one example. The region reader stays as it is."""
 
     network: MultimodalNetwork
     vocabulary: Vocabulary
@@ -69,6 +81,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.label_words = LabelWords(self.vocabulary, self.network.language_model.get_input_embeddings().weight.detach().cpu())
         self.peaks = (self.options.lora_lr, self.options.pointing_lr, self.options.lr)
+        self.network.reader.requires_grad_(False)
         groups: list[list[nn.Parameter]] = [[], [], []]
         for name, parameter in self.network.named_parameters():
             if parameter.requires_grad:
@@ -76,7 +89,7 @@ class Trainer:
         named = [{"params": group, "lr": peak} for group, peak in zip(groups, self.peaks, strict=True)]
         self.optimizer = torch.optim.AdamW(named, betas=(0.9, 0.98), weight_decay=0.01)
         self.step, self.spent_s = 0, 0.0
-        self._pool: list[list[tuple[Tokens, Scene | None]]] = []
+        self._pool: list[list[Drawn]] = []
         self._pool_number = -1
 
     def run(self, report: Callable[[dict], None]) -> None:
@@ -112,12 +125,12 @@ class Trainer:
         speed = {"tokens": tokens, "tokens_per_s": round(tokens / seconds), "minutes": round(self.spent_s / 60, 2)}
         return {"step": self.step, **figures, "norm": round(float(norm), 3), **speed}
 
-    def next_batch(self) -> list[tuple[Tokens, Scene | None]]:
+    def next_batch(self) -> list[Drawn]:
         """Batches of similar lengths: POOL batches are drawn together and sorted; a function of seed and step only."""
         number, place = divmod(self.step, POOL)
         if self._pool_number != number:
             rng = random.Random(self.options.seed * 1_000_003 + number)
-            drawn = sorted((self.tokenize(*self.draw(rng)) for _ in range(self.options.batch * POOL)), key=lambda item: len(item[0].ids))
+            drawn = sorted((self.tokenize(self.draw(rng)) for _ in range(self.options.batch * POOL)), key=lambda item: len(item[0].ids))
             self._pool = [drawn[start : start + self.options.batch] for start in range(0, len(drawn), self.options.batch)]
             rng.shuffle(self._pool)
             self._pool_number = number
@@ -132,23 +145,30 @@ class Trainer:
             return min(1.0, self.step / self.options.steps)
         return min(1.0, self.spent_s / (self.options.minutes * 60))
 
-    def tokenize(self, scene: Scene | None, conversation: Conversation) -> tuple[Tokens, Scene | None]:
+    def tokenize(self, example: Example) -> Drawn:
         """One example as tokens; turns that exceed ``most_tokens`` are cut off."""
-        boxes = {"img-1": [region.box for region in scene.regions]} if scene else {}
-        images = {"img-1": 0 if scene.image is None else len(scene.image)} if scene else {}
-        tokens = self.vocabulary.tokenize(render_conversation(conversation, add_answer_start=False), images, boxes)
+        boxes = {key: [region.box for region in scene.regions] for key, scene in example.scenes.items()}
+        images = {key: 0 if scene.image is None else len(scene.image) for key, scene in example.scenes.items()}
+        pieces = render_conversation(example.conversation, add_answer_start=False, tasks=example.tasks, learn=example.learn)
+        tokens = self.vocabulary.tokenize(pieces, images, boxes)
         most = self.options.most_tokens
         tokens.ids, tokens.labels, tokens.slots = tokens.ids[:most], tokens.labels[:most], tokens.slots[:most]
-        return tokens, scene
+        return tokens, example.scenes
 
     def project(self, scene: Scene) -> ProjectedPicture:
         return self.network.project(_to(encode_picture(scene.image, scene.regions, self.label_words), self.device))
 
-    def loss(self, batch: list[tuple[Tokens, Scene | None]]) -> tuple[torch.Tensor, dict]:
+    def plain(self, scene: Scene) -> ProjectedPicture:
+        """Labels and facts of the proposals without the projectors' work."""
+        seen = encode_picture(scene.image, scene.regions, self.label_words)
+        nothing = torch.zeros(0, seen.labels.shape[-1])
+        return ProjectedPicture(nothing, nothing, seen.labels, facts(seen.place, seen.colours), seen.names)
+
+    def loss(self, batch: list[Drawn]) -> tuple[torch.Tensor, dict]:
         """Weighted cross-entropy over the answers' tokens (words, tags, proposals) plus the balance term."""
         inputs, injections, projected = [], [], []
-        for tokens, scene in batch:
-            projected.append({"img-1": self.project(scene)} if scene else {})
+        for tokens, scenes in batch:
+            projected.append({key: self.project(scene) for key, scene in scenes.items()})
             words, added = self.network.embed(tokens, projected[-1])
             inputs.append(words)
             injections.append(added)
@@ -162,8 +182,8 @@ class Trainer:
             if not places:
                 continue
             keys = self.network.region_keys(tokens, projected[row], injections[row], hidden[row])
-            labels_said = self.network.proposal_labels(tokens, projected[row])
-            phrases = [self.network.phrase(tokens.ids[:place], hidden[row], labels_said) for place in places]
+            proposals = self.network.proposals(tokens, projected[row])
+            phrases = [self.network.phrase(tokens.ids[:place], hidden[row], proposals) for place in places]
             logits = self.network.logits(hidden[row, [place - 1 for place in places]], phrases, keys)
             labels = torch.tensor([tokens.labels[place] for place in places], device=logits.device)
             losses = nn.functional.cross_entropy(logits, labels, reduction="none")

@@ -40,6 +40,7 @@ class Point:
     hidden: torch.Tensor
     phrase: torch.Tensor
     match: torch.Tensor
+    read: torch.Tensor
     facts: torch.Tensor
     injection: torch.Tensor
     region_hidden: torch.Tensor
@@ -54,32 +55,32 @@ def collect(trainer: Trainer, options: FitOptions) -> list[Point]:
     points: list[Point] = []
     rng, picture, started = random.Random(options.seed), 0, time.monotonic()
     while len(points) < options.points:
-        scene, conversation = trainer.draw(rng)
-        if scene is None:
+        example = trainer.draw(rng)
+        if not example.scenes:
             continue
-        tokens, _ = trainer.tokenize(scene, conversation)
-        points += _points(trainer, tokens, trainer.project(scene), picture)
+        tokens, scenes = trainer.tokenize(example)
+        points += _points(trainer, tokens, {key: trainer.project(scene) for key, scene in scenes.items()}, picture)
         picture += 1
         if picture % 200 == 0:
             logger.info("%d points from %d pictures, %.0f s", len(points), picture, time.monotonic() - started)
     return points
 
 
-def _points(trainer: Trainer, tokens: Tokens, picture_seen: ProjectedPicture, picture: int) -> Iterator[Point]:
+def _points(trainer: Trainer, tokens: Tokens, projected: dict[str, ProjectedPicture], picture: int) -> Iterator[Point]:
     network, base = trainer.network, trainer.vocabulary.point_base
-    projected = {"img-1": picture_seen}
     inputs, injection = network.embed(tokens, projected)
     hidden = network.run(inputs[None], injection[None], use_cache=False)[0]
     places = [place for place, token in enumerate(tokens.ids) if token == REGION_SLOT]
-    labels = network.proposal_labels(tokens, projected)
-    seen = (projected["img-1"].facts.half(), injection[places].half(), hidden[places].half())
+    proposals = network.proposals(tokens, projected)
+    seen = (proposals.facts.half(), injection[places].half(), hidden[places].half())
     allowed = torch.ones(len(places), dtype=torch.bool)
     for place, label in enumerate(tokens.labels):
         if label >= base:
             if tokens.ids[place - 2] != trainer.vocabulary.tag_ids["</box>"]:
                 allowed = torch.ones(len(places), dtype=torch.bool)
-            phrase = network.phrase(tokens.ids[:place], hidden, labels)
-            yield Point(hidden[place - 1].half(), phrase.mean.half(), phrase.match, *seen, allowed.clone(), label - base, picture)
+            phrase = network.phrase(tokens.ids[:place], hidden, proposals)
+            words = (hidden[place - 1].half(), phrase.mean.half(), phrase.match, network.read([phrase], len(places))[0])
+            yield Point(*words, *seen, allowed.clone(), label - base, picture)
             allowed[label - base] = False
 
 
@@ -124,11 +125,12 @@ def _scores(head: nn.Module, points: list[Point]) -> tuple[torch.Tensor, torch.T
     regions = [
         pad([getattr(point, name).float() for point in points], batch_first=True) for name in ("facts", "injection", "region_hidden")
     ]
-    match, allowed = (
+    match, read, allowed = (
         pad([point.match.float() for point in points], batch_first=True),
+        pad([point.read.float() for point in points], batch_first=True),
         pad([point.allowed for point in points], batch_first=True),
     )
     hidden, phrase = torch.stack([point.hidden for point in points]), torch.stack([point.phrase for point in points])
-    scores = head.scores(hidden[:, None], phrase[:, None], match[:, None], head.keys(*regions))[:, 0]
+    scores = head.scores(hidden[:, None], phrase[:, None], match[:, None], head.keys(*regions), read[:, None])[:, 0]
     answers = torch.tensor([point.answer for point in points], device=scores.device)
     return scores.masked_fill(~allowed.to(scores.device), -torch.inf), answers

@@ -1,0 +1,98 @@
+"""Train the region reader alone: phrases and proposals only, no language model, hundreds of boxes a second.
+
+Conversations come from the same stream as the loop's; every box to point at is one example. Each is seen ``epochs`` times within
+its pool, then never again, so the accuracy on a new pool is that on unseen scenes.
+"""
+
+import logging
+import math
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from unified_demo.model.pointing import phrase_places
+from unified_demo.model.reader import Reading
+from unified_demo.training.loop import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """``minutes`` of wall time; the learning rate rises over ``warmup`` steps and falls to a hundredth (cosine of the time spent)."""
+
+    minutes: float = 20.0
+    pool: int = 4096
+    epochs: int = 2
+    batch: int = 64
+    lr: float = 1e-3
+    warmup: int = 200
+    weight_decay: float = 0.02
+    without_question: float = 0.3
+    seed: int = 515
+
+
+Question = tuple[Reading, int]
+
+
+def examples(trainer: Trainer, rng: random.Random) -> Iterator[Question]:
+    """(reading, right proposal) for every box of drawn conversations, without end."""
+    network, base = trainer.network, trainer.vocabulary.point_base
+    while True:
+        drawn = trainer.draw(rng)
+        if not drawn.scenes:
+            continue
+        tokens, scenes = trainer.tokenize(drawn)
+        proposals = network.proposals(tokens, {key: trainer.plain(scene) for key, scene in scenes.items()})
+        for place, label in enumerate(tokens.labels):
+            if label >= base and (places := phrase_places(tokens.ids[:place], network.open_box, network.vocab_size)):
+                yield network.reading(tokens.ids[:place], places, proposals), label - base
+
+
+def train_reader(trainer: Trainer, options: ReadOptions) -> dict[str, float]:
+    """Train ``network.reader``; returns steps, boxes seen and the accuracy on the last unseen pool."""
+    reader, rng = trainer.network.reader.requires_grad_(True).train(), random.Random(options.seed)
+    words = trainer.network.language_model.get_input_embeddings().weight.detach()
+    optimizer = torch.optim.AdamW(reader.parameters(), lr=options.lr, betas=(0.9, 0.98), weight_decay=options.weight_decay)
+    source, started, saved, step, seen, figure = examples(trainer, rng), time.monotonic(), time.monotonic(), 0, 0, 0.0
+    while (spent := (time.monotonic() - started) / 60 / options.minutes) < 1:
+        pool = [next(source) for _ in range(options.pool)]
+        seen += len(pool)
+        drawn_s = time.monotonic() - started - spent * 60 * options.minutes
+        for epoch in range(options.epochs):
+            hits, total = 0, 0.0
+            for batch in _batches(rng, pool, options):
+                spent = min(1.0, (time.monotonic() - started) / 60 / options.minutes)
+                rate = min(1.0, (step + 1) / options.warmup) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * spent)))
+                optimizer.param_groups[0]["lr"] = options.lr * rate
+                answers = torch.tensor([answer for _, answer in batch], device=words.device)
+                with torch.autocast(words.device.type, torch.bfloat16):
+                    scores = reader([reading for reading, _ in batch], words).float()
+                loss = nn.functional.cross_entropy(scores, answers)
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
+                optimizer.step()
+                step += 1
+                hits += int((scores.argmax(-1) == answers).sum())
+                total += float(loss.detach()) * len(batch)
+            if epoch == 0:
+                figure = hits / len(pool)
+                logger.info("%d boxes, loss %.3f, unseen %.3f, drawing %.0f s", seen, total / len(pool), figure, drawn_s)
+        if time.monotonic() - saved > 120:
+            trainer.save()
+            saved = time.monotonic()
+    return {"steps": step, "boxes": seen, "unseen": round(figure, 4)}
+
+
+def _batches(rng: random.Random, pool: list[Question], options: ReadOptions) -> Iterator[list[Question]]:
+    """Batches of pictures with about as many proposals; now and then the question is left out, so that the phrase alone must do."""
+    order = sorted(rng.sample(pool, len(pool)), key=lambda item: len(item[0].labels))
+    batches = [order[start : start + options.batch] for start in range(0, len(order), options.batch)]
+    rng.shuffle(batches)
+    for batch in batches:
+        yield [(replace(reading, question=()) if rng.random() < options.without_question else reading, answer) for reading, answer in batch]
