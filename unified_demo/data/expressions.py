@@ -207,19 +207,24 @@ class Describer:
         label = self.region(index).label
         same = self.by_label[label]
         noun = self.noun(label)
-        if len(same) < 2:
+        unseen = [Region(label, 0.0, box, self.region(index).colours) for kind, box in self.scene.unseen if kind == label]
+        if len(same) + len(unseen) < 2 and self.rng.random() < 0.75:
             return self._place_in_picture(index, noun, label)
-        values = {
-            LEFT: lambda i: -_centre(self.region(i))[0],
-            RIGHT: lambda i: _centre(self.region(i))[0],
-            TOP: lambda i: -_centre(self.region(i))[1],
-            BOTTOM: lambda i: _centre(self.region(i))[1],
-            LARGE: lambda i: self.region(i).box.area ** 0.5,
-            SMALL: lambda i: -(self.region(i).box.area ** 0.5),
+        values: dict[tuple[str, ...], Callable[[Region], float]] = {
+            LEFT: lambda region: -_centre(region)[0],
+            RIGHT: lambda region: _centre(region)[0],
+            TOP: lambda region: -_centre(region)[1],
+            BOTTOM: lambda region: _centre(region)[1],
+            LARGE: lambda region: region.box.area**0.5,
+            SMALL: lambda region: -(region.box.area**0.5),
         }
-        options = [words for words, value in values.items() if _wins(index, same, value, 0.04)]
-        if len(same) == 3 and sorted(same, key=lambda i: _centre(self.region(i))[0])[1] == index:
+        target, rivals = self.region(index), [self.region(other) for other in same if other != index] + unseen
+        options = [words for words, value in values.items() if all(value(target) > value(rival) + 0.04 for rival in rivals)]
+        if len(same) == 3 and not unseen and sorted(same, key=lambda i: _centre(self.region(i))[0])[1] == index:
             options += [MIDDLE, MIDDLE]
+        if not rivals:
+            x, y = _centre(target)
+            options = [LARGE, LEFT if x < 0.5 else RIGHT, TOP if y < 0.5 else BOTTOM]
         if not options:
             return None
         pattern = self.rng.choice(self.rng.choice(options))
@@ -246,7 +251,11 @@ class Describer:
         label = self.region(index).label
         same = sorted(self.by_label[label], key=lambda i: _centre(self.region(i))[0])
         xs = [_centre(self.region(i))[0] for i in same]
-        if len(same) < 3 or any(second - first < 0.03 for first, second in pairwise(xs)):
+        if (
+            len(same) < 3
+            or any(second - first < 0.03 for first, second in pairwise(xs))
+            or any(kind == label for kind, _ in self.scene.unseen)
+        ):
             return None
         place = same.index(index)
         side, count = ("left", place) if place < 3 and self.rng.random() < 0.6 else ("right", len(same) - 1 - place)

@@ -25,7 +25,7 @@ SECOND_NAME = 0.32
 DIFFICULTIES = (0.3, 0.3, 0.3, 0.6, 0.6, 1.0, 1.0, 1.6, 2.2, 3.5)
 """Doubts come together: most things bring few wrong proposals along, some many; those are themselves found with a lower score."""
 BACKGROUND = (1, 2, 3, 4, 5, 6, 8, 10)
-MISSED = ((0.03, 0.6), (0.06, 0.35), (0.1, 0.18), (2.0, 0.07))
+MISSED = ((0.03, 0.7), (0.06, 0.5), (0.1, 0.3), (0.2, 0.15), (2.0, 0.07))
 """(side of a thing as share of the picture, how often things below it are not reported)"""
 
 
@@ -132,12 +132,12 @@ def _inside(rng: random.Random, box: Box, share: float) -> Box:
     width, height = (box.x1 - box.x0) * share, (box.y1 - box.y0) * min(1.0, share * rng.uniform(0.7, 1.4))
     x = box.x0 + (box.x1 - box.x0 - width) * rng.choice([0.0, 1.0, rng.random()])
     y = box.y0 + (box.y1 - box.y0 - height) * rng.choice([0.0, 1.0, rng.random()])
-    return centred(x + width / 2, y + height / 2, width, height)
+    return jitter(rng, centred(x + width / 2, y + height / 2, width, height), 0.05)
 
 
 def _larger(rng: random.Random, box: Box) -> Box:
-    """A box that contains this one and half as much again or more."""
-    grow = [rng.uniform(0.0, 0.7) for _ in range(4)]
+    """A box that contains this one and half as much again or more; some sides stay where they are, as they do in photos."""
+    grow = [rng.uniform(0.2, 0.9) if rng.random() < 0.5 else abs(rng.gauss(0, 0.03)) for _ in range(4)]
     grow[rng.randrange(4)] = rng.uniform(0.4, 1.0)
     width, height = box.x1 - box.x0, box.y1 - box.y0
     return Box(

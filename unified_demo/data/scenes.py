@@ -23,7 +23,8 @@ class Scene:
     """``regions`` as the model sees them (whole picture first, then left to right); ``image`` (17, 384) or None.
 
     ``things`` are indices of the regions one may talk about; ``links`` are known relations (subject, word, object);
-    ``names`` are fine names known for single regions.
+    ``names`` are fine names known for single regions; ``unseen`` are things that are there but were not reported: one cannot
+    point at them, yet they may be the leftmost or the largest of their kind.
     """
 
     regions: tuple[Region, ...]
@@ -31,6 +32,7 @@ class Scene:
     links: tuple[tuple[int, str, int], ...] = ()
     names: dict[int, str] = field(default_factory=dict)
     image: Floats | None = None
+    unseen: tuple[tuple[str, Box], ...] = ()
 
 
 USUAL_COLOURS = {
@@ -104,6 +106,7 @@ def _finish(rng: random.Random, drafts: list[Draft], links: list[tuple[int, str,
         tuple(ordered),
         tuple(sorted(moved.values())),
         tuple((moved[first], word, moved[second]) for first, word, second in links if first in moved and second in moved),
+        unseen=tuple((drafts[index].label, drafts[index].box) for index in keep if index not in moved),
     )
 
 

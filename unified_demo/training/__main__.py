@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -81,6 +82,8 @@ def main() -> None:
         seed=arguments.seed,
     )
     recipe = RECIPES[arguments.recipe]
+    if arguments.action == "read":
+        recipe = replace(recipe, fine_names=False)
     trainer = Trainer(network, vocabulary, stream(recipe, arguments.sights, arguments.pairs), options, arguments.out, device)
     if arguments.action == "export":
         trainer.resume()

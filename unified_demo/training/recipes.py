@@ -30,6 +30,8 @@ class Recipe:
     sights: float = 0.35
     without_picture: float = 0.04
     drop_features: float = 0.3
+    fine_names: bool = True
+    """Whether photos are spoken of by the names of their classes; those need features, which the region reader does not see."""
     turns: tuple[int, int] = (4, 7)
     multitask: float = 0.0
     """Share of multi-task dialogues; when not 0, all examples tell the tasks on offer."""
@@ -54,6 +56,8 @@ def stream(recipe: Recipe, sights_folder: Path | None, pairs_file: Path | None) 
         if not seen or rng.random() >= recipe.sights:
             return draw_scene(rng, labels, pairs, palette)
         scene = rng.choice(seen)
+        if not recipe.fine_names:
+            scene = replace(scene, names={})
         if rng.random() < recipe.drop_features:
             scene = replace(scene, regions=tuple(without_feature(region) for region in scene.regions), image=None, names={})
         return scene
@@ -132,9 +136,13 @@ def _refusal(rng: random.Random, asked: Exchange) -> Message:
 
 
 def scene_of_sight(sight: Sight, named: list[Named]) -> Scene:
-    """A real picture as a scene: sure detections are things, known class names go to the region that covers their photo."""
+    """A real picture as a scene: sure detections are things, known class names go to the region that covers their photo.
+
+    A box with two likely names is one thing, by the likelier name.
+    """
     sight = Sight(sight.image, tuple(with_second_names(sight.regions)))
-    things = [index for index, region in enumerate(sight.regions) if index and region.score >= SURE]
+    boxes = [region.box for region in sight.regions]
+    things = [index for index, region in enumerate(sight.regions) if index and region.score >= SURE and boxes.index(region.box) == index]
     names = {}
     for item in named:
         inside = [i for i in range(1, len(sight.regions)) if sight.regions[i].box.iou(item.box) > 0.35]
