@@ -5,7 +5,7 @@ from tiny_model import LABELS, make_network, make_scene
 
 from unified_demo.data.dialogues import DialogueWriter
 from unified_demo.model.pointing import label_match, phrase_places
-from unified_demo.training.loop import LoopOptions, Trainer
+from unified_demo.training.loop import Example, LoopOptions, Trainer
 from unified_demo.training.pointing import FitOptions, fit
 
 WORDS, OPEN, CLOSE, OPEN_PHRASE, CLOSE_PHRASE, POINT = 100, 102, 103, 100, 101, 110
@@ -41,7 +41,7 @@ def test_fitting_the_head_alone_improves_it_and_leaves_the_rest(tmp_path):
 
     def draw(rng):
         scene = rng.choice(scenes)
-        return scene, DialogueWriter(scene, LABELS, rng).write(3)
+        return Example({"img-1": scene}, DialogueWriter(scene, LABELS, rng).write(3))
 
     trainer = Trainer(network, vocabulary, draw, LoopOptions(), tmp_path)
     before = {name: tensor.clone() for name, tensor in network.trained_state().items()}

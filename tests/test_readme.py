@@ -78,7 +78,7 @@ def test_modules_are_found() -> None:
 @pytest.mark.parametrize("module", modules())
 def test_a_command_knows_the_words_it_is_given(module: str) -> None:
     for words in (words[3:] for words in commands() if words[:3] == ["python", "-m", module]):
-        known = help_of("-m", module) + (help_of("-m", module, words[0]) if module == "unified_demo.evaluation" else "")
+        known = help_of("-m", module) + (help_of("-m", module, words[0]) if module.endswith((".evaluation", ".data")) else "")
         actions = {word for group in re.findall(r"\{([\w,]+)\}", known) for word in group.split(",")}
         assert not [word for word in words if re.fullmatch(r"[a-z]+", word) and word not in actions], words
         assert not [word for word in words if word.startswith("--") and word not in known], words

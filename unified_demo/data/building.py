@@ -183,7 +183,7 @@ def _make_source(options: BuildOptions) -> tuple[SceneSource, tuple[str, ...]]:
 
     def report(rng: random.Random) -> PlannedScene:
         scene = draw_scene(rng, detected, pairs)
-        return PlannedScene(scene.regions, scene.things, scene.links, scene.names)
+        return PlannedScene(scene.regions, scene.things, scene.links, scene.names, unseen=scene.unseen)
 
     if options.assets is None:
         return report, detected

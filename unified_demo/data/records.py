@@ -181,7 +181,7 @@ def _seen_record(seen: Seen) -> dict[str, Any]:
 def _seen(artefact: Artefact, row: Mapping[str, Any]) -> Seen:
     scene = scene_of(row["scene"]) if "scene" in row else None
     if scene and "plan" in row:
-        scene = PlannedScene(scene.regions, scene.things, scene.links, scene.names, None, plan_of(row["plan"]))
+        scene = PlannedScene(scene.regions, scene.things, scene.links, scene.names, plan=plan_of(row["plan"]))
     spans = {int(index): _span(span) for index, span in row.get("spans", {}).items()}
     events = tuple(Event(_text(name), _span([start, end])) for name, start, end in row.get("events", ()))
     return Seen(artefact, scene, spans, events, row.get("made", ""), row.get("call", ""))

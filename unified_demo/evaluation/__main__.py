@@ -45,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parse(arguments)
     verbose = chosen.command == "run" and chosen.verbose
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    if not verbose:
-        logging.getLogger("unified_demo.data").setLevel(logging.ERROR)
+    making = logging.getLogger("unified_demo.data")
+    level = making.level
+    making.setLevel(logging.INFO if verbose else logging.ERROR)
     try:
         if chosen.command == "report":
             print(write_report(chosen.results, chosen.out))
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UnifiedError as exc:
         print(exc, file=sys.stderr)
         return 2
+    finally:
+        making.setLevel(level)
 
 
 def _run(chosen: argparse.Namespace) -> int:
