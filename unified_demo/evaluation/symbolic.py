@@ -6,6 +6,7 @@ For benchmarks over drawn dialogues. The scenes are those training draws from, w
 import threading
 from collections.abc import Generator, Mapping
 
+import numpy as np
 import torch
 
 from unified_demo.config import GenerationOptions
@@ -13,13 +14,19 @@ from unified_demo.data.scenes import Scene
 from unified_demo.messages import Artefact, Conversation
 from unified_demo.model.backend import Seen, TinyModel
 from unified_demo.model.encoding import encode_picture
+from unified_demo.regions import COLOURS, PARTS, with_whole_picture
+
+UNKNOWN = Scene(tuple(with_whole_picture([], np.full((PARTS, len(COLOURS)), 1 / len(COLOURS), np.float32), None)), ())
 
 
 class SymbolicModel(TinyModel):
-    """Shares network and vocabulary of ``model``; what ``scenes`` names by artefact id is not looked at. For one thread at a time."""
+    """Shares network and vocabulary of ``model``; what ``scenes`` names by artefact id is not looked at. For one thread at a time.
+
+    A picture that no scene describes and that has no file shows nothing but itself.
+    """
 
     def __init__(self, model: TinyModel) -> None:
-        super().__init__(model.network, model.vocabulary, model.perception, model.tasks)
+        super().__init__(model.network, model.vocabulary, model.perception, model.tasks, told=bool(model.told_tasks))
         self.scenes: Mapping[str, Scene] = {}
 
     def load(self) -> None:
@@ -27,8 +34,9 @@ class SymbolicModel(TinyModel):
 
     def look(self, artefact: Artefact) -> Seen:
         scene = self.scenes.get(artefact.id)
-        if scene is None:
+        if scene is None and artefact.path.is_file():
             return super().look(artefact)
+        scene = scene or UNKNOWN
         with torch.no_grad():
             projected = self.network.project(encode_picture(scene.image, scene.regions, self._label_words))
         return Seen(projected, tuple(region.box for region in scene.regions))
