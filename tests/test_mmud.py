@@ -11,10 +11,11 @@ from PIL import Image, ImageDraw
 
 from unified_demo.data.catalogue import Catalogue, CutoutInfo, read_catalogue, write_catalogue
 from unified_demo.data.cutouts import CutoutLibrary
+from unified_demo.data.expressions import plural
 from unified_demo.data.labelling import captions, generation_prompt, refer
 from unified_demo.data.masks import encode_runs
 from unified_demo.data.mmud import LINES_FILE, build, main, read_mmud
-from unified_demo.data.nouns import countable, definite, is_plural, listed, said, several
+from unified_demo.data.nouns import countable, definite, is_plural, listed, said
 from unified_demo.data.plans import Placed, ScenePlan
 from unified_demo.data.published.reading import Complaints
 from unified_demo.data.reasons import facts, known_nouns, reason_about
@@ -92,7 +93,7 @@ def test_which_nouns_are_plural_already() -> None:
     assert definite("zebra", 2) == "the two zebras"
     assert definite("gloves", 1) == "the gloves"
     assert definite("Santa Claus", 1) == "Santa Claus"
-    assert several("toy wolf") == "toy wolves"
+    assert plural("toy wolf") == "toy wolves"
     assert listed(["a", "b", "c"]) == "a, b and c"
     assert listed(["a"]) == "a"
 

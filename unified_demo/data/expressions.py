@@ -5,6 +5,7 @@ exactly its target among the things of the scene. It makes phrases, not question
 """
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,7 +28,10 @@ class Expression:
 IRREGULAR = {
     "person": "people", "man": "men", "woman": "women", "child": "children", "sheep": "sheep", "skis": "skis", "scissors": "scissors",
     "knife": "knives", "mouse": "mice", "people": "people", "someone": "people", "goose": "geese",
-    "fish": "fish", "potato": "potatoes", "tomato": "tomatoes", "wolf": "wolves", "scarf": "scarves", "leaf": "leaves", "loaf": "loaves",
+    "potato": "potatoes", "tomato": "tomatoes", "mango": "mangoes", "wolf": "wolves", "elf": "elves", "shelf": "shelves",
+    "scarf": "scarves", "calf": "calves", "leaf": "leaves", "loaf": "loaves", "ox": "oxen", "die": "dice", "deer": "deer", "moose": "moose",
+    "fish": "fish", "squid": "squid", "shrimp": "shrimp", "bison": "bison", "buffalo": "buffalo", "clownfish": "clownfish",
+    "jellyfish": "jellyfish", "aircraft": "aircraft",
 }  # fmt: skip
 
 
@@ -48,7 +52,9 @@ def plural(noun: str) -> str:
 
 
 def article(noun: str) -> str:
-    return ("an " if noun[:1] in "aeiou" and not noun.startswith(("uni", "use", "one")) else "a ") + noun
+    """ "an hourglass", "a unicorn", "a UFO", "a red umbrella"."""
+    vowel = re.match(r"[aeio]|u(?!ni|se|kul|rin)|hour|honest", noun, re.IGNORECASE) and not re.match(r"one|UFO", noun)
+    return ("an " if vowel else "a ") + noun
 
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")

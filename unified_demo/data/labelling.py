@@ -4,14 +4,13 @@ Everything said is read off the plan and off what is visible. It draws nothing; 
 """
 
 import random
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from unified_demo.data.catalogue import Catalogue
-from unified_demo.data.expressions import Describer, Expression, plural
-from unified_demo.data.nouns import countable, definite, listed, said, several
+from unified_demo.data.expressions import Describer, Expression
+from unified_demo.data.nouns import countable, definite, listed, said
 from unified_demo.data.plans import ScenePlan, plan_to_scene
 from unified_demo.grammar import Box
 
@@ -129,22 +128,18 @@ def refer(plan: ScenePlan, visible: Sequence[Box], catalogue: Catalogue, rng: ra
         targets = tuple(place[id(scene.regions[index].box)] for index in expression.targets)
         if not _can_be_said(expression, plan, targets, catalogue):
             continue
-        expression = replace(expression, asked=_with_right_article(expression.asked))
+        expression = replace(expression, asked=expression.asked)
         by_kind.setdefault(expression.kind, []).append((expression, targets))
     kinds = [kind for kind in by_kind if kind != "name"] or list(by_kind)
     return rng.choice(by_kind[rng.choice(kinds)]) if kinds else None
 
 
 def _can_be_said(expression: Expression, plan: ScenePlan, targets: tuple[int, ...], catalogue: Catalogue) -> bool:
-    """Colours only of what comes in any colour, no "thing" where a person is meant, plurals that ``expressions`` knows."""
+    """Colours only of what comes in any colour, no "thing" where a person is meant, several only of what one can count."""
     if expression.kind == "colour" and not all(_comes_in_colours(plan, index, catalogue) for index in targets):
         return False
     nouns = {plan.objects[index].noun for index in targets}
     persons = any(plan.objects[index].category == "person" for index in targets)
     if persons and any(f" {word}" in expression.asked for word in ("thing", "object", "item")):
         return False
-    return len(targets) == 1 or all(countable(noun) and several(noun) == plural(noun) for noun in nouns)
-
-
-def _with_right_article(words: str) -> str:
-    return re.sub(r"\ba (?=[aeio])", "an ", words)
+    return len(targets) == 1 or all(countable(noun) for noun in nouns)

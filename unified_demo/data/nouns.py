@@ -6,7 +6,7 @@ Enough English for the committed nouns; exceptions stand here by name. It knows 
 import re
 from collections.abc import Sequence
 
-from unified_demo.data.expressions import NUMBERS, plural
+from unified_demo.data.expressions import NUMBERS, article, plural
 
 MASS = frozenset({
     "bacon", "bamboo", "beer", "bread", "broccoli", "butter", "candy", "cheese", "coral", "corn", "fire", "garlic", "ginger", "ice cream",
@@ -17,12 +17,6 @@ PROPER = frozenset({"Santa Claus"})
 _PLURAL = re.compile(r"(?<![su])s$")
 _NO_PLURAL = frozenset({"iris", "christmas", "tennis", "canvas", "bonsai", "gas", "chess"})
 _ODD_PLURALS = frozenset({"socks", "shoes"})
-_PLURALS = {
-    "potato": "potatoes", "tomato": "tomatoes", "mango": "mangoes", "wolf": "wolves", "elf": "elves", "shelf": "shelves",
-    "scarf": "scarves", "calf": "calves", "ox": "oxen", "die": "dice", "deer": "deer", "moose": "moose", "fish": "fish", "squid": "squid",
-    "shrimp": "shrimp", "bison": "bison", "buffalo": "buffalo", "clownfish": "clownfish", "jellyfish": "jellyfish", "aircraft": "aircraft",
-}  # fmt: skip
-"""What ``expressions.plural`` does not know."""
 
 
 def is_plural(noun: str) -> bool:
@@ -31,21 +25,9 @@ def is_plural(noun: str) -> bool:
     return last in _ODD_PLURALS or (bool(_PLURAL.search(last)) and last not in _NO_PLURAL and noun not in PROPER)
 
 
-def several(noun: str) -> str:
-    """The plural of a countable noun."""
-    head, space, last = noun.rpartition(" ")
-    return f"{head}{space}{_PLURALS[last]}" if last in _PLURALS else plural(noun)
-
-
 def countable(noun: str) -> bool:
     """Whether one may say "two ..." of it."""
     return noun not in MASS and noun not in PROPER and not is_plural(noun)
-
-
-def with_article(words: str) -> str:
-    """ "an hourglass", "a unicorn", "a UFO", "a red umbrella"."""
-    vowel = re.match(r"[aeio]|u(?!ni|se|kul|rin)|hour|honest", words, re.IGNORECASE) and not re.match(r"one|UFO", words)
-    return ("an " if vowel else "a ") + words
 
 
 def said(noun: str, count: int, adjective: str = "") -> str:
@@ -57,14 +39,14 @@ def said(noun: str, count: int, adjective: str = "") -> str:
         return f"some {words}"
     if is_plural(noun):
         return words
-    return with_article(words) if count == 1 else f"{number(count)} {several(words)}"
+    return article(words) if count == 1 else f"{number(count)} {plural(words)}"
 
 
 def definite(noun: str, count: int) -> str:
     """ "the dog", "the two dogs", "the gloves", "Santa Claus"."""
     if noun in PROPER:
         return noun
-    return f"the {noun}" if count == 1 or not countable(noun) else f"the {number(count)} {several(noun)}"
+    return f"the {noun}" if count == 1 or not countable(noun) else f"the {number(count)} {plural(noun)}"
 
 
 def number(count: int) -> str:

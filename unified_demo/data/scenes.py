@@ -89,15 +89,18 @@ def draw_scene(
     links = [link for link in links if link[0] < len(drafts) and link[2] < len(drafts)]
     if palette:
         drafts = [replace(draft, colours=_measured(rng, draft, palette)) for draft in drafts]
-    return _finish(rng, drafts, links, labels)
+    return _finish(rng, drafts, links, labels) or draw_scene(rng, labels, pairs, palette)
 
 
-def _finish(rng: random.Random, drafts: list[Draft], links: list[tuple[int, str, int]], labels: Sequence[str]) -> Scene:
-    """Drop things that cover each other, let the detector report the rest, order the regions as the model sees them."""
+def _finish(rng: random.Random, drafts: list[Draft], links: list[tuple[int, str, int]], labels: Sequence[str]) -> Scene | None:
+    """Drop things that cover each other, let the detector report the rest, order the regions as the model sees them.
+
+    None when nothing was reported at all.
+    """
     keep = [index for index, draft in enumerate(drafts) if not any(draft.box.iou(other.box) > 0.7 for other in drafts[:index])]
     regions, found = report(rng, [drafts[index] for index in keep], labels)
     if not regions:
-        return draw_scene(rng, labels, (), None)
+        return None
     whole = np.mean([region.colours for region in regions], axis=0).astype(np.float32)
     ordered = with_whole_picture(regions, whole, None)
     place = {id(region): index for index, region in enumerate(ordered)}

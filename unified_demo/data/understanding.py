@@ -7,8 +7,8 @@ from collections.abc import Set
 
 from unified_demo.data.context import KIND_WORDS, Choice, Seen
 from unified_demo.data.exchanges import Exchange, Outcome, Writer, call, capital, countable_of, listed
-from unified_demo.data.expressions import Expression
-from unified_demo.data.nouns import countable, definite, is_plural, said, several
+from unified_demo.data.expressions import Expression, plural
+from unified_demo.data.nouns import countable, definite, is_plural, said
 from unified_demo.data.planned import PlannedScene
 from unified_demo.data.reasons import reason_about
 from unified_demo.data.wordings import Phrasing, entries
@@ -220,7 +220,7 @@ class Observer(Writer):
         label = seen.scene.regions[same[0]].label
         if len(same) == 1 and countable(label) and any(seen.scene.regions[index].label == label for index in told):
             return self.region(seen, f"another {label}", same)
-        phrase = f"many {several(label)}" if len(same) > 5 and countable(label) else said(label, len(same))
+        phrase = f"many {plural(label)}" if len(same) > 5 and countable(label) else said(label, len(same))
         return self.region(seen, phrase, same[:MOST_BOXES])
 
     def _heard(self, seen: Seen) -> tuple[Part, ...]:
@@ -237,7 +237,7 @@ class Answerer(Observer):
     def question(self) -> Exchange | None:
         operation = self.rng.choice(QUESTIONS)
         label = self.rng.choice(countable_of(self.context.labels))
-        values = {"n": several(label), "a": said(label, 1), "one": f"the {label}", "q": "What would keep you dry in the rain?"}
+        values = {"n": plural(label), "a": said(label, 1), "one": f"the {label}", "q": "What would keep you dry in the rain?"}
         if not self.context.of_kind(MediaKind.IMAGE):
             return self.nothing_there("question", operation, MediaKind.IMAGE, values)
         choice = self.pick(MediaKind.IMAGE, self.known(MediaKind.IMAGE))
@@ -271,9 +271,9 @@ class Answerer(Observer):
         if not label:
             return None
         found = tuple(self.describer(choice.seen).by_label.get(label, ()))
-        values = {"n": several(self._noun(choice.seen, label))}
+        values = {"n": plural(self._noun(choice.seen, label))}
         if not found:
-            return self._exchange(phrasing, values, choice, (TextPart(f"I see no {several(label)} here."),))
+            return self._exchange(phrasing, values, choice, (TextPart(f"I see no {plural(label)} here."),))
         phrase = f"one {label}" if len(found) == 1 else said(label, len(found))
         lead = TextPart("There is " if len(found) == 1 else "There are ")
         return self._exchange(phrasing, values, choice, (lead, self.region(choice.seen, phrase, found), TextPart(".")))
@@ -284,7 +284,7 @@ class Answerer(Observer):
             return None
         found = tuple(self.describer(choice.seen).by_label.get(label, ()))
         noun = self._noun(choice.seen, label)
-        values = {"n": several(noun), "a": said(noun, 1)}
+        values = {"n": plural(noun), "a": said(noun, 1)}
         if not found:
             return self._exchange(phrasing, values, choice, (TextPart(f"No, I cannot see {said(label, 1)} here."),))
         lead = TextPart("Yes, there is " if len(found) == 1 else "Yes, there are ")

@@ -122,8 +122,11 @@ class FrozenModel:
 
 
 def tuned_log_probabilities(model: TinyModel, conversation: Conversation) -> tuple[Tokens, list[int], Floats]:
-    """Our model on a finished conversation without media: its tokens, the places of the answers' tokens, and (places, words + tags)."""
-    tokens = model.vocabulary.tokenize(render_conversation(conversation, add_answer_start=False), {}, {})
+    """Our model on a finished conversation without media: its tokens, the places of the answers' tokens, and (places, words + tags).
+
+    The prompt is the one of the page, with the tasks on offer.
+    """
+    tokens = model.vocabulary.tokenize(render_conversation(conversation, add_answer_start=False, tasks=model.told_tasks), {}, {})
     places = [place for place, label in enumerate(tokens.labels) if label != IGNORE_INDEX]
     network = model.network
     with torch.no_grad():

@@ -6,7 +6,6 @@ cannot plan a region get the whole picture. Experts are not run: the decision is
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -22,6 +21,7 @@ from unified_demo.evaluation.routing_metrics import (
     call_complaint,
     is_well_formed,
     judge,
+    judge_by,
     parse_answer,
     routing_scores,
 )
@@ -107,17 +107,7 @@ def ask(system: RoutingSystem, instruction: Instruction) -> Answered:
 def judge_words(expected: Sequence[ExpectedCall], got: Sequence[TaskCall], known: Sequence[str]) -> RoutingVerdict:
     """As ``routing_metrics.judge``, where only words are expected: right when each is said, in the prompt or in a region's phrase;
     references are right when the media that the task needs are named, the region when there is one if the task needs one."""
-    wanted, found = [call.task for call in expected], [call.task for call in got]
-    free, verdicts = list(got), []
-    for call in expected:
-        candidates = [(other, _judge_call(call, other, known)) for other in free if other.task == call.task]
-        if not candidates:
-            verdicts.append(CallVerdict(False))
-            continue
-        best, verdict = max(candidates, key=lambda pair: pair[1].refs + pair[1].boxes + pair[1].words)
-        free.remove(best)
-        verdicts.append(verdict)
-    return RoutingVerdict(wanted[:1] == found[:1], Counter(wanted) == Counter(found), wanted == found, tuple(verdicts))
+    return judge_by(lambda call, other: _judge_call(call, other, known), expected, got)
 
 
 def _judge_call(expected: ExpectedCall, got: TaskCall, known: Sequence[str]) -> CallVerdict:

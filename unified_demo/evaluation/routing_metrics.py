@@ -6,8 +6,9 @@ UnifiedMLLM (arXiv 2408.02503) publishes none. Pure functions; nothing is execut
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from unified_demo.evaluation.classification_metrics import Proportion, proportion
 from unified_demo.grammar import TASKS, Box, Task
@@ -158,12 +159,27 @@ def judge_call(expected: TaskCall, got: TaskCall | None) -> CallVerdict:
     )
 
 
+class Wanted(Protocol):
+    """An expected call, whatever else is known of it."""
+
+    @property
+    def task(self) -> str: ...
+
+
+Call = TypeVar("Call", bound=Wanted)
+
+
 def judge(expected: Sequence[TaskCall], got: Sequence[TaskCall]) -> RoutingVerdict:
     """One answer; each expected call is paired with the parsed call of its task that fits best and is still free."""
+    return judge_by(judge_call, expected, got)
+
+
+def judge_by(verdict_of: Callable[[Call, TaskCall], CallVerdict], expected: Sequence[Call], got: Sequence[TaskCall]) -> RoutingVerdict:
+    """``judge`` with another way of judging a single call."""
     wanted, found = [call.task for call in expected], [call.task for call in got]
     free, verdicts = list(got), []
     for call in expected:
-        candidates = [(other, judge_call(call, other)) for other in free if other.task == call.task]
+        candidates = [(other, verdict_of(call, other)) for other in free if other.task == call.task]
         if not candidates:
             verdicts.append(CallVerdict(False))
             continue

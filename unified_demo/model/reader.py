@@ -1,7 +1,7 @@
 """The region reader: a small transformer that reads a phrase beside the region proposals and scores which of them it means.
 
-It sees word embeddings, labels, places, scores and colours, nothing of the language model's states, so it trains alone on hundreds
-of drawn scenes a second (``training read``). Its scores are one term of the pointing head's. Relations between proposals enter as
+It sees word embeddings, labels, places, scores and colours, nothing of the language model's states, so it trains alone, on about a
+hundred boxes a second on one core (``training read``). Its scores are one term of the pointing head's. Relations between proposals enter as
 a bias of the attention (as in Graphormer, arXiv 2106.05234). It does not tokenise and does not know pictures.
 """
 

@@ -1,4 +1,4 @@
-"""Train the region reader alone: phrases and proposals only, no language model, hundreds of boxes a second.
+"""Train the region reader alone: phrases and proposals only, no language model, about a hundred boxes a second.
 
 Conversations come from the same stream as the loop's; every box to point at is one example. Each is seen ``epochs`` times within
 its pool, then never again, so the accuracy on a new pool is that on unseen scenes.
@@ -59,10 +59,11 @@ def train_reader(trainer: Trainer, options: ReadOptions) -> dict[str, float]:
     words = trainer.network.language_model.get_input_embeddings().weight.detach()
     optimizer = torch.optim.AdamW(reader.parameters(), lr=options.lr, betas=(0.9, 0.98), weight_decay=options.weight_decay)
     source, started, saved, step, seen, figure = examples(trainer, rng), time.monotonic(), time.monotonic(), 0, 0, 0.0
-    while (spent := (time.monotonic() - started) / 60 / options.minutes) < 1:
+    while (time.monotonic() - started) / 60 < options.minutes:
+        begun = time.monotonic()
         pool = [next(source) for _ in range(options.pool)]
+        drawn_s = time.monotonic() - begun
         seen += len(pool)
-        drawn_s = time.monotonic() - started - spent * 60 * options.minutes
         for epoch in range(options.epochs):
             hits, total = 0, 0.0
             for batch in _batches(rng, pool, options):
