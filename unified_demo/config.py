@@ -21,12 +21,17 @@ class Limits:
     """What a visitor may send. Checked before a file is decoded fully.
 
     ``working_side``: a picture whose longer side is larger is reduced to it once, on arrival;
-    boxes and masks then refer to the reduced picture.
+    boxes and masks then refer to the reduced picture. Videos are reduced to ``video_side`` in the same way.
     """
 
     image_bytes: int = 50 * 2**20
     image_pixels: int = 50_000_000
     working_side: int = 2048
+    video_bytes: int = 200 * 2**20
+    video_seconds: float = 60.0
+    video_side: int = 960
+    sound_bytes: int = 50 * 2**20
+    sound_seconds: float = 180.0
     text_characters: int = 10_000
     files: int = 8
 

@@ -226,11 +226,13 @@ class _Calls:
         fields = {"of": output.of, "label": output.label, "box": output.box, "recipe": {**recipe, **output.recipe}}
         artefact_id = self._conversation.next_id(output.kind, self._given[output.kind])
         if output.kind == MediaKind.MASK:
-            artefact = self._store.add_mask(output.value, artefact_id, **fields)
-        elif output.kind == MediaKind.IMAGE:
-            artefact = self._store.add_image(output.value, artefact_id, **fields)
+            artefact = self._store.add_mask(output.value, artefact_id, output.fps, **fields)
+        elif output.kind == MediaKind.VIDEO:
+            artefact = self._store.add_video(output.value, output.fps, artefact_id, **fields)
+        elif output.kind == MediaKind.AUDIO:
+            artefact = self._store.add_sound(output.value, artefact_id, **fields)
         else:
-            raise UnifiedError(f"An output of the kind {output.kind.name.lower()} cannot be kept yet.")
+            artefact = self._store.add_image(output.value, artefact_id, **fields)
         self._given[output.kind] += 1
         self._artefacts[artefact_id] = artefact
         return artefact

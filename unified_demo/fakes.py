@@ -13,6 +13,7 @@ from unified_demo.config import GenerationOptions
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
 from unified_demo.grammar import TASKS, MediaKind, Task
 from unified_demo.messages import Conversation
+from unified_demo.recordings import Sound
 
 SCRIPTED_NOTICE = "Scripted answers: no model is running."
 _POLL_S = 0.005
@@ -50,7 +51,7 @@ class ScriptedModel:
 
 
 class FakeExpert:
-    """Takes ``steps`` steps and returns one mask or picture that fills the first box.
+    """Takes ``steps`` steps and returns one mask, picture or video that fills the first box, or a sound.
 
     Before each step it waits ``delay_s`` and for ``gate`` (polled, so that a cancel is honoured). ``error`` is raised
     at step ``error_step``. ``requests`` keeps what it was asked, ``prepared`` what it was warmed up for.
@@ -105,13 +106,18 @@ class FakeExpert:
         mask[int(y0 * height) : int(np.ceil(y1 * height)), int(x0 * width) : int(np.ceil(x1 * width))] = True
         label = region.phrase if region else request.prompt
         of = picture.id if picture else None
+        if self.gives == MediaKind.MASK and picture and picture.kind == MediaKind.VIDEO:
+            return Output(MediaKind.MASK, np.stack([mask, mask]), of, label, box, fps=2.0)
         if self.gives == MediaKind.MASK:
-            return Output(MediaKind.MASK, mask, of=of, label=label, box=box)
+            return Output(MediaKind.MASK, mask, of, label, box)
+        if self.gives == MediaKind.AUDIO:
+            return Output(MediaKind.AUDIO, Sound(np.sin(np.arange(8000, dtype=np.float32) / 8)[:, None], 8000), of, label, box)
+        colours = np.where(mask[..., None], (200, 80, 40), (30, 30, 60)).astype(np.uint8)
+        if self.gives == MediaKind.VIDEO:
+            return Output(MediaKind.VIDEO, np.stack([colours, colours // 2]), of, label, box, fps=2.0)
         from PIL import Image
 
-        return Output(
-            MediaKind.IMAGE, Image.fromarray(np.where(mask[..., None], (200, 80, 40), (30, 30, 60)).astype(np.uint8)), of, label, box
-        )
+        return Output(MediaKind.IMAGE, Image.fromarray(colours), of, label, box)
 
 
 def fake_spec(expert: FakeExpert | None = None, task: str = Task.IMAGE_SEGMENTATION.value) -> ExpertSpec:

@@ -3,13 +3,14 @@
 Nothing is escaped here (the renderer in ``conversation.py`` does that) and no model is asked.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from unified_demo.config import Limits
 from unified_demo.errors import MediaError, UnifiedError
 from unified_demo.grammar import MediaKind
-from unified_demo.media import MediaStore
+from unified_demo.media import MediaStore, upload_kind
 from unified_demo.messages import Conversation, MediaPart, Message, TextPart
 
 NOTHING_SENT = "The message is empty; write something or attach a picture."
@@ -28,7 +29,7 @@ def user_message(
     store: MediaStore,
     limits: Limits,
 ) -> tuple[Message | None, list[str]]:
-    """The visitor's message (pictures first, then the text) and a complaint for each thing that was refused.
+    """The visitor's message (pictures, videos and sounds first, then the text) and a complaint for each thing that was refused.
 
     One bad file does not lose the others. The message is None when there is nothing to answer: no text and no
     file, a text that is too long, or files of which none could be used. Never raises for what a visitor sent.
@@ -40,16 +41,18 @@ def user_message(
         return None, [str(exc)]
     if not text and not files:
         return None, [NOTHING_SENT]
-    pictures: list[MediaPart] = []
+    attached: list[MediaPart] = []
+    given: Counter[MediaKind] = Counter()
     complaints: list[str] = []
     for path in files[: limits.files]:
-        artefact_id = conversation.next_id(MediaKind.IMAGE, len(pictures))
+        kind = upload_kind(path)
         try:
-            pictures.append(MediaPart(store.add_upload(path, artefact_id, limits)))
+            attached.append(MediaPart(store.add_upload(path, conversation.next_id(kind, given[kind]), limits)))
+            given[kind] += 1
         except MediaError as exc:
             complaints.append(f"{Path(path).name}: {exc}")
     if len(files) > limits.files:
         complaints.append(f"{len(files)} files were sent; at most {limits.files} at once are allowed, so the others were left out.")
-    if files and not pictures:
+    if files and not attached:
         return None, complaints
-    return Message("user", (*pictures, *([TextPart(text)] if text else []))), complaints
+    return Message("user", (*attached, *([TextPart(text)] if text else []))), complaints

@@ -1,8 +1,9 @@
 """Files <-> arrays: opening what a visitor sent, the content-addressed store, and every coordinate conversion.
 
-``open_image`` accepts any common picture and returns upright RGB, or raises a MediaError that can be shown as it is.
-``MediaStore`` names files by their SHA-256, so no name from outside ever becomes a path. Masks are bool H x W,
-boxes normalised xyxy in the picture. Nothing here knows of models, conversations or pages.
+``open_image`` accepts any common picture and returns upright RGB, or raises a MediaError that can be shown as it is;
+videos and sounds are read and written by ``recordings.py``. ``MediaStore`` names files by their SHA-256, so no name from
+outside ever becomes a path. Masks are bool H x W (masklets T x H x W), boxes normalised xyxy in the picture. Nothing here
+knows of models, conversations or pages.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import os
 import struct
 import tempfile
 import zlib
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,17 @@ from unified_demo.errors import MediaError
 from unified_demo.grammar import Box, MediaKind
 from unified_demo.messages import Artefact
 from unified_demo.outlines import mask_to_svg_path
+from unified_demo.recordings import (
+    Sound,
+    Video,
+    checked_sound,
+    checked_video,
+    kind_of_recording,
+    read_sound,
+    read_video,
+    sound_bytes,
+    video_bytes,
+)
 
 __all__ = (
     "MediaStore",
@@ -31,9 +44,14 @@ __all__ = (
     "box_to_pixels",
     "load_image",
     "load_mask",
+    "load_masklet",
+    "load_sound",
+    "load_video",
     "mask_to_box",
     "mask_to_svg_path",
     "open_image",
+    "poster_path",
+    "upload_kind",
 )
 
 DEFAULT_LIMITS = Limits()
@@ -184,6 +202,11 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 # ---- the store ----
 
 
+def upload_kind(path: Path | str) -> MediaKind:
+    """What a visitor's file is, by its content; IMAGE also for what cannot be used (``add_upload`` then says why)."""
+    return kind_of_recording(Path(path)) or MediaKind.IMAGE
+
+
 class MediaStore:
     """Artefact files under ``root``, each named by the SHA-256 of its content; the same picture is kept once.
 
@@ -196,16 +219,16 @@ class MediaStore:
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def add_upload(self, path: Path | str, artefact_id: str, limits: Limits = DEFAULT_LIMITS) -> Artefact:
-        """Check, open and keep a visitor's picture; its metadata (place, camera) is dropped. Raises MediaError."""
+        """Check, open and keep a visitor's picture, video or sound; its metadata (place, camera) is dropped. Raises MediaError."""
+        kind = upload_kind(path)
+        if kind == MediaKind.VIDEO:
+            return self.add_video(*checked_video(Path(path), limits), artefact_id)
+        if kind == MediaKind.AUDIO:
+            return self.add_sound(checked_sound(Path(path), limits), artefact_id)
         image = open_image(path, limits)
         with Path(path).open("rb") as file:
             photo = file.read(3) == b"\xff\xd8\xff"
-        buffer = io.BytesIO()
-        if photo:
-            image.save(buffer, "JPEG", quality=95, subsampling=0)
-        else:
-            image.save(buffer, "PNG", compress_level=3)
-        kept = self._write(buffer.getvalue(), ".jpg" if photo else ".png")
+        kept = self._write(_jpeg_bytes(image), ".jpg") if photo else self._write(_png_bytes(image, {}), ".png")
         return Artefact(artefact_id, MediaKind.IMAGE, kept, *image.size)
 
     def add_image(self, image: Image.Image, artefact_id: str, **fields: Any) -> Artefact:
@@ -213,38 +236,74 @@ class MediaStore:
         kept = self._write(_png_bytes(image.convert("RGB"), fields), ".png")
         return Artefact(artefact_id, MediaKind.IMAGE, kept, *image.size, **fields)
 
-    def add_mask(
-        self,
-        mask: np.ndarray,
-        artefact_id: str,
-        of: str | None = None,
-        label: str = "",
-        box: Box | None = None,
-        recipe: dict[str, Any] | None = None,
-    ) -> Artefact:
-        """Keep a bool H x W mask as a 1-bit PNG. Raises MediaError when it is not a 2-D bool array."""
+    def add_mask(self, mask: np.ndarray, artefact_id: str, fps: float = 0.0, **fields: Any) -> Artefact:
+        """Keep a bool mask, H x W or, with ``fps``, T x H x W (a masklet: its frames stand below each other), as a 1-bit PNG.
+
+        ``fields`` as for ``add_image``. Raises MediaError when it is no such array.
+        """
         mask = np.asarray(mask)
-        if mask.ndim != 2 or mask.dtype != bool:
-            raise MediaError(f"A mask is a bool array of height x width; this one is {mask.dtype} with shape {mask.shape}.")
-        fields: dict[str, Any] = {"of": of, "label": label, "box": box, "recipe": recipe or {}}
-        image = Image.fromarray(mask)
-        return Artefact(artefact_id, MediaKind.MASK, self._write(_png_bytes(image, fields), ".png"), *image.size, **fields)
+        if mask.ndim != (3 if fps else 2) or mask.dtype != bool:
+            raise MediaError(f"A mask is a bool array of height x width, of a video with frames first; this is {mask.dtype} {mask.shape}.")
+        height, width = mask.shape[-2:]
+        kept = self._write(_png_bytes(Image.fromarray(mask.reshape(-1, width)), fields), ".png")
+        return Artefact(artefact_id, MediaKind.MASK, kept, width, height, len(mask) / fps if fps else 0.0, **fields)
+
+    def add_video(self, frames: Iterable[np.ndarray], fps: float, artefact_id: str, **fields: Any) -> Artefact:
+        """Keep RGB frames (uint8 H x W x 3, one after the other) as MP4 with a poster beside it; ``fields`` as for ``add_image``."""
+        poster: Image.Image | None = None
+        count = 0
+
+        def noted() -> Iterator[np.ndarray]:
+            nonlocal poster, count
+            for frame in frames:
+                poster = poster or Image.fromarray(frame)
+                count += 1
+                yield frame
+
+        kept = self._write(video_bytes(noted(), fps, _recipe_words(fields)), ".mp4")
+        assert poster is not None
+        self._replace(poster_path(kept), _jpeg_bytes(poster))
+        width, height = (side + side % 2 for side in poster.size)
+        return Artefact(artefact_id, MediaKind.VIDEO, kept, width, height, count / fps, **fields)
+
+    def add_sound(self, sound: Sound, artefact_id: str, **fields: Any) -> Artefact:
+        """Keep a sound as FLAC; ``fields`` as for ``add_image``."""
+        kept = self._write(sound_bytes(sound, _recipe_words(fields)), ".flac")
+        return Artefact(artefact_id, MediaKind.AUDIO, kept, duration_s=sound.duration_s, **fields)
 
     def _write(self, content: bytes, suffix: str) -> Path:
         target = self.root / (hashlib.sha256(content).hexdigest() + suffix)
         if not target.exists():
-            handle, part = tempfile.mkstemp(dir=self.root, suffix=".part")
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            Path(part).replace(target)
+            self._replace(target, content)
         return target
+
+    def _replace(self, target: Path, content: bytes) -> None:
+        handle, part = tempfile.mkstemp(dir=self.root, suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(part).replace(target)
+
+
+def poster_path(video: Path) -> Path:
+    """The first frame of a kept video, as JPEG."""
+    return video.with_suffix(".jpg")
+
+
+def _jpeg_bytes(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()
+
+
+def _recipe_words(fields: dict[str, Any]) -> str:
+    box = fields.get("box")
+    return json.dumps({**fields, "box": list(box.as_tuple()) if box else None}, default=str, ensure_ascii=False)
 
 
 def _png_bytes(image: Image.Image, fields: dict[str, Any]) -> bytes:
-    box = fields.get("box")
-    words = {**fields, "box": list(box.as_tuple()) if box else None}
     info = PngImagePlugin.PngInfo()
-    info.add_itxt(RECIPE_KEY, json.dumps(words, default=str, ensure_ascii=False))
+    if fields:
+        info.add_itxt(RECIPE_KEY, _recipe_words(fields))
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=info, compress_level=3)
     return buffer.getvalue()
@@ -258,6 +317,28 @@ def load_image(artefact: Artefact) -> Image.Image:
 def load_mask(artefact: Artefact) -> np.ndarray:
     """Bool H x W of a mask artefact (a fresh array). MediaError when it is gone."""
     return np.array(_open_kept(artefact.path, "1"), dtype=bool)
+
+
+def load_masklet(artefact: Artefact) -> np.ndarray:
+    """Bool T x H x W of a mask that follows a thing through a video (T = 1 for a picture's mask). MediaError when it is gone."""
+    return load_mask(artefact).reshape(-1, artefact.height, artefact.width)
+
+
+def load_video(artefact: Artefact, most_frames: int | None = None) -> Video:
+    """Frames of a video artefact, all or ``most_frames`` evenly chosen ones. MediaError when it is gone."""
+    _check_kept(artefact.path)
+    return read_video(artefact.path, most_frames)
+
+
+def load_sound(artefact: Artefact) -> Sound:
+    """Samples of a sound artefact. MediaError when it is gone."""
+    _check_kept(artefact.path)
+    return read_sound(artefact.path)
+
+
+def _check_kept(path: Path) -> None:
+    if not path.is_file():
+        raise MediaError("This recording is no longer stored; please send it again.")
 
 
 @lru_cache(maxsize=12)

@@ -39,7 +39,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Output:
-    """One result, still in memory: IMAGE a PIL RGB image, MASK a bool array H x W at the picture's size.
+    """One result, still in memory. IMAGE: a PIL RGB image; MASK: a bool array H x W at the picture's size, or T x H x W;
+    VIDEO: uint8 frames T x H x W x 3 (RGB); AUDIO: a ``recordings.Sound``. Masks of videos and videos have ``fps``.
 
     ``of``, ``label`` and ``box`` are copied to the artefact; ``recipe`` is merged into its recipe.
     """
@@ -50,6 +51,7 @@ class Output:
     label: str = ""
     box: Any = None
     recipe: dict[str, Any] = field(default_factory=dict)
+    fps: float = 0.0
 
 
 ExpertEvent = Progress | Output
