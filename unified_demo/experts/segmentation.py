@@ -5,11 +5,13 @@ cores). Weights come from the zoo. Finding the box that a phrase means is the la
 """
 
 import logging
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -33,10 +35,11 @@ BOX_MARGIN = 0.05
 
 
 class SegmentationExpert:
-    """One mask per region box; label = the region's phrase. Keeps the embeddings of the last pictures."""
+    """One mask per region box; label = the region's phrase. Keeps the embeddings of the last pictures. Thread-safe."""
 
     def __init__(self, model: "MobileSam") -> None:
         self._model = model
+        self._looking = threading.Lock()
         self._seen: OrderedDict[Path, Embedding] = OrderedDict()
 
     def prepare(self, inputs: Sequence[Artefact]) -> None:
@@ -51,30 +54,31 @@ class SegmentationExpert:
         yield Progress(0, steps, "looking at the picture")
         if request.cancel.is_set():
             return
-        embedding = self._embedding(picture)
+        self._embedding(picture)
         yield Progress(1, steps, "outlining")
         for step, (label, box) in enumerate(regions, start=2):
             if request.cancel.is_set():
                 return
-            mask = self._mask(embedding, box)
+            mask = self.outline(picture, box)
+            if not mask.any():
+                raise ExpertError(f"Nothing could be outlined in the box {box.as_tuple()}; please mark a larger region.")
             yield Progress(step, steps, label)
             yield Output(MediaKind.MASK, mask, of=picture.id, label=label, box=box, recipe={"area": round(float(mask.mean()), 4)})
 
-    def _embedding(self, picture: Artefact) -> "Embedding":
-        if picture.path not in self._seen:
-            self._seen[picture.path] = self._model.embed(load_image(picture))
-            while len(self._seen) > KEPT_PICTURES:
-                self._seen.popitem(last=False)
-        self._seen.move_to_end(picture.path)
-        return self._seen[picture.path]
-
-    def _mask(self, embedding: "Embedding", box: Box) -> np.ndarray:
-        """Bool H x W at the picture's size; ExpertError when nothing is found in the box."""
+    def outline(self, picture: Artefact, box: Box) -> np.ndarray:
+        """Bool H x W at the picture's size, all False when nothing stands out in the box."""
+        embedding = self._embedding(picture)
         corners = box_to_pixels(box, embedding.width, embedding.height)
-        mask = within_box(self._model.mask(embedding, corners), corners)
-        if not mask.any():
-            raise ExpertError(f"Nothing could be outlined in the box {box.as_tuple()}; please mark a larger region.")
-        return mask
+        return within_box(self._model.mask(embedding, corners), corners)
+
+    def _embedding(self, picture: Artefact) -> "Embedding":
+        with self._looking:
+            if picture.path not in self._seen:
+                self._seen[picture.path] = self._model.embed(load_image(picture))
+                while len(self._seen) > KEPT_PICTURES:
+                    self._seen.popitem(last=False)
+            self._seen.move_to_end(picture.path)
+            return self._seen[picture.path]
 
 
 def _asked_for(request: ExpertRequest) -> tuple[Artefact, list[tuple[str, Box]]]:
@@ -96,11 +100,20 @@ def within_box(mask: np.ndarray, corners: tuple[float, float, float, float]) -> 
     return kept
 
 
+_in_use: WeakValueDictionary[Path, SegmentationExpert] = WeakValueDictionary()
+_loading = threading.Lock()
+
+
 def load_mobile_sam(zoo: Zoo) -> SegmentationExpert:
-    """Fetch the weights if need be, convert the pickle to safetensors once, build the model."""
+    """Fetch the weights if need be, convert the pickle to safetensors once, build the model; tasks that use it at once share it."""
     from unified_demo.experts.mobile_sam import MobileSam, convert_checkpoint, fastest_dtype
 
-    return SegmentationExpert(MobileSam.from_file(zoo.converted(ROLE, ".safetensors", convert_checkpoint), fastest_dtype()))
+    path = zoo.converted(ROLE, ".safetensors", convert_checkpoint)
+    with _loading:
+        expert = _in_use.get(path)
+        if expert is None:
+            expert = _in_use[path] = SegmentationExpert(MobileSam.from_file(path, fastest_dtype()))
+        return expert
 
 
 def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:

@@ -1,0 +1,238 @@
+"""Region editing: what a call asks for, holes and seams, the expert with stand-ins, and MI-GAN with its real weights."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from unified_demo.config import Settings
+from unified_demo.data.changes import OPERATIONS
+from unified_demo.data.wordings import entries
+from unified_demo.errors import ExpertError
+from unified_demo.experts.base import ExpertRequest, Output, Progress
+from unified_demo.experts.patches import Mask, Pixels, grow, paste_inside
+from unified_demo.experts.recolouring import COLOURS, recolour
+from unified_demo.experts.region_editing import RegionEditingExpert, build_specs
+from unified_demo.experts.region_wishes import Wish, read_wish
+from unified_demo.experts.segmentation import SegmentationExpert, load_mobile_sam
+from unified_demo.grammar import Box, MediaKind, Task
+from unified_demo.media import MediaStore
+from unified_demo.messages import Artefact, RegionPart
+from unified_demo.zoo import Zoo
+
+
+class BoxOutliner:
+    """Outlines the box itself, or nothing."""
+
+    def __init__(self, empty: bool = False) -> None:
+        self.looks, self.empty = 0, empty
+
+    def embed(self, image: Image.Image) -> Image.Image:
+        self.looks += 1
+        return image
+
+    def mask(self, image: Image.Image, corners: tuple[float, float, float, float]) -> Mask:
+        mask = np.zeros((image.height, image.width), bool)
+        x0, y0, x1, y1 = map(round, corners)
+        mask[y0:y1, x0:x1] = not self.empty
+        return mask
+
+
+class Painter:
+    """Fills everything, the hole and the rest, with one grey; keeps the holes."""
+
+    def __init__(self) -> None:
+        self.holes: list[Mask] = []
+
+    def fill(self, picture: Pixels, hole: Mask) -> Pixels:
+        self.holes.append(hole)
+        return np.full_like(picture, 100)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Artefact:
+    noise = np.random.default_rng(0).integers(120, 256, (60, 100, 3), dtype=np.uint8)
+    return MediaStore(tmp_path).add_image(Image.fromarray(noise), "img-1")
+
+
+def expert(painter: Painter | None = None, empty: bool = False) -> RegionEditingExpert:
+    outliner = SegmentationExpert(BoxOutliner(empty))  # type: ignore[arg-type]
+    return RegionEditingExpert(outliner, painter or Painter())  # type: ignore[arg-type]
+
+
+def asked(picture: Artefact, prompt: str, *boxes: Box, cancel: threading.Event | None = None) -> ExpertRequest:
+    return ExpertRequest(prompt, (picture,), (RegionPart(prompt, boxes, artefact_id=picture.id),), cancel=cancel or threading.Event())
+
+
+def pixels(picture: Artefact) -> Pixels:
+    return np.asarray(Image.open(picture.path))
+
+
+# ---- what is asked for ----
+
+
+@pytest.mark.parametrize(
+    ("prompt", "wish"),
+    [
+        ("remove the dog on the left", Wish("remove")),
+        ("Please erase the red car.", Wish("remove")),
+        ("take the cup out of the picture", Wish("remove")),
+        ("", Wish("remove")),
+        ("replace the dog with a red balloon", Wish("replace", "a red balloon")),
+        ("turn the dog into a wolf", Wish("replace", "a wolf")),
+        ("make the dog a wolf", Wish("replace", "a wolf")),
+        ("make the second cup from the left dark green", Wish("recolour", "dark green")),
+        ("paint the wall red", Wish("recolour", "red")),
+        ("change the colour of the car to blue", Wish("recolour", "blue")),
+        ("add a bowl of apples to the right of the dog", Wish("add", "a bowl of apples")),
+        ("add a present with a ribbon at the top", Wish("add", "a present with a ribbon")),
+    ],
+)
+def test_wish_is_read_from_the_words(prompt: str, wish: Wish) -> None:
+    assert read_wish(prompt) == wish
+
+
+def test_what_the_model_is_taught_to_write_is_understood() -> None:
+    written = {
+        "remove": "remove the cup",
+        "replace": "replace the cup with a goldfish bowl",
+        "recolour": "make the cup golden",
+        "add": "add a cactus left of the cup",
+    }
+    assert [read_wish(written[operation]).operation for operation in OPERATIONS] == list(OPERATIONS)
+    assert set(entries("content", "colours")) <= set(COLOURS)
+    assert all(read_wish(f"add a {noun} on the left") == Wish("add", f"a {noun}") for noun in entries("content", "nouns"))
+
+
+def test_a_wish_that_is_not_understood_is_not_guessed(picture: Artefact) -> None:
+    with pytest.raises(ExpertError, match="'remove …'"):
+        list(expert().run(asked(picture, "give him a friend", Box(0, 0, 1, 1))))
+
+
+# ---- holes and seams ----
+
+
+@given(st.integers(0, 6), st.integers(0, 2**32 - 1))
+def test_growing_is_the_square_around_every_pixel(radius: int, seed: int) -> None:
+    mask = np.random.default_rng(seed).random((9, 13)) < 0.06
+    expected = np.zeros_like(mask)
+    for row, column in np.argwhere(mask):
+        expected[max(0, row - radius) : row + radius + 1, max(0, column - radius) : column + radius + 1] = True
+    assert (grow(mask, radius) == expected).all()
+
+
+@given(st.integers(0, 3), st.integers(0, 2**32 - 1))
+def test_nothing_outside_the_mask_changes(feather: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    picture, patch = rng.integers(0, 256, (2, 20, 30, 3), dtype=np.uint8)
+    mask = np.zeros((20, 30), bool)
+    mask[3:17, 0:25] = True
+    pasted = paste_inside(picture, patch, mask, feather)
+    assert (pasted[~mask] == picture[~mask]).all()
+    deep = mask & ~grow(~mask, 2 * feather)
+    assert deep.any() and (pasted[deep] == patch[deep]).all()
+    low, high = np.minimum(picture, patch), np.maximum(picture, patch)
+    assert ((pasted >= low) & (pasted <= high)).all()
+
+
+def test_another_colour_keeps_light_and_shade() -> None:
+    ramp = np.repeat(np.linspace(40, 220, 50)[None, :, None], 3, axis=2).repeat(10, axis=0).astype(np.uint8)
+    blue = recolour(ramp, np.ones((10, 50), bool), "blue").astype(int)
+    light = blue.sum(axis=2)[0]
+    assert (np.diff(light) >= 0).all() and light[0] < light[-1] - 100
+    assert (blue[..., 2] >= blue[..., 0]).all() and abs(blue[0, 25] - np.array(COLOURS["blue"])).max() < 12
+
+
+# ---- the expert ----
+
+
+def test_removal_fills_the_grown_outline_and_nothing_else(picture: Artefact) -> None:
+    painter = Painter()
+    events = list(expert(painter).run(asked(picture, "remove the dog", Box(0.3, 0.3, 0.6, 0.7))))
+    assert [(event.step, event.steps) for event in events if isinstance(event, Progress)] == [(0, 2), (1, 2), (2, 2)]
+    (output,) = [event for event in events if isinstance(event, Output)]
+    assert (output.kind, output.of, output.recipe) == (MediaKind.IMAGE, "img-1", {"operation": "remove", "method": "MI-GAN"})
+    (hole,) = painter.holes
+    before, after = pixels(picture), np.asarray(output.value)
+    assert hole[15:45, 27:63].all() and hole.mean() < 0.3
+    assert (after[~hole] == before[~hole]).all() and (after[18:42, 30:60] == 100).all()
+
+
+def test_several_boxes_are_done_one_after_the_other(picture: Artefact) -> None:
+    painter = Painter()
+    boxes = Box(0.05, 0.1, 0.3, 0.5), Box(0.6, 0.5, 0.9, 0.9)
+    events = list(expert(painter).run(asked(picture, "remove them", *boxes)))
+    (output,) = [event for event in events if isinstance(event, Output)]
+    changed = (np.asarray(output.value) != pixels(picture)).any(axis=2)
+    assert len(painter.holes) == 2 and not (changed & ~(painter.holes[0] | painter.holes[1])).any()
+
+
+def test_where_nothing_stands_out_the_box_is_the_hole(picture: Artefact) -> None:
+    painter = Painter()
+    list(expert(painter, empty=True).run(asked(picture, "remove the stain", Box(0.3, 0.3, 0.6, 0.7))))
+    assert painter.holes[0][18:42, 30:60].all()
+
+
+def test_another_colour_needs_no_model(picture: Artefact) -> None:
+    painter = Painter()
+    (output,) = [
+        event for event in expert(painter).run(asked(picture, "make it blue", Box(0.3, 0.3, 0.6, 0.7))) if isinstance(event, Output)
+    ]
+    after = np.asarray(output.value).astype(int)
+    assert not painter.holes and output.recipe["method"] == "photographic filter"
+    assert (after[25:35, 40:50, 2] > after[25:35, 40:50, 0]).all()
+
+
+@pytest.mark.parametrize("prompt", ["replace the dog with a wolf", "add a hat on the dog"])
+def test_new_content_without_a_generator_is_refused(picture: Artefact, prompt: str) -> None:
+    with pytest.raises(ExpertError, match="no generator"):
+        list(expert().run(asked(picture, prompt, Box(0.3, 0.3, 0.6, 0.7))))
+
+
+def test_cancel_ends_without_a_picture(picture: Artefact) -> None:
+    cancel = threading.Event()
+    run = expert().run(asked(picture, "remove them", Box(0, 0, 0.5, 0.5), Box(0.5, 0.5, 1, 1), cancel=cancel))
+    next(event for event in run if isinstance(event, Progress) and event.step == 2)
+    cancel.set()
+    assert list(run) == []
+
+
+def test_a_picture_and_a_box_are_needed(picture: Artefact) -> None:
+    for request in (asked(picture, "remove it"), ExpertRequest("remove it", (), asked(picture, "", Box(0, 0, 1, 1)).regions)):
+        with pytest.raises(ExpertError, match="at least one box"):
+            list(expert().run(request))
+
+
+def test_spec_loads_nothing(tmp_path: Path) -> None:
+    (spec,) = build_specs(Zoo(tmp_path, Settings().weights_dir))
+    assert spec.task == Task.REASONING_EDITING and spec.licence == "MIT" and "segmenter" in spec.weights
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- the real weights ----
+
+
+@pytest.mark.weights
+def test_a_thing_vanishes_from_a_photo(tmp_path: Path) -> None:
+    settings = Settings()
+    zoo = Zoo(settings.cache_dir, settings.weights_dir)
+    ground = np.random.default_rng(0).normal(0, 6, (160, 240, 3)) + np.linspace(90, 160, 240)[None, :, None]
+    scene = ground.clip(0, 255).astype(np.uint8)
+    with_disc = scene.copy()
+    rows, columns = np.mgrid[:160, :240]
+    with_disc[(rows - 80) ** 2 + (columns - 120) ** 2 < 30**2] = (200, 30, 20)
+    picture = MediaStore(tmp_path).add_image(Image.fromarray(with_disc), "img-1")
+    (spec,) = build_specs(zoo)
+    loaded = spec.load()
+    box = Box(88 / 240, 48 / 160, 152 / 240, 112 / 160)
+    (output,) = [event for event in loaded.run(asked(picture, "remove the disc", box)) if isinstance(event, Output)]
+    after = np.asarray(output.value).astype(int)
+    disc = (rows - 80) ** 2 + (columns - 120) ** 2 < 30**2
+    assert np.abs(after - scene)[disc].mean() < 15 < np.abs(with_disc.astype(int) - scene)[disc].mean()
+    far = (rows - 80) ** 2 + (columns - 120) ** 2 > 60**2
+    assert (after[far] == with_disc[far]).all()
+    assert load_mobile_sam(zoo) is loaded._outliner, "the segmentation task uses the same model"  # type: ignore[attr-defined]

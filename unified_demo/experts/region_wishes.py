@@ -1,0 +1,47 @@
+"""What a region edit asks for, read from the words of its call: remove, recolour, replace or add, and with what.
+
+English only. It knows no pictures; finding the region is the language model's business.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from unified_demo.errors import ExpertError
+from unified_demo.experts.recolouring import COLOURS
+
+Operation = Literal["remove", "recolour", "replace", "add"]
+
+_COLOUR = "|".join(sorted(COLOURS, key=len, reverse=True))
+_PLACE = r"\s+(?:on|onto|in|into|at|to|next|beside|above|below|over|under|behind|left|right|near|by|where)\b.*"
+_PATTERNS: tuple[tuple[Operation, str], ...] = (
+    ("remove", r"(?:remove|delete|erase|take (?:away|out)|take .+ (?:away|out)\b|get rid of|wipe out|without|no)\b.*"),
+    ("recolour", rf"(?:make|paint|colou?r|recolou?r|dye|turn|change)\b.+?\b(?:in(?:to)? |to )?(?P<new>{_COLOUR})"),
+    ("replace", r"(?:replace|swap|exchange)\b.+?\b(?:with|by|for)\s+(?P<new>.+)"),
+    ("replace", r"(?:turn|change|transform|make)\b.+?\b(?:into|to)\s+(?P<new>.+)"),
+    ("replace", r"make\b.+?\s(?P<new>an?\s.+)"),
+    ("add", rf"(?:add|put|place|insert|draw|paint)\s+(?P<new>.+?)(?:{_PLACE})?"),
+)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """``new``: the colour to give, or the content to put there with its article; empty for a removal."""
+
+    operation: Operation
+    new: str = ""
+
+
+def read_wish(prompt: str) -> Wish:
+    """A call without words removes. ExpertError when the words name none of the four operations."""
+    words = " ".join(prompt.lower().split()).removeprefix("please ").rstrip(".! ")
+    if not words:
+        return Wish("remove")
+    for operation, pattern in _PATTERNS:
+        found = re.fullmatch(pattern, words)
+        if found:
+            return Wish(operation, found.groupdict().get("new") or "")
+    raise ExpertError(
+        f"'{prompt[:60]}' does not say what shall happen to the region; "
+        "'remove …', 'make … red', 'replace … with …' and 'add …' are understood, so please ask in one of these ways."
+    )
