@@ -31,7 +31,7 @@ from unified_demo.data.plans import Placed, ScenePlan, plan_to_scene
 from unified_demo.data.published.reading import Complaints
 from unified_demo.data.records import conversation_of, plan_in, record_of, seen_of, turns_of
 from unified_demo.data.scenes import Scene, draw_scene
-from unified_demo.data.shards import read_shards, shard_path, write_shard
+from unified_demo.data.shards import Stored, read_shards, shard_path, write_shard
 from unified_demo.data.split import held_out_templates, part_of_noun
 from unified_demo.data.statistics import count, page
 from unified_demo.data.verify import RecordError, check_conversation, surface_text
@@ -260,6 +260,7 @@ def test_a_plan_comes_back():
         (lambda record: record["messages"][0].update(parts=[{"text": 3}]), "broken message"),
         (lambda record: record["messages"][1].update(parts=[{"phrase": "x", "in": None, "boxes": [[9, 9, 3, 3]]}]), "broken message"),
         (lambda record: record["messages"][1].update(parts=[{"phrase": "x", "in": None, "boxes": [[0, 0, 3, 1200]]}]), "broken message"),
+        (lambda record: record["messages"][1].update(parts=[{"phrase": "x", "in": {}, "boxes": [[0, 0, 3, 3]]}]), "broken message"),
         (lambda record: record.pop("messages"), "broken message"),
     ],
 )
@@ -274,6 +275,9 @@ def test_an_unknown_task_and_a_broken_scene_are_named():
     record = record_of(dialogue_of(1), "r-1")
     record["turns"][0]["task"] = "sing"
     with pytest.raises(RecordError, match="unknown task 'sing'"):
+        turns_of(record)
+    record["turns"][0].update(task="chat", templates=[["chat-1"]])
+    with pytest.raises(RecordError, match="broken list of turns"):
         turns_of(record)
     scene = scene_record(compact_scene(scenes()[0]))
     for broken in ({"things": [99]}, {"colours": "AA=="}, {"boxes": scene["boxes"][1:]}):
@@ -332,7 +336,7 @@ def test_a_folder_of_another_build_is_refused(tmp_path: Path):
 
 def test_read_shards_skips_and_names_what_is_broken(tmp_path: Path):
     build(small(8), tmp_path)
-    whole = list(read_shards(tmp_path))
+    whole = [stored.record for stored in read_shards(tmp_path)]
     assert [record["id"] for record in whole] == [f"train-1-{number:06d}" for number in range(8)]
     cut = shard_path(tmp_path, 0)
     cut.write_bytes(cut.read_bytes()[:-200])
@@ -341,7 +345,7 @@ def test_read_shards_skips_and_names_what_is_broken(tmp_path: Path):
     shard_path(tmp_path, 2).unlink()
     shard_path(tmp_path, 3).write_bytes(b"no archive")
     complaints = Complaints()
-    ids = [record["id"] for record in read_shards(tmp_path, complaints)]
+    ids = [stored.record["id"] for stored in read_shards(tmp_path, complaints)]
     assert set(ids) <= {record["id"] for record in whole}
     assert {"train-1-000002", "train-1-000003"} <= set(ids)
     places = {(complaint.path.name, complaint.kind, complaint.line) for complaint in complaints.found}
@@ -442,10 +446,18 @@ def test_slot_words_are_those_that_no_phrasing_has():
 def test_statistics_count_what_the_records_hold(tmp_path: Path):
     build(small(20), tmp_path)
     complaints = Complaints()
-    records = list(read_shards(tmp_path))
-    figures = count([*records, records[0] | {"version": 99}, records[1]], complaints)
+    stored = list(read_shards(tmp_path))
+    records = [item.record for item in stored]
+    broken = [
+        Stored(tmp_path / "some.gz", line, records[0] | change)
+        for line, change in ((4, {"version": 99}), (7, {"turns": [{"task": "sing"}]}))
+    ]
+    figures = count([*stored, *broken, stored[1]], complaints)
     assert figures.records == 21
-    assert [complaint.kind for complaint in complaints.found] == ["broken record"]
+    assert [(complaint.kind, complaint.path.name, complaint.line) for complaint in complaints.found] == [
+        ("broken record", "some.gz", 4),
+        ("broken record", "some.gz", 7),
+    ]
     turns = [turn for record in [*records, records[1]] for turn in record["turns"]]
     assert figures.tasks == Counter(turn["task"] for turn in turns)
     assert sum(figures.turns[key] * key for key in figures.turns) == len(turns) == figures.asked
@@ -482,7 +494,7 @@ def test_planned_pictures_keep_their_plan_and_its_things(tmp_path: Path, part: L
     catalogue = write_tiny_assets(tmp_path / "assets")
     build(BuildOptions(30, part=part, assets=tmp_path / "assets"), tmp_path / "out")
     plans = 0
-    for record in read_shards(tmp_path / "out"):
+    for record in (stored.record for stored in read_shards(tmp_path / "out")):
         used = {name for turn in turns_of(record) for name in turn.templates}
         assert part == "held_out" or not used & held_out_templates()
         for name, seen in seen_of(record).items():

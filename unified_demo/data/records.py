@@ -66,7 +66,10 @@ def turns_of(record: Mapping[str, Any]) -> tuple[Turn, ...]:
     """What was asked in each pair of messages. RecordError for an unknown task."""
     with_name = _check(record)
     try:
-        turns = tuple(Turn(turn["task"], turn["manner"], tuple(turn["templates"]), turn["about"]) for turn in record["turns"])
+        turns = tuple(
+            Turn(_text(turn["task"]), _text(turn["manner"]), tuple(map(_text, turn["templates"])), _text(turn["about"]))
+            for turn in record["turns"]
+        )
     except (KeyError, TypeError) as exc:
         raise RecordError(f"{with_name} has a broken list of turns ({exc!r}); build it again.") from exc
     for turn in turns:
@@ -143,7 +146,8 @@ def _part(row: Mapping[str, Any]) -> Part:
 
 def _region(row: Mapping[str, Any]) -> RegionPart:
     boxes = tuple(box_of(box) for box in row.get("boxes", ()))
-    return RegionPart(_text(row["phrase"]), boxes, tuple(_span(span) for span in row.get("spans", ())), row["in"])
+    place = None if row["in"] is None else _text(row["in"])
+    return RegionPart(_text(row["phrase"]), boxes, tuple(_span(span) for span in row.get("spans", ())), place)
 
 
 def _text(value: object) -> str:

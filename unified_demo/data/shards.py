@@ -8,6 +8,7 @@ import json
 import logging
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,15 @@ logger = logging.getLogger(__name__)
 
 MANIFEST = "build.json"
 PATTERN = "shard-*.jsonl.gz"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One record and where it stands; lines count from 1."""
+
+    path: Path
+    line: int
+    record: dict[str, Any]
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -37,8 +47,8 @@ def write_shard(path: Path, records: Iterable[dict[str, Any]]) -> int:
     return path.stat().st_size
 
 
-def read_shards(folder: Path, complaints: Complaints | None = None) -> Iterator[dict[str, Any]]:
-    """Every sound record, shard by shard. What had to be left out is logged and collected in ``complaints``.
+def read_shards(folder: Path, complaints: Complaints | None = None) -> Iterator[Stored]:
+    """Every record that is JSON, shard by shard. What had to be left out is logged and collected in ``complaints``.
 
     Raises RecordError when there is no shard at all.
     """
@@ -74,7 +84,7 @@ def _promised(folder: Path, complaints: Complaints) -> int:
     return shards if isinstance(shards, int) else 0
 
 
-def _read_shard(path: Path, complaints: Complaints) -> Iterator[dict[str, Any]]:
+def _read_shard(path: Path, complaints: Complaints) -> Iterator[Stored]:
     line = 0
     try:
         with gzip.open(path, "rb") as lines:
@@ -82,7 +92,7 @@ def _read_shard(path: Path, complaints: Complaints) -> Iterator[dict[str, Any]]:
                 line += 1
                 record = _read_line(path, line, raw, complaints)
                 if record is not None:
-                    yield record
+                    yield Stored(path, line, record)
     except (OSError, EOFError, zlib.error) as exc:
         complaints.add(path, line + 1, "truncated shard", f"breaks off here ({exc})")
 

@@ -20,7 +20,7 @@ from unified_demo.data.likeness import Likeness
 from unified_demo.data.published.reading import Complaints
 from unified_demo.data.records import Turn, conversation_of, seen_of, turns_of
 from unified_demo.data.requests import REQUESTS, chats
-from unified_demo.data.shards import read_shards
+from unified_demo.data.shards import Stored, read_shards
 from unified_demo.data.split import held_out_templates
 from unified_demo.data.verify import RecordError, surface_text
 from unified_demo.data.wordings import phrasings, tasks
@@ -116,14 +116,14 @@ def main(arguments: argparse.Namespace) -> None:
     logger.info("%d dialogues, %d left out; see %s", figures.records, len(complaints.found), arguments.out)
 
 
-def count(records: Iterable[Mapping[str, Any]], complaints: Complaints) -> Figures:
+def count(stored: Iterable[Stored], complaints: Complaints) -> Figures:
     """Count all records; a broken one is named, left out and counted among the complaints."""
     figures, rng = Figures(), random.Random(0)
-    for record in records:
+    for item in stored:
         try:
-            figures.add(record, rng)
+            figures.add(item.record, rng)
         except RecordError as exc:
-            complaints.add(Path(str(record.get("id", "a record without a name"))), 0, "broken record", str(exc))
+            complaints.add(item.path, item.line, "broken record", f"cannot be used: {str(exc).removesuffix('.')}")
     return figures
 
 
