@@ -105,7 +105,7 @@ class SurfaceRules:
         allowed = self._tags(place)
         if grown in allowed:
             return self._take(replace(place, held=""), grown)
-        if any(tag.startswith(grown) for tag in allowed):
+        if any(tag.startswith(grown) for tag in allowed) or (grown == "</" and place == Place(held="<")):
             return replace(place, held=grown)
         if place.inside or place.due or any(tag.startswith(grown) for tag in self._known):
             return None
