@@ -9,6 +9,7 @@ from unified_demo.errors import UnifiedError
 PROFILES = ("tiny",)
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
+QUANTISATIONS = ("none", "int8", "nf4")
 
 
 def default_cache_dir() -> Path:
@@ -62,10 +63,11 @@ class Settings:
     weights_dir: Path = Path(__file__).resolve().parent.parent / "weights"
     cache_dir: Path = field(default_factory=default_cache_dir)
     media_dir: Path | None = None
+    quantisation: str = "none"
     max_memory_gb: float = 6.0
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        for name, allowed in (("profile", PROFILES), ("device", DEVICES), ("precision", PRECISIONS)):
+        for name, allowed in (("profile", PROFILES), ("device", DEVICES), ("precision", PRECISIONS), ("quantisation", QUANTISATIONS)):
             if getattr(self, name) not in allowed:
                 raise UnifiedError(f"{name} is '{getattr(self, name)}'; allowed: {', '.join(allowed)}.")
