@@ -1,7 +1,9 @@
 """Region editing: what a call asks for, holes and seams, the expert with stand-ins, and MI-GAN with its real weights."""
 
 import threading
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -191,6 +193,50 @@ def test_another_colour_needs_no_model(picture: Artefact) -> None:
 def test_new_content_without_a_generator_is_refused(picture: Artefact, prompt: str) -> None:
     with pytest.raises(ExpertError, match="no generator"):
         list(expert().run(asked(picture, prompt, Box(0.3, 0.3, 0.6, 0.7))))
+
+
+class ContentPainter:
+    """Paints the box red, in two steps; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Box, str]] = []
+
+    def recipe(self, request: ExpertRequest) -> dict[str, Any]:
+        return {"steps": 2}
+
+    def paint(self, request: ExpertRequest, picture: Pixels, box: Box, phrase: str) -> Generator[Progress, None, Pixels | None]:
+        self.asked.append((box, phrase))
+        for step in (1, 2):
+            yield Progress(step, 2)
+            if request.cancel.is_set():
+                return None
+        return np.full_like(picture, (255, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "phrase", "operation"),
+    [("replace the dog with a wolf", "a wolf", "replace"), ("add a straw hat on the dog", "a straw hat", "add")],
+)
+def test_new_content_goes_to_the_generator(picture: Artefact, prompt: str, phrase: str, operation: str) -> None:
+    painter = ContentPainter()
+    outliner = SegmentationExpert(BoxOutliner())  # type: ignore[arg-type]
+    content = RegionEditingExpert(outliner, Painter(), painter)  # type: ignore[arg-type]
+    asked_box = Box(0.3, 0.3, 0.6, 0.7)
+    events = list(content.run(asked(picture, prompt, asked_box)))
+    (output,) = [event for event in events if isinstance(event, Output)]
+    ((box, words),) = painter.asked
+    assert words == phrase and output.recipe == {"operation": operation, "new": phrase, "steps": 2}
+    assert (box == asked_box) == (operation == "add") and box.x0 <= asked_box.x0 and box.y1 >= asked_box.y1
+
+
+def test_cancel_while_content_is_painted(picture: Artefact) -> None:
+    cancel = threading.Event()
+    outliner = SegmentationExpert(BoxOutliner())  # type: ignore[arg-type]
+    content = RegionEditingExpert(outliner, Painter(), ContentPainter())  # type: ignore[arg-type]
+    run = content.run(asked(picture, "add a hat", Box(0.3, 0.3, 0.6, 0.7), cancel=cancel))
+    next(event for event in run if isinstance(event, Progress) and event.steps == 2 and event.step == 1)
+    cancel.set()
+    assert not [event for event in run if isinstance(event, Output)]
 
 
 def test_cancel_ends_without_a_picture(picture: Artefact) -> None:

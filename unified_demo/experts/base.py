@@ -16,6 +16,7 @@ from unified_demo.messages import Artefact, RegionPart
 class ExpertRequest:
     """A validated call. ``inputs`` are the referenced artefacts in order, ``regions`` lie in the first of them.
 
+    ``steps``, ``guidance`` and ``strength`` (of an edit, 0..1) are None where the expert shall choose.
     ``cancel`` is honoured at each step: when it is set, ``run`` returns without further output.
     """
 
@@ -24,6 +25,8 @@ class ExpertRequest:
     regions: tuple[RegionPart, ...] = ()
     seed: int = 0
     steps: int | None = None
+    guidance: float | None = None
+    strength: float | None = None
     cancel: threading.Event = field(default_factory=threading.Event)
 
 

@@ -4,7 +4,7 @@ The mask is the segmentation expert's outline of the box, grown a little for a r
 by an inpainting pipeline where the profile has one. Which thing is meant is the language model's business.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,8 @@ from PIL import Image
 
 from unified_demo.errors import ExpertError
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
+from unified_demo.experts.diffusion import PipelineSource
+from unified_demo.experts.inpainting import Inpainter, load_inpainter
 from unified_demo.experts.patches import Mask, Pixels, grow, paste_inside
 from unified_demo.experts.recolouring import recolour
 from unified_demo.experts.region_wishes import Wish, read_wish
@@ -20,7 +22,7 @@ from unified_demo.experts.removal import Remover
 from unified_demo.experts.segmentation import ROLE as SEGMENTER
 from unified_demo.experts.segmentation import SegmentationExpert, load_mobile_sam
 from unified_demo.grammar import Box, MediaKind, Task
-from unified_demo.media import box_to_pixels, load_image
+from unified_demo.media import box_to_pixels, load_image, mask_to_box
 from unified_demo.messages import Artefact
 from unified_demo.zoo import Zoo
 
@@ -35,23 +37,28 @@ NO_CONTENT = (
 
 
 class RegionEditingExpert:
-    """One picture per call. ``outliner`` may be shared with the segmentation task."""
+    """One picture per call. ``outliner`` may be shared with the segmentation task; without ``inpainter`` no content is added."""
 
-    def __init__(self, outliner: SegmentationExpert, remover: Remover) -> None:
+    def __init__(self, outliner: SegmentationExpert, remover: Remover, inpainter: Inpainter | None = None) -> None:
         self._outliner = outliner
         self._remover = remover
+        self._inpainter = inpainter
 
     def prepare(self, inputs: Sequence[Artefact]) -> None:
         """Look at the first picture early, while its box is still being written."""
         self._outliner.prepare(inputs)
 
     def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
-        """One Progress for the look at the picture and one for each box, then the picture. ExpertError for a wish nobody can fulfil."""
+        """Progress for the look at the picture, for each box and for each step of painting, then the picture.
+
+        ExpertError for a wish that is not understood or cannot be fulfilled.
+        """
         boxes = [box for region in request.regions for box in region.boxes]
         if not request.inputs or request.inputs[0].kind != MediaKind.IMAGE or not boxes:
             raise ExpertError("Region editing got no picture or no box; one picture and at least one box are needed.")
         wish = read_wish(request.prompt)
-        if wish.operation in ("replace", "add"):
+        paints = wish.operation in ("replace", "add")
+        if paints and self._inpainter is None:
             raise ExpertError(NO_CONTENT)
         artefact, steps = request.inputs[0], len(boxes) + 1
         yield Progress(0, steps, "looking at the picture")
@@ -61,9 +68,15 @@ class RegionEditingExpert:
         for step, box in enumerate(boxes, start=2):
             if request.cancel.is_set():
                 return
+            if paints:
+                painted = yield from self._paint(request, pixels, artefact, box, wish)
+                if painted is None:
+                    return
+                pixels = painted
+                continue
             pixels = self._change(pixels, self._outline(artefact, box), box, wish)
             yield Progress(step, steps, wish.operation, Image.fromarray(pixels))
-        yield Output(MediaKind.IMAGE, Image.fromarray(pixels), of=artefact.id, label=request.prompt, recipe=_recipe(wish))
+        yield Output(MediaKind.IMAGE, Image.fromarray(pixels), of=artefact.id, label=request.prompt, recipe=self._recipe(wish, request))
 
     def _outline(self, artefact: Artefact, box: Box) -> Mask:
         """The thing in the box, or the box itself where nothing stands out in it; bool H x W."""
@@ -76,20 +89,40 @@ class RegionEditingExpert:
     def _change(self, pixels: Pixels, mask: Mask, box: Box, wish: Wish) -> Pixels:
         if wish.operation == "recolour":
             return paste_inside(pixels, recolour(pixels, mask, wish.new), mask, feather=1)
-        height, width = mask.shape
-        growth = max(LEAST_GROWTH, round(GROWTH * (box.area * width * height) ** 0.5))
+        growth = _growth(mask, box)
         hole = grow(mask, growth)
         return paste_inside(pixels, self._remover.fill(pixels, hole), hole, feather=growth // 2)
 
+    def _paint(
+        self, request: ExpertRequest, pixels: Pixels, artefact: Artefact, box: Box, wish: Wish
+    ) -> Generator[Progress, None, Pixels | None]:
+        """New content in the box; what is replaced goes wholly, also where it sticks out of the box."""
+        assert self._inpainter is not None
+        if wish.operation == "replace":
+            mask = self._outline(artefact, box)
+            old = mask_to_box(grow(mask, _growth(mask, box)))
+            assert old is not None
+            box = Box(min(box.x0, old.x0), min(box.y0, old.y0), max(box.x1, old.x1), max(box.y1, old.y1))
+        return (yield from self._inpainter.paint(request, pixels, box, wish.new))
 
-def _recipe(wish: Wish) -> dict[str, Any]:
-    method = "MI-GAN" if wish.operation == "remove" else "photographic filter"
-    return {"operation": wish.operation, "method": method, **({"new": wish.new} if wish.new else {})}
+    def _recipe(self, wish: Wish, request: ExpertRequest) -> dict[str, Any]:
+        known = {"operation": wish.operation, **({"new": wish.new} if wish.new else {})}
+        if wish.operation in ("replace", "add"):
+            assert self._inpainter is not None
+            return known | self._inpainter.recipe(request)
+        return known | {"method": "MI-GAN" if wish.operation == "remove" else "photographic filter"}
 
 
-def load_region_editing(zoo: Zoo) -> RegionEditingExpert:
-    """Fetch the weights if need be; the segmenter is the one that the segmentation task uses."""
-    return RegionEditingExpert(load_mobile_sam(zoo), Remover(zoo.path(ROLE)))
+def _growth(mask: Mask, box: Box) -> int:
+    """By how many pixels the outline of the thing in ``box`` is grown."""
+    height, width = mask.shape
+    return max(LEAST_GROWTH, round(GROWTH * (box.area * width * height) ** 0.5))
+
+
+def load_region_editing(zoo: Zoo, source: PipelineSource | None = None) -> RegionEditingExpert:
+    """Fetch the weights if need be; the segmenter is the one that the segmentation task uses. ``source``: what paints new content."""
+    inpainter = load_inpainter(source) if source else None
+    return RegionEditingExpert(load_mobile_sam(zoo), Remover(zoo.path(ROLE)), inpainter)
 
 
 def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:

@@ -1,0 +1,189 @@
+"""Diffusion pipelines of the diffusers library as experts run them: loading, one event per step, previews, cancelling.
+
+``PipelineSource`` names a local folder or a hub repository, so both profiles use the same experts. What a pipeline is
+asked to draw is the business of generation, layout, editing and inpainting. Nothing heavy is imported before a load.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from unified_demo.errors import ExpertError, ModelLoadError
+from unified_demo.experts.base import ExpertRequest, Progress
+
+if TYPE_CHECKING:
+    import torch
+
+MOST_STEPS = 100
+PREVIEW_EVERY = 2
+"""A preview costs a decode, so every second step has one; the last has the picture itself."""
+_POLL_S = 0.02
+_LATENT_TO_RGB = ((0.30, 0.21, 0.21), (0.19, 0.29, 0.17), (-0.16, 0.19, 0.26), (-0.18, -0.27, -0.47))
+"""Rough colours of Stable Diffusion's four latent channels, for previews without a tiny autoencoder."""
+
+_FILTERED = "The content filter of this model kept the picture back; please ask for something else."
+
+StepCallback = Callable[[int, "torch.Tensor"], None]
+
+
+@dataclass(frozen=True)
+class PipelineSource:
+    """Where a pipeline comes from and how it is run unless the request says otherwise.
+
+    ``place``: a local folder or a hub id, ``pipeline``: the name of its class in diffusers (what model_index.json says is
+    not trusted: GLIGEN's names another one). ``side``: pixels of a square picture, or of the longer side. ``preview``: folder
+    or hub id of a tiny autoencoder for previews. ``options`` go to every call, ``load_options`` to ``from_pretrained``.
+    """
+
+    place: str
+    pipeline: str
+    steps: int
+    guidance: float
+    side: int
+    preview: str = ""
+    device: str = "cpu"
+    dtype: str = "float32"
+    options: dict[str, Any] = field(default_factory=dict)
+    load_options: dict[str, Any] = field(default_factory=dict)
+
+
+class Pipeline:
+    """A loaded pipeline with its source; ``run`` makes one picture. One call at a time."""
+
+    def __init__(self, source: PipelineSource, pipe: Any, preview: Any = None) -> None:
+        self.source = source
+        self.pipe = pipe
+        self._preview = preview
+
+    def steps(self, request: ExpertRequest) -> int:
+        """ExpertError when the request's steps are out of range."""
+        steps = self.source.steps if request.steps is None else request.steps
+        if not 1 <= steps <= MOST_STEPS:
+            raise ExpertError(f"{steps} steps were asked for; 1 to {MOST_STEPS} are allowed.")
+        return steps
+
+    def guidance(self, request: ExpertRequest) -> float:
+        return self.source.guidance if request.guidance is None else request.guidance
+
+    def generator(self, request: ExpertRequest) -> "torch.Generator":
+        """On the CPU whatever the device, so that a seed gives the same start everywhere."""
+        import torch
+
+        return torch.Generator("cpu").manual_seed(request.seed)
+
+    def recipe(self, request: ExpertRequest, width: int, height: int) -> dict[str, Any]:
+        """What is needed to make the picture again, beside prompt and weights."""
+        return {
+            "steps": self.steps(request),
+            "guidance": self.guidance(request),
+            "width": width,
+            "height": height,
+            "sampler": type(self.pipe.scheduler).__name__,
+            "pipeline": self.source.pipeline,
+        }
+
+    def run(self, request: ExpertRequest, call: Callable[[StepCallback], Any]) -> Generator[Progress, None, Image.Image | None]:
+        """Carry out ``call(on_step)`` in a thread of its own: one Progress per step, then the picture, None when cancelled.
+
+        ``on_step(step, latents)`` must be called after each step, counted from 1; it ends the call once ``cancel`` is set or
+        the iterator is closed. ExpertError when the pipeline's content filter keeps the picture back.
+        """
+        steps = self.steps(request)
+        events: queue.SimpleQueue[Progress] = queue.SimpleQueue()
+        closed = threading.Event()
+
+        def on_step(step: int, latents: "torch.Tensor") -> None:
+            step = min(step, steps)
+            if closed.is_set() or request.cancel.is_set():
+                raise _Cancelled
+            preview = self.decode_preview(latents) if step % PREVIEW_EVERY == 0 and step < steps else None
+            events.put(Progress(step, steps, "drawing", preview))
+
+        def work() -> Image.Image | None:
+            try:
+                return _picture_of(call(on_step))
+            except _Cancelled:
+                return None
+
+        yield Progress(0, steps, "drawing")
+        pool = ThreadPoolExecutor(1, thread_name_prefix="unified_demo-diffusion")
+        job = pool.submit(work)
+        try:
+            while not job.done() or not events.empty():
+                try:
+                    yield events.get(timeout=_POLL_S)
+                except queue.Empty:
+                    continue
+        finally:
+            closed.set()
+            pool.shutdown()
+        return job.result()
+
+    def decode_preview(self, latents: "torch.Tensor") -> Image.Image:
+        """Latents 1 x C x h x w -> a picture, by the tiny autoencoder or, without one, by the channels' rough colours."""
+        import torch
+
+        with torch.inference_mode():
+            if self._preview is not None:
+                pixels = self._preview.decode(latents.to(self._preview.dtype) / self._preview.config.scaling_factor).sample[0]
+            else:
+                pixels = torch.einsum("chw,cr->rhw", latents[0].float(), torch.tensor(_LATENT_TO_RGB, device=latents.device))
+        values = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+        image = Image.fromarray(np.ascontiguousarray(values))
+        return image if self._preview is not None else image.resize((image.width * 8, image.height * 8), Image.Resampling.BICUBIC)
+
+
+class _Cancelled(Exception):
+    """Raised inside a pipeline to leave it between two steps."""
+
+
+def _picture_of(result: Any) -> Image.Image:
+    """The one picture of a pipeline's output."""
+    if any(getattr(result, "nsfw_content_detected", None) or ()):
+        raise ExpertError(_FILTERED)
+    picture: Image.Image = result.images[0].convert("RGB")
+    return picture
+
+
+def step_end(on_step: StepCallback) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
+    """``on_step`` as diffusers' ``callback_on_step_end``."""
+
+    def called(pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        on_step(index + 1, tensors["latents"])
+        return tensors
+
+    return called
+
+
+def load_pipeline(source: PipelineSource) -> Pipeline:
+    """Load it for inference, channels last. ModelLoadError when it is not there or has another layout."""
+    import diffusers
+    import torch
+
+    dtype = getattr(torch, source.dtype)
+    try:
+        kind = getattr(diffusers, source.pipeline)
+        pipe = kind.from_pretrained(source.place, dtype=dtype, **source.load_options)
+        preview = diffusers.AutoencoderTiny.from_pretrained(source.preview, dtype=dtype) if source.preview else None
+    except (OSError, ValueError, RuntimeError, AttributeError, TypeError) as exc:
+        raise ModelLoadError(
+            f"The {source.pipeline} of '{source.place}' cannot be loaded ({_first_line(exc)}); "
+            "fetch it again or name a folder that holds it."
+        ) from exc
+    pipe.set_progress_bar_config(disable=True)
+    pipe.to(source.device)
+    for part in (pipe.unet, pipe.vae, *([preview] if preview is not None else [])):
+        part.to(device=source.device, memory_format=torch.channels_last)
+    if preview is None and isinstance(pipe.vae, diffusers.AutoencoderTiny):
+        preview = pipe.vae
+    return Pipeline(source, pipe, preview)
+
+
+def _first_line(exc: BaseException) -> str:
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0][:200]
