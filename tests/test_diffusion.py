@@ -117,10 +117,13 @@ def test_the_recipe_is_written_into_the_png(draws: Expert, tmp_path: Path) -> No
     }
 
 
-def test_without_a_tiny_autoencoder_previews_are_rough_colours(lays_out: Expert) -> None:
-    events, _ = result(lays_out.run(ExpertRequest("a fox and an owl", regions=BOXES)))
-    (preview,) = [event.preview for event in events if event.preview is not None]
-    assert preview.size == (SIDE, SIDE)
+def test_beside_a_large_autoencoder_previews_are_rough_colours(places: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    latents = torch.zeros(1, 4, SIDE // 8, SIDE // 8)
+    own = load_pipeline(source(places, "generation", generation.PIPELINE)).decode_preview(latents)
+    monkeypatch.setattr("unified_demo.experts.diffusion.SMALL_DECODER", 0)
+    rough = load_pipeline(source(places, "generation", generation.PIPELINE)).decode_preview(latents)
+    assert own.size == rough.size == (SIDE, SIDE) and own.tobytes() != rough.tobytes()
+    assert np.ptp(np.asarray(rough)) == 0, "zero latents are grey all over"
 
 
 @pytest.mark.parametrize("steps", [0, 101])
@@ -167,6 +170,22 @@ def test_boxes_and_phrases_decide_the_layout(lays_out: Expert) -> None:
     first = laid_out(*BOXES)
     assert (first == laid_out(*BOXES)).all()
     assert (first != laid_out(moved, BOXES[1])).any() and (first != laid_out(named, BOXES[1])).any()
+
+
+def test_layouts_are_those_of_the_library(lays_out: layout.LayoutExpert) -> None:
+    pipe = lays_out._pipeline.pipe
+    theirs = pipe(
+        "a fox and an owl",
+        height=SIDE,
+        width=SIDE,
+        num_inference_steps=4,
+        guidance_scale=3.0,
+        gligen_phrases=["a fox", "an owl"],
+        gligen_boxes=[list(region.boxes[0].as_tuple()) for region in BOXES],
+        generator=torch.Generator("cpu").manual_seed(3),
+    )
+    _, ours = result(lays_out.run(ExpertRequest("a fox and an owl", regions=BOXES, seed=3)))
+    assert (np.asarray(theirs.images[0]) == pixels(ours)).all()
 
 
 def test_layout_keeps_its_boxes_in_the_recipe(lays_out: Expert) -> None:
@@ -243,7 +262,7 @@ def test_only_the_box_is_painted(paints: Inpainter) -> None:
     assert [event.step for event in events] == [0, 1, 2]
 
 
-def test_painting_is_repeatable_whatever_others_draw(paints: Inpainter) -> None:
+def test_painting_is_repeatable_and_draws_nothing_from_the_global_generator(paints: Inpainter) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (80, 80, 3), dtype=np.uint8)
 
     def painted(seed: int) -> np.ndarray:
@@ -257,13 +276,24 @@ def test_painting_is_repeatable_whatever_others_draw(paints: Inpainter) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     first = painted(1)
-    assert (torch.get_rng_state() == before).all(), "the global generator is put back"
-    torch.rand(3)
+    assert (torch.get_rng_state() == before).all()
     assert (first == painted(1)).all() and (first != painted(2)).any()
+
+
+def test_other_numbers_of_latent_channels(tmp_path: Path) -> None:
+    write_pipeline(tmp_path / "layout", layout.PIPELINE, latents=8)
+    write_pipeline(tmp_path / "inpainting", layout.PIPELINE, inpainting=True, latents=8)
+    places = {"layout": tmp_path / "layout", "inpainting": tmp_path / "inpainting"}
+    laid_out = layout.loader(source(places, "layout", layout.PIPELINE))()
+    assert result(laid_out.run(ExpertRequest("a fox", regions=BOXES, steps=2)))[1].value.size == (SIDE, SIDE)
+    run = load_inpainter(source(places, "inpainting", layout.PIPELINE)).paint(
+        ExpertRequest("add a fox", steps=1), np.zeros((64, 64, 3), np.uint8), Box(0.4, 0.4, 0.45, 0.45), "a fox"
+    )
+    assert len([event for event in (next(run), next(run)) if isinstance(event, Progress)]) == 2
 
 
 def test_the_crop_lies_round_the_region_within_the_picture() -> None:
     assert crop_round(Crop(40, 40, 60, 50), 200, 100) == Crop(30, 25, 70, 65)
     assert crop_round(Crop(0, 80, 20, 100), 200, 100) == Crop(0, 60, 40, 100)
     wide = crop_round(Crop(10, 40, 190, 60), 200, 100)
-    assert wide == Crop(0, 0, 200, 100) and wide.box(Crop(10, 40, 190, 60)) == [0.05, 0.4, 0.95, 0.6]
+    assert wide == Crop(0, 0, 200, 100) and wide.box(Crop(10, 40, 190, 60)) == (0.05, 0.4, 0.95, 0.6)

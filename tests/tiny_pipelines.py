@@ -21,15 +21,15 @@ WIDTH = 32
 """Channels of everything."""
 
 
-def write_pipeline(folder: Path, kind: str, inpainting: bool = False) -> Path:
+def write_pipeline(folder: Path, kind: str, inpainting: bool = False, latents: int = 4) -> Path:
     """Save a pipeline of the class ``kind`` with random weights, always the same, to ``folder``."""
     torch.manual_seed(0)
     gligen = kind == "StableDiffusionGLIGENPipeline"
-    in_channels = 8 if "Pix2Pix" in kind else 4
+    in_channels = latents * (2 if inpainting or "Pix2Pix" in kind else 1) + inpainting
     unet = UNet2DConditionModel(
         sample_size=SIDE // 8,
-        in_channels=9 if inpainting else in_channels,
-        out_channels=4,
+        in_channels=in_channels,
+        out_channels=latents,
         block_out_channels=(WIDTH, 2 * WIDTH),
         layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
@@ -46,7 +46,7 @@ def write_pipeline(folder: Path, kind: str, inpainting: bool = False) -> Path:
         block_out_channels=(8, 8, 16, 16),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        latent_channels=4,
+        latent_channels=latents,
         norm_num_groups=4,
         sample_size=SIDE,
     )

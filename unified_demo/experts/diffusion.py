@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MOST_STEPS = 100
 PREVIEW_EVERY = 2
 """A preview costs a decode, so every second step has one; the last has the picture itself."""
+SMALL_DECODER = 10_000_000
+"""An autoencoder whose decoder has no more parameters shows its own previews."""
 _POLL_S = 0.02
 _LATENT_TO_RGB = ((0.30, 0.21, 0.21), (0.19, 0.29, 0.17), (-0.16, 0.19, 0.26), (-0.18, -0.27, -0.47))
 """Rough colours of Stable Diffusion's four latent channels, for previews without a tiny autoencoder."""
@@ -37,8 +39,9 @@ class PipelineSource:
     """Where a pipeline comes from and how it is run unless the request says otherwise.
 
     ``place``: a local folder or a hub id, ``pipeline``: the name of its class in diffusers (what model_index.json says is
-    not trusted: GLIGEN's names another one). ``side``: pixels of a square picture, or of the longer side. ``preview``: folder
-    or hub id of a tiny autoencoder for previews. ``options`` go to every call, ``load_options`` to ``from_pretrained``.
+    not trusted: GLIGEN's names another one). ``side``: pixels of a square picture, or of the longer side. ``preview``:
+    folder or hub id of a tiny autoencoder for previews; not needed where the pipeline's own is small. ``options`` go to
+    every call, ``load_options`` to ``from_pretrained``.
     """
 
     place: str
@@ -180,7 +183,7 @@ def load_pipeline(source: PipelineSource) -> Pipeline:
     pipe.to(source.device)
     for part in (pipe.unet, pipe.vae, *([preview] if preview is not None else [])):
         part.to(device=source.device, memory_format=torch.channels_last)
-    if preview is None and isinstance(pipe.vae, diffusers.AutoencoderTiny):
+    if preview is None and sum(value.numel() for value in pipe.vae.decoder.parameters()) <= SMALL_DECODER:
         preview = pipe.vae
     return Pipeline(source, pipe, preview)
 

@@ -1,7 +1,6 @@
 """New content in a region by GLIGEN inpainting: a crop round the box is painted, and pasted back inside the region alone.
 
-The pipeline crops to a square in the middle, wants its autoencoder's size, and draws from torch's global generator; here the
-crop is made first, boxes are moved with it, and the global generator is seeded for the call and put back.
+The box moves with the crop. Which words are painted, and into which box, is decided in region_editing.py.
 """
 
 from collections.abc import Generator
@@ -23,6 +22,8 @@ CONTEXT = 2.0
 FEATHER = 0.03
 """The seam's half width relative to the region's mean side."""
 
+Corners = tuple[float, float, float, float]
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -33,15 +34,15 @@ class Crop:
     x1: int
     y1: int
 
-    def box(self, region: "Crop") -> list[float]:
+    def box(self, region: "Crop") -> Corners:
         """``region`` relative to this crop, 0..1."""
         width, height = self.x1 - self.x0, self.y1 - self.y0
-        return [
+        return (
             (region.x0 - self.x0) / width,
             (region.y0 - self.y0) / height,
             (region.x1 - self.x0) / width,
             (region.y1 - self.y0) / height,
-        ]
+        )
 
 
 def crop_round(region: Crop, width: int, height: int) -> Crop:
@@ -82,35 +83,24 @@ class Inpainter:
         feather = round(FEATHER * ((region.x1 - region.x0) * (region.y1 - region.y0)) ** 0.5)
         return paste_inside(picture, patch, inside, feather)
 
-    def _call(self, request: ExpertRequest, seen: Image.Image, box: list[float], phrase: str, on_step: StepCallback) -> Any:
-        import torch
+    def _call(self, request: ExpertRequest, seen: Image.Image, box: Corners, phrase: str, on_step: StepCallback) -> Any:
+        from unified_demo.experts.gligen import GligenCall, draw
 
         pipeline = self._pipeline
-        generator = pipeline.generator(request)
-        scale = pipeline.pipe.vae_scale_factor
-        cells = pipeline.source.side // scale
-        start = torch.randn((1, 4, cells, cells), generator=generator).to(pipeline.source.device, pipeline.pipe.unet.dtype)
-        devices = [pipeline.source.device] if pipeline.source.device.startswith("cuda") else []
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(request.seed)
-            return pipeline.pipe(
-                phrase,
-                height=pipeline.source.side,
-                width=pipeline.source.side,
-                num_inference_steps=pipeline.steps(request),
-                guidance_scale=pipeline.guidance(request),
-                gligen_phrases=[phrase],
-                gligen_boxes=[box],
-                gligen_inpaint_image=seen,
-                latents=start,
-                generator=generator,
-                callback=lambda index, timestep, latents: on_step(index + 1, latents),
-                **pipeline.source.options,
-            )
+        call = GligenCall(
+            prompt=phrase,
+            phrases=(phrase,),
+            boxes=(box,),
+            side=pipeline.source.side,
+            steps=pipeline.steps(request),
+            guidance=pipeline.guidance(request),
+            generator=pipeline.generator(request),
+            known=seen,
+            **pipeline.source.options,
+        )
+        return draw(pipeline.pipe, call, on_step)
 
 
 def load_inpainter(source: PipelineSource) -> Inpainter:
     """Raises ModelLoadError as ``load_pipeline`` does."""
-    pipeline = load_pipeline(source)
-    pipeline.pipe.vae.register_to_config(sample_size=source.side)
-    return Inpainter(pipeline)
+    return Inpainter(load_pipeline(source))

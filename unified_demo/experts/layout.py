@@ -12,35 +12,37 @@ from unified_demo.experts.diffusion import Pipeline, PipelineSource, load_pipeli
 from unified_demo.grammar import MediaKind
 
 PIPELINE = "StableDiffusionGLIGENPipeline"
-MOST_BOXES = 30
-"""GLIGEN was trained with at most so many."""
 
 
 class LayoutExpert:
-    """``options["gligen_scheduled_sampling_beta"]`` of the source: the share of steps that see the boxes (GLIGEN's own: 0.3)."""
+    """``options`` of the source are fields of ``gligen.GligenCall``, such as ``share``."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
 
     def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
         """One Progress per step, then a square picture. ExpertError without boxes or with too many."""
+        from unified_demo.experts.gligen import MOST_BOXES, GligenCall, draw
+
         pairs = [(region.phrase, box) for region in request.regions for box in region.boxes]
         if not 1 <= len(pairs) <= MOST_BOXES:
             raise ExpertError(f"Layout generation got {len(pairs)} boxes; 1 to {MOST_BOXES} phrases with a box are allowed.")
         pipeline, side = self._pipeline, self._pipeline.source.side
         picture = yield from pipeline.run(
             request,
-            lambda on_step: pipeline.pipe(
-                request.prompt or ", ".join(phrase for phrase, _ in pairs),
-                height=side,
-                width=side,
-                num_inference_steps=pipeline.steps(request),
-                guidance_scale=pipeline.guidance(request),
-                gligen_phrases=[phrase for phrase, _ in pairs],
-                gligen_boxes=[list(box.as_tuple()) for _, box in pairs],
-                generator=pipeline.generator(request),
-                callback=lambda index, timestep, latents: on_step(index + 1, latents),
-                **pipeline.source.options,
+            lambda on_step: draw(
+                pipeline.pipe,
+                GligenCall(
+                    prompt=request.prompt or ", ".join(phrase for phrase, _ in pairs),
+                    phrases=tuple(phrase for phrase, _ in pairs),
+                    boxes=tuple(box.as_tuple() for _, box in pairs),
+                    side=side,
+                    steps=pipeline.steps(request),
+                    guidance=pipeline.guidance(request),
+                    generator=pipeline.generator(request),
+                    **pipeline.source.options,
+                ),
+                on_step,
             ),
         )
         if picture is not None:
