@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_cutouts import write_tiny_assets
 
 from unified_demo.assembly import load_engine
 from unified_demo.config import GenerationOptions, Settings
+from unified_demo.data.cutouts import CutoutLibrary
+from unified_demo.data.edit_pairs import build as build_edits
 from unified_demo.evaluation import __main__ as command
 from unified_demo.evaluation.benchmark import Context, NotReady, Result, Row, keep, run_benchmark, stratified, table
 from unified_demo.evaluation.captioning import Captioning, spoken, template_caption
@@ -31,8 +34,9 @@ from unified_demo.evaluation.video import Video, read_clips
 from unified_demo.experts.base import Output
 from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
 from unified_demo.grammar import Box, MediaKind, Task
-from unified_demo.media import MediaStore
+from unified_demo.media import MediaStore, load_video
 from unified_demo.model.detection import Detection
+from unified_demo.recordings import Sound as Recording
 
 DOG = Detection("dog", 0.9, Box(0.5, 0.5, 0.9, 0.9))
 ANSWER = ["<p>A dog</p><box>[500,500,899,899]</box> sits. ", "<seg><ref>img-1</ref>the dog<box>[500,500,899,899]</box></seg>"]
@@ -52,6 +56,13 @@ class Unchanged:
         base = np.log(np.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]))
         ours = np.log(np.array([[0.25, 0.5, 0.25], [0.1, 0.8, 0.1]])) if system == "untrained" else base
         return Compared(base, ours, np.array([0, 1]))
+
+
+def coarse(pixels: np.ndarray) -> np.ndarray:
+    """Features of 2 x 2 patches: their mean colours, and one channel that is always there."""
+    rows, columns = pixels.shape[0] // 2, pixels.shape[1] // 2
+    patches = [[pixels[y : y + rows, x : x + columns].mean((0, 1)) for x in (0, columns)] for y in (0, rows)]
+    return np.concatenate([np.array(patches), np.full((2, 2, 1), 50.0)], axis=-1)
 
 
 class FakeSubjects:
@@ -76,6 +87,9 @@ class FakeSubjects:
 
     def detector(self) -> FixedDetector:
         return FixedDetector()
+
+    def look(self) -> Any:
+        return coarse
 
     def comparer(self) -> Unchanged:
         return Unchanged()
@@ -324,7 +338,8 @@ def test_edits_are_measured_by_whatever_expert_is_there(tmp_path: Path) -> None:
     write_edits(tmp_path)
     without = Editing().run(context(tmp_path))
     assert figures_of(without, "expert", "whole picture").note == "no expert yet"
-    assert figures_of(without, "unchanged", "whole picture").figures["PSNR to wished"] < 10
+    unchanged = figures_of(without, "unchanged", "whole picture").figures
+    assert unchanged["PSNR to wished"] < 10 and unchanged["similarity inside"] < 0.9 and unchanged["errors"] == 0
     expert = FakeExpert(MediaKind.IMAGE)
     result = Editing().run(context(tmp_path, FakeSubjects((), (fake_spec(expert, Task.IMAGE_EDITING.value),)), systems=("expert",)))
     assert figures_of(result, "expert", "whole picture").count == 1
@@ -339,20 +354,37 @@ def test_an_edit_is_judged_outside_and_inside_its_mask(tmp_path: Path) -> None:
     case = EditCase("one region", Task.REASONING_EDITING, tmp_path / "before.png", "remove it", mask=mask)
     edited = before.copy()
     edited[:20] = 151
-    figures = score(case, edited)
+    figures = score(case, edited, coarse)
     assert figures["PSNR outside"] == 100 and figures["changed inside"] == pytest.approx(51 / 255)
-    assert figures["PSNR to wished"] is None
-    assert score(case, None)["PSNR outside"] < 10
+    assert figures["distance outside"] == 0 and score(case, 255 - before, coarse)["distance outside"] > 0.001
+    assert figures["PSNR to wished"] is None and figures["similarity inside"] is None
+    wished = replace(case, after=tmp_path / "before.png")
+    alike, other = (score(wished, picture, coarse)["similarity inside"] for picture in (before, edited))
+    assert alike == pytest.approx(1) and other < 0.999
+    assert score(case, None, coarse)["PSNR outside"] < 10
+
+
+def test_composed_edits_are_asked_of_the_task_that_fits(tmp_path: Path) -> None:
+    catalogue = write_tiny_assets(tmp_path / "assets")
+    kinds = ("remove", "recolour")
+    build_edits(catalogue, CutoutLibrary(tmp_path / "assets", catalogue), tmp_path / "edits", 2, 1, kinds)
+    expert = FakeExpert(MediaKind.IMAGE)
+    result = Editing().run(context(tmp_path, FakeSubjects((), (fake_spec(expert, Task.REASONING_EDITING.value),))))
+    assert [request.prompt.split()[0] for request in expert.requests] == ["remove", "make"]
+    assert all(request.regions[0].boxes for request in expert.requests)
+    for kind in kinds:
+        floor = figures_of(result, "unchanged", f"composed: {kind}").figures
+        assert floor["PSNR outside"] == 100 and floor["distance outside"] == 0 and floor["PSNR to wished"] < 100
 
 
 def write_clip(folder: Path, frames: int = 4) -> None:
     for kind in ("JPEGImages", "Annotations"):
         (folder / "davis" / kind / "walk").mkdir(parents=True)
     for frame in range(frames):
-        mask = np.zeros((24, 32), np.uint8)
+        mask = np.zeros((23, 31), np.uint8)
         mask[4:12, 2 + 4 * frame : 10 + 4 * frame] = 1
         Image.fromarray(mask).save(folder / "davis" / "Annotations" / "walk" / f"{frame:05d}.png")
-        Image.new("RGB", (32, 24)).save(folder / "davis" / "JPEGImages" / "walk" / f"{frame:05d}.jpg")
+        Image.new("RGB", (31, 23)).save(folder / "davis" / "JPEGImages" / "walk" / f"{frame:05d}.jpg")
 
 
 class Follower(FakeExpert):
@@ -372,9 +404,13 @@ def test_a_clip_is_followed_by_whatever_expert_is_there(tmp_path: Path) -> None:
     (tmp_path / "davis" / "Annotations" / "empty").mkdir()
     clips, complaints = read_clips(tmp_path / "davis")
     assert [clip.name for clip in clips] == ["walk 1"] and len(complaints) == 1
-    specs = (fake_spec(Follower(clips[0].truth), Task.VIDEO_SEGMENTATION.value),)
+    beyond = np.pad(clips[0].truth, ((0, 0), (0, 1), (0, 1)))
+    follower = Follower(beyond)
+    specs = (fake_spec(follower, Task.VIDEO_SEGMENTATION.value),)
     result = Video().run(context(tmp_path, FakeSubjects((), specs)))
     assert figures_of(result, "expert", "all").figures["J&F"] == 1.0
+    assert load_video(follower.requests[0].inputs[0]).frames.shape == (4, 24, 32, 3)
+    assert (tmp_path / "out" / "expert.webp").is_file()
     assert 0 < figures_of(result, "held still", "all").figures["J"] < 0.7
 
 
@@ -390,13 +426,19 @@ def test_sounds_are_judged_by_their_tags(tmp_path: Path, monkeypatch: pytest.Mon
 
     class Loud(FakeExpert):
         def _output(self, request: Any) -> Output:
-            return Output(MediaKind.AUDIO, np.full(16000, "rain" in request.prompt, np.float32))
+            return Output(MediaKind.AUDIO, Recording(np.full((22050, 2), "rain" in request.prompt, np.float32), 22050))
 
     specs = (fake_spec(Loud(MediaKind.AUDIO), Task.AUDIO_GENERATION.value),)
-    judge = lambda wave: ["Music", "Rain"] if wave.max() else ["Silence"]  # noqa: E731
+    lengths = []
+
+    def judge(wave: np.ndarray) -> list[str]:
+        lengths.append(len(wave))
+        return ["Music", "Rain"] if wave.max() > 0.5 else ["Silence"]
+
     monkeypatch.setattr("unified_demo.evaluation.sound.load_judge", lambda _: judge)
     figures = figures_of(Sound().run(context(tmp_path, FakeSubjects((), specs), systems=("expert",))), "expert", "all").figures
-    assert figures == {"top 1": 0.0, "top 5": pytest.approx(1 / len(TAGS)), "errors": 0.0}
+    assert figures == {"top 1": 0.0, "top 5": pytest.approx(1 / len(TAGS)), "of ten": pytest.approx(1 / len(TAGS)), "errors": 0.0}
+    assert all(abs(length - 16000) < 200 for length in lengths) and (tmp_path / "out" / "expert.webp").is_file()
     with pytest.raises(NotReady, match=r"yamnet\.tflite|ESC|esc10"):
         Sound().run(context(tmp_path, systems=("recordings",)))
 
@@ -409,6 +451,7 @@ def test_things_are_named_by_the_first_class_in_the_answer(tmp_path: Path) -> No
     assert figures_of(result, "model", "picture").figures["top 1"] == 1.0
     assert figures_of(result, "detector", "picture").figures["top 1"] == 0.0
     assert figures_of(result, "model", "sound").note
+    assert result.extra["mistakes"] == {"model": [], "detector": [("red apple", "", 1)]} and (tmp_path / "out" / "model.webp").is_file()
     assert first_named("a pineapple", ("apple",)) is None
     assert first_named("passion fruits and apples", ("apple", "passion", "passion fruit")) == "passion fruit"
 

@@ -33,6 +33,8 @@ MODULES = {
     "statistics": ("statistics", "draw a page of figures about built shards"),
     "read": ("published.command", "read a published dataset's own files and report what they hold"),
     "mmud": ("mmud", "build the MMUD-style benchmark"),
+    "edits": ("edit_pairs", "build pairs of pictures before and after an edit, for measuring"),
+    "clips": ("footage", "build clips with masklets in DAVIS's layout, for measuring"),
 }
 """action -> (module of ``unified_demo.data``, what it does)"""
 LOOK = "look at folders of photos once and keep what the model saw"

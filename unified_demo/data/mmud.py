@@ -25,7 +25,7 @@ from unified_demo.data.labelling import can_be_counted, captions, generation_pro
 from unified_demo.data.masks import Mask, decode_runs, encode_runs
 from unified_demo.data.nouns import definite
 from unified_demo.data.plans import ScenePlan, draw_plan
-from unified_demo.data.published.reading import Broken, Complaints, box_within, json_lines, need, picture_size
+from unified_demo.data.published.reading import Broken, Complaints, box_within, need, picture_size, rows_of_build
 from unified_demo.data.reasons import Fact, known_nouns, reason_about
 from unified_demo.data.split import PARTS, Part, part_of_noun
 from unified_demo.errors import MediaError
@@ -265,23 +265,13 @@ def read_mmud(folder: Path, complaints: Complaints | None = None) -> Iterator[Mm
     """
     complaints = complaints if complaints is not None else Complaints()
     path = folder / LINES_FILE
-    if not path.is_file():
-        raise MediaError(f"{path} is not there; make it with 'python -m unified_demo.data mmud --out {folder}'.")
-    rows = json_lines(path, complaints)
-    _, header = next(rows, (0, None))
-    if not isinstance(header, dict) or header.get("version") != VERSION:
-        raise MediaError(f"{path} is not of version {VERSION}; make it again with 'python -m unified_demo.data mmud'.")
-    last = 1
-    for line, row in rows:
-        last = line
+    for line, row in rows_of_build(path, VERSION, "mmud", complaints):
         try:
             yield _read(row, folder)
         except Broken as exc:
             complaints.add(path, line, exc.kind, str(exc))
         except MediaError as exc:
             complaints.add(path, line, "broken mask", str(exc))
-    if last - 1 < header.get("count", 0):
-        complaints.add(path, last, "truncated", f"ends after {last - 1} of {header['count']} pictures; the rest is")
 
 
 def _read(row: Any, folder: Path) -> MmudSample:

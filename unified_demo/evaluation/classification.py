@@ -13,8 +13,10 @@ from unified_demo.config import GenerationOptions
 from unified_demo.errors import MediaError
 from unified_demo.evaluation.benchmark import Context, NotReady, Result, Row, grouped, stratified
 from unified_demo.evaluation.captioning import spoken
-from unified_demo.evaluation.classification_metrics import top_accuracy
+from unified_demo.evaluation.classification_metrics import confusions, top_accuracy
+from unified_demo.evaluation.contact_sheet import Tile, draw_sheet
 from unified_demo.evaluation.routers import raw_answer
+from unified_demo.grammar import Box
 from unified_demo.media import MediaStore, load_image
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TextPart
 
@@ -23,6 +25,7 @@ QUESTION = "What is this? Answer with one of these: {names}."
 SUFFIXES = (".webp", ".jpg", ".jpeg", ".png")
 NO_SOUND = "sound is no input yet"
 MOST_TOKENS = 24
+MOST_MISTAKES = 20
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,16 @@ class Classification:
                 complaints.append(f"{example.path}: {exc} Left out.")
         rows: list[Row] = []
         samples: list[dict] = []
+        mistaken: dict[str, list[tuple[str, str, int]]] = {}
         for name in names:
             namer = self._namer(name, classes, context)
             answers = [(example, namer(picture)) for example, picture in pictures]
             rows += [Row(name, modality, len(items), figures(items, classes)) for modality, items in grouped(answers, _modality).items()]
             rows.append(Row(name, "sound", 0, note=NO_SOUND))
+            mistaken[name] = mistakes(answers, classes)
+            draw_sheet(_tiles(answers, classes), context.out / f"{name}.webp")
             samples += [{"system": name, "path": example.path.name, "class": example.name, "answer": text} for example, text in answers]
-        return Result(tuple(rows), MEASURES, tuple(samples), tuple(complaints))
+        return Result(tuple(rows), MEASURES, tuple(samples), tuple(complaints), {"mistakes": mistaken})
 
     def _namer(self, name: str, classes: Sequence[str], context: Context) -> Namer:
         if name == "detector":
@@ -95,7 +101,27 @@ def first_named(answer: str, classes: Sequence[str]) -> str | None:
     return min(found)[2] if found else None
 
 
-def figures(answers: Sequence[tuple[Example, str]], classes: Sequence[str]) -> dict[str, float | None]:
-    rankings = [[name] if (name := first_named(text, classes)) else [] for _, text in answers]
-    share = top_accuracy(rankings, [example.name for example, _ in answers])
+Answers = Sequence[tuple[Example, str]]
+
+
+def figures(answers: Answers, classes: Sequence[str]) -> dict[str, float | None]:
+    share = top_accuracy(_rankings(answers, classes), [example.name for example, _ in answers])
     return {"top 1": share.value, "low": share.low, "high": share.high}
+
+
+def _rankings(answers: Answers, classes: Sequence[str]) -> list[list[str]]:
+    return [[name] if (name := first_named(text, classes)) else [] for _, text in answers]
+
+
+def mistakes(answers: Answers, classes: Sequence[str]) -> list[tuple[str, str, int]]:
+    """(true class, class named or "", how often) of the commonest wrong answers."""
+    counted = confusions(_rankings(answers, classes), [example.name for example, _ in answers])
+    return [(truth, named, number) for (truth, named), number in counted.most_common() if truth != named][:MOST_MISTAKES]
+
+
+def _tiles(answers: Answers, classes: Sequence[str]) -> list[Tile]:
+    whole = Box(0, 0, 1, 1)
+    return [
+        Tile(float(first_named(text, classes) == example.name), example.path, f"{example.name}\n{text}", whole, None, None)
+        for example, text in answers
+    ]

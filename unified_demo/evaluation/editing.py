@@ -1,7 +1,7 @@
 """The benchmark ``editing``: what should change has changed, the rest has not.
 
-Pairs in InstructPix2Pix's layout (whole picture, with the wished result) and Reason-Edit's (one region, with its mask). The expert gets
-the instruction and, for a region, the mask's box. Beside it the unchanged picture, the floor that every edit must beat.
+Composed pairs (``data edits``), and pairs in InstructPix2Pix's layout (whole picture, with the wished result) and Reason-Edit's (one
+region, with its mask). The expert gets the instruction and, for a region, its box. Beside it the unchanged picture, the floor.
 """
 
 import math
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from unified_demo.data.edit_pairs import read_edits
 from unified_demo.data.published.instructpix2pix import read_instructpix2pix
 from unified_demo.data.published.reading import Complaints
 from unified_demo.data.published.reasonedit import read_reasonedit
@@ -20,7 +21,7 @@ from unified_demo.errors import MediaError
 from unified_demo.evaluation.benchmark import ALL, Context, NotReady, Result, Row, grouped, mean, stratified
 from unified_demo.evaluation.contact_sheet import Tile, draw_sheet
 from unified_demo.evaluation.expert_runs import call_expert, no_expert, offered
-from unified_demo.evaluation.image_metrics import Pixels, psnr, ssim
+from unified_demo.evaluation.image_metrics import Look, Pixels, feature_distance, feature_similarity, psnr, ssim
 from unified_demo.evaluation.metrics import Mask
 from unified_demo.grammar import Box, Task
 from unified_demo.media import MediaStore, mask_to_box
@@ -29,18 +30,20 @@ from unified_demo.messages import Artefact
 MEASURES = {
     "PSNR outside": "dB against the picture before, outside the mask: what should stay",
     "SSIM outside": "the same as structural similarity, -1 to 1",
+    "distance outside": "of DINOv2 features (LPIPS-style) to the picture before, outside the mask, 0–4",
     "changed inside": "mean absolute change inside the mask, 0–1",
+    "similarity inside": "cosine of DINOv2 features to the wished picture, inside the mask or of the whole picture, -1 to 1",
     "PSNR to wished": "dB against the wished picture, where there is one",
     "SSIM to wished": "the same as structural similarity",
+    "errors": "edits that did not come; each counts as a black picture",
 }
 MOST_DB = 100.0
 """PSNR of equal pictures counts as this."""
-FOLDERS = ("instructpix2pix", "reasonedit")
 
 
 @dataclass(frozen=True)
 class EditCase:
-    """``mask``: where the edit may happen (a region edit); ``after``: the wished picture; either may be None."""
+    """``mask``: where the edit may happen (a region edit); ``box``: the thing, else that of the mask; ``after``: the wished picture."""
 
     group: str
     task: Task
@@ -48,6 +51,11 @@ class EditCase:
     instruction: str
     after: Path | None = None
     mask: Mask | None = None
+    box: Box | None = None
+
+    @property
+    def place(self) -> Box | None:
+        return self.box or (mask_to_box(self.mask) if self.mask is not None else None)
 
 
 class Editing:
@@ -56,7 +64,7 @@ class Editing:
     systems = ("expert", "unchanged")
 
     def run(self, context: Context) -> Result:
-        """Raises NotReady when neither layout is there."""
+        """Raises NotReady when no pairs are there, ModelLoadError without the image encoder."""
         names = context.chosen(self.systems)
         engine = context.subjects.router_only()
         missing = [task for task in (Task.IMAGE_EDITING, Task.REASONING_EDITING) if not offered(engine, task)]
@@ -69,32 +77,31 @@ class Editing:
         chosen = stratified(cases, lambda case: case.group, context.limit)
         rows: list[Row] = []
         samples: list[dict] = []
-        store = MediaStore(context.out / "media")
+        store, look = MediaStore(context.out / "media"), context.subjects.look()
         for name in names:
             tiles: list[Tile] = []
             for group, items in grouped(chosen, lambda case: [case.group]).items():
                 if name == "expert" and items[0].task in missing:
                     rows.append(no_expert(name, group))
                     continue
-                found = [self._measure(name, case, engine, store, tiles) for case in items]
-                rows.append(Row(name, group, len(items), {key: mean(item[key] for item in found) for key in MEASURES}))
+                found = [self._measure(name, case, engine, store, tiles, look) for case in items]
+                figures = {key: mean(item[key] for item in found) for key in MEASURES if key != "errors"}
+                rows.append(Row(name, group, len(items), {**figures, "errors": float(sum(bool(item["error"]) for item in found))}))
                 samples += [{"system": name, "group": group, **item} for item in found]
             draw_sheet(tiles, context.out / f"{name}.webp")
         return Result(tuple(rows), MEASURES, tuple(samples), tuple(complaints))
 
-    def _measure(self, name: str, case: EditCase, engine: Engine, store: MediaStore, tiles: list[Tile]) -> dict[str, Any]:
+    def _measure(self, name: str, case: EditCase, engine: Engine, store: MediaStore, tiles: list[Tile], look: Look) -> dict[str, Any]:
         """One edit and its figures; its picture joins ``tiles``."""
         picture = store.add_upload(case.before, "img-1")
         edited, error = (load(case.before), "") if name == "unchanged" else self._edit(engine, case, picture)
         if edited is not None:
             kept = store.add_image(Image.fromarray(edited), "img-2")
-            box = mask_to_box(case.mask) if case.mask is not None else None
-            tiles.append(Tile(len(tiles), kept.path, f"{case.instruction}\n{error}", box or Box(0, 0, 1, 1), None, None))
-        return {"instruction": case.instruction, "error": error, **score(case, edited)}
+            tiles.append(Tile(len(tiles), kept.path, f"{case.instruction}\n{error}", case.place or Box(0, 0, 1, 1), None, None))
+        return {"instruction": case.instruction, "error": error, **score(case, edited, look)}
 
     def _edit(self, engine: Engine, case: EditCase, picture: Artefact) -> tuple[Pixels | None, str]:
-        box = mask_to_box(case.mask) if case.mask is not None else None
-        outputs, error = call_expert(engine, case.task, case.instruction, {picture.id: picture}, box=box)
+        outputs, error = call_expert(engine, case.task, case.instruction, {picture.id: picture}, box=case.place)
         if not outputs:
             return None, error or "the expert gave nothing"
         return np.asarray(outputs[-1].value.convert("RGB")), error
@@ -103,7 +110,7 @@ class Editing:
 def read_cases(context: Context) -> tuple[list[EditCase], list[str]]:
     complaints, missing = Complaints(), []
     cases: list[EditCase] = []
-    for folder, read in zip(FOLDERS, (_global, _regional), strict=True):
+    for folder, read in READERS.items():
         place = context.data / folder if context.data else None
         if place is None or not place.is_dir():
             missing.append(folder)
@@ -130,25 +137,47 @@ def _regional(folder: Path, complaints: Complaints) -> list[EditCase]:
     ]
 
 
+def _composed(folder: Path, complaints: Complaints) -> list[EditCase]:
+    return [
+        EditCase(
+            f"composed: {pair.kind}",
+            Task.IMAGE_EDITING if pair.box is None else Task.REASONING_EDITING,
+            pair.before,
+            pair.instruction,
+            pair.after,
+            pair.mask(),
+            pair.box,
+        )
+        for pair in read_edits(folder, complaints)
+    ]
+
+
+READERS = {"edits": _composed, "instructpix2pix": _global, "reasonedit": _regional}
+"""Folder below the data folder -> what reads it."""
+
+
 def load(path: Path) -> Pixels:
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB"))
 
 
-def score(case: EditCase, edited: Pixels | None) -> dict[str, float | None]:
+def score(case: EditCase, edited: Pixels | None, look: Look) -> dict[str, float | None]:
     """Every measure that the case allows; an edit that did not come counts as a black picture. Sizes are brought to the one before."""
     before = load(case.before)
     size = (before.shape[1], before.shape[0])
     ours = np.zeros_like(before) if edited is None else _resized(edited, size)
-    figures: dict[str, float | None] = dict.fromkeys(MEASURES)
+    figures: dict[str, float | None] = dict.fromkeys(name for name in MEASURES if name != "errors")
+    seen = look(ours)
     if case.mask is not None and case.mask.any() and not case.mask.all():
         figures["PSNR outside"] = _decibels(psnr(ours, before, ~case.mask))
         figures["SSIM outside"] = ssim(ours, before, ~case.mask)
+        figures["distance outside"] = feature_distance(seen, look(before), case.mask)
         figures["changed inside"] = float(np.abs(ours.astype(float) - before)[case.mask].mean() / 255)
     if case.after is not None:
         wished = _resized(load(case.after), size)
         figures["PSNR to wished"] = _decibels(psnr(ours, wished))
         figures["SSIM to wished"] = ssim(ours, wished)
+        figures["similarity inside"] = feature_similarity(seen, look(wished), case.mask)
     return figures
 
 

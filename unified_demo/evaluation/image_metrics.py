@@ -5,6 +5,7 @@ features (DINOv2 here) come from outside as patch rows x patch columns x channel
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from unified_demo.evaluation.metrics import Mask
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
+Look = Callable[[Pixels], Floats]
+"""A picture to its features."""
 PEAK = 255.0
 _SIGMA = 1.5
 _RADIUS = 5
@@ -64,7 +67,7 @@ def feature_distance(first: Floats, second: Floats, mask: Mask | None = None) ->
     """
     one, two = _unit(first), _unit(second)
     _same(one, two)
-    return _weighted(((one - two) ** 2).sum(-1), 1 - _shares(mask, one) if mask is not None else None, "outside")
+    return _weighted(((one - two) ** 2).sum(-1), _shares(~mask, one) if mask is not None else None, "outside")
 
 
 def feature_similarity(first: Floats, second: Floats, mask: Mask | None = None) -> float:

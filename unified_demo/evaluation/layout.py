@@ -1,21 +1,25 @@
 """The benchmark ``layout``: boxes planned for the prompts of NSR-1K's validation part, counted and placed as LayoutGPT does.
 
 The model is asked for a picture with the prompt's things in boxes; its first layout call is the plan. A rule that reads number and
-place words stands beside it. No picture is made.
+place words stands beside it. No picture is made but the sheet of boxes.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from PIL import Image, ImageDraw
+
 from unified_demo.config import GenerationOptions
 from unified_demo.data.published.nsr1k import LayoutPrompt, read_nsr1k
 from unified_demo.data.published.reading import Complaints
 from unified_demo.evaluation.benchmark import Context, Result, Row, stratified
-from unified_demo.evaluation.layout_metrics import PUBLISHED_ROWS, Planned, count_score, count_summary, spatial_correct
+from unified_demo.evaluation.contact_sheet import MOST_TILES, Tile, draw_sheet
+from unified_demo.evaluation.layout_metrics import PUBLISHED_ROWS, CountScore, Planned, count_score, count_summary, spatial_correct
 from unified_demo.evaluation.routers import raw_answer
 from unified_demo.evaluation.routing_metrics import parse_answer
 from unified_demo.grammar import Box, Task
+from unified_demo.media import MediaStore
 from unified_demo.messages import Conversation, Message, TaskCall, TextPart
 
 MEASURES = {
@@ -26,6 +30,7 @@ MEASURES = {
 }
 REQUEST = "Plan the layout and make this picture: {prompt}"
 MOST_TOKENS = 160
+SHEET_SIDE = 256
 NUMBERS = {
     word: number for number, word in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])
 } | {"a": 1, "an": 1}
@@ -70,6 +75,7 @@ class Layout:
         chosen = stratified(prompts, lambda prompt: prompt.relation or prompt.kind, context.limit)
         rows: list[Row] = []
         samples: list[dict] = []
+        store = MediaStore(context.out / "media")
         for name in names:
             if name == "published":
                 rows += published()
@@ -78,6 +84,7 @@ class Layout:
             plans = [planner(prompt) for prompt in chosen]
             rows += summarise(name, chosen, plans)
             samples += [_sample(name, prompt, plan) for prompt, plan in zip(chosen, plans, strict=True)]
+            draw_sheet(_tiles(chosen, plans, store), context.out / f"{name}.webp")
         return Result(tuple(rows), MEASURES, tuple(samples), tuple(str(item) for item in complaints.found))
 
     def _planner(self, name: str, context: Context) -> Planner:
@@ -132,7 +139,7 @@ def _figures(items: Sequence[tuple[LayoutPrompt, Plan]]) -> dict[str, float | No
     planned = sum(plan.called for _, plan in items) / len(items)
     if items[0][0].relation:
         return {"accuracy": sum(_placed_right(prompt, plan) for prompt, plan in items) / len(items), "planned": planned}
-    scores = [count_score(prompt.counts, [thing.noun for thing in plan.things], prompt.comparison) for prompt, plan in items]
+    scores = [_counted(prompt, plan) for prompt, plan in items]
     summary = count_summary(scores)
     measured = any(score.precision is not None for score in scores)
     return {
@@ -143,9 +150,31 @@ def _figures(items: Sequence[tuple[LayoutPrompt, Plan]]) -> dict[str, float | No
     }
 
 
+def _right(prompt: LayoutPrompt, plan: Plan) -> bool:
+    return _placed_right(prompt, plan) if prompt.relation else _counted(prompt, plan).correct
+
+
+def _counted(prompt: LayoutPrompt, plan: Plan) -> CountScore:
+    return count_score(prompt.counts, [thing.noun for thing in plan.things], prompt.comparison)
+
+
 def _placed_right(prompt: LayoutPrompt, plan: Plan) -> bool:
     first, second = prompt.objects[0][0], prompt.objects[1][0]
     return spatial_correct(first, prompt.relation, second, plan.things)
+
+
+def _tiles(prompts: Sequence[LayoutPrompt], plans: Sequence[Plan], store: MediaStore) -> list[Tile]:
+    """The planned boxes with their nouns on white, wrong plans first."""
+    tiles = []
+    for prompt, plan in sorted(zip(prompts, plans, strict=True), key=lambda pair: _right(*pair))[:MOST_TILES]:
+        picture = Image.new("RGB", (SHEET_SIDE, SHEET_SIDE), "white")
+        pen = ImageDraw.Draw(picture)
+        for thing in plan.things:
+            x0, y0, x1, y1 = (side * (SHEET_SIDE - 1) for side in thing.box.as_tuple())
+            pen.rectangle((x0, y0, x1, y1), outline="black")
+            pen.text((x0 + 3, y0 + 2), thing.noun, fill="black")
+        tiles.append(Tile(_right(prompt, plan), store.add_image(picture, "img-1").path, prompt.prompt, Box(0, 0, 1, 1), None, None))
+    return tiles
 
 
 def published() -> list[Row]:

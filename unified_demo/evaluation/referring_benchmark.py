@@ -14,10 +14,12 @@ from unified_demo.evaluation.systems import Model, System, Template, WholePictur
 
 QUESTIONS = Path(__file__).with_name("reasoning.jsonl")
 SYSTEMS = ("whole", "template", "model")
+SHOWN_PRECISION = (0.5, 0.7, 0.9)
 MEASURES = {
     "Acc@0.5": "share of targets whose box has an IoU of at least 0.5",
-    "gIoU": "mean of the mask IoUs",
-    "cIoU": "summed intersections over summed unions of the masks",
+    "gIoU": "mean of the mask IoUs (RefCOCO's mIoU)",
+    "cIoU": "summed intersections over summed unions of the masks (RefCOCO's oIoU)",
+    **{f"P@{threshold}": f"share of targets whose mask has an IoU of at least {threshold}" for threshold in SHOWN_PRECISION},
     "seconds": "median of one answer",
     "errors": "answers that ended with an error",
 }
@@ -83,6 +85,7 @@ def rows_of(summaries: dict[str, dict[str, Summary]]) -> tuple[Row, ...]:
                 "Acc@0.5": figures.accuracy,
                 "gIoU": figures.g_iou,
                 "cIoU": figures.c_iou,
+                **{f"P@{threshold}": figures.precision.get(threshold) for threshold in SHOWN_PRECISION},
                 "seconds": figures.seconds,
                 "errors": float(figures.errors),
             },

@@ -8,12 +8,12 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from unified_demo.errors import MediaError
 from unified_demo.evaluation.contact_sheet import Tile, draw_sheet
-from unified_demo.evaluation.metrics import Mask, Overlap, accuracy_at, cumulative_iou, generalised_iou, mask_overlap
+from unified_demo.evaluation.metrics import Mask, Overlap, accuracy_at, cumulative_iou, generalised_iou, mask_overlap, precision_at
 from unified_demo.evaluation.referring import FREE_EXPRESSIONS, Target, free_targets, label_targets, read_photos
 from unified_demo.evaluation.systems import Prediction, System, answer_safely
 from unified_demo.media import MediaStore
@@ -47,7 +47,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """Figures of one group. ``g_iou`` and ``c_iou`` are None when the system gave no mask at all."""
+    """Figures of one group. ``g_iou`` and ``c_iou`` are None when the system gave no mask at all, ``precision`` (P@k) is then empty."""
 
     count: int
     accuracy: float
@@ -55,6 +55,7 @@ class Summary:
     c_iou: float | None
     seconds: float
     errors: int
+    precision: dict[float, float] = field(default_factory=dict)
 
 
 def collect_targets(folder: Path, limit: int | None = None, expressions: Path = FREE_EXPRESSIONS) -> tuple[list[Target], list[str]]:
@@ -157,6 +158,7 @@ def _summary(rows: Sequence[Row]) -> Summary:
         c_iou=cumulative_iou(overlaps) if masked else None,
         seconds=sorted(row.seconds for row in rows)[len(rows) // 2],
         errors=sum(bool(row.error) for row in rows),
+        precision=precision_at(overlaps) if masked else {},
     )
 
 

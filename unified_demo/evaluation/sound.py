@@ -11,12 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from unified_demo.engine import Engine
-from unified_demo.errors import ModelLoadError
+from unified_demo.errors import MediaError, ModelLoadError
 from unified_demo.evaluation.benchmark import ALL, Context, NotReady, Result, Row, stratified
+from unified_demo.evaluation.contact_sheet import Tile, draw_sheet
 from unified_demo.evaluation.expert_runs import call_expert, no_expert, offered
-from unified_demo.grammar import MediaKind, Task
+from unified_demo.grammar import Box, MediaKind, Task
+from unified_demo.media import MediaStore
+from unified_demo.recordings import Sound as Recording
+from unified_demo.recordings import read_sound
 
 Waveform = npt.NDArray[np.float32]
 SAMPLE_RATE = 16_000
@@ -26,6 +31,7 @@ JUDGE = "yamnet.tflite"
 MEASURES = {
     "top 1": "the judge's best tag is one of the class",
     "top 5": "one of its five best tags is",
+    "of ten": "the best tag of any of the ten classes is one of the class (AudioSet's parents, such as Animal, stand aside)",
     "errors": "sounds that did not come",
 }
 TAGS: dict[str, frozenset[str]] = {
@@ -48,14 +54,20 @@ Tagger = Callable[[Waveform], list[str]]
 
 @dataclass(frozen=True)
 class Heard:
-    """One sound: the class it should be of, and the judge's tags from the best down."""
+    """One sound: the class it should be of, the judge's tags from the best down, and what the judge heard, mono at 16 kHz."""
 
     name: str
     tags: tuple[str, ...]
     error: str = ""
+    wave: Waveform | None = None
 
     def hit(self, top: int) -> bool:
         return any(tag in TAGS[self.name] for tag in self.tags[:top])
+
+    @property
+    def told_apart(self) -> bool:
+        known = frozenset[str]().union(*TAGS.values())
+        return next((tag for tag in self.tags if tag in known), "") in TAGS[self.name]
 
 
 class Sound:
@@ -69,50 +81,94 @@ class Sound:
         engine = context.subjects.router_only()
         rows: list[Row] = []
         samples: list[dict] = []
+        complaints: list[str] = []
+        store = MediaStore(context.out / "media")
         for name in names:
             if name == "expert" and not offered(engine, Task.AUDIO_GENERATION):
                 rows.append(no_expert(name, ALL))
                 continue
             try:
                 judge = load_judge(context)
-                heard = list(made(engine, judge, context.limit) if name == "expert" else recorded(context, judge))
+                heard = list(made(engine, judge, context.limit) if name == "expert" else recorded(context, judge, complaints))
             except NotReady:
                 if not rows:
                     raise
                 continue
             rows.append(Row(name, ALL, len(heard), figures(heard)))
+            draw_sheet(_tiles(heard, store), context.out / f"{name}.webp")
             samples += [{"system": name, "class": item.name, "tags": list(item.tags), "error": item.error} for item in heard]
-        return Result(tuple(rows), MEASURES, tuple(samples))
+        return Result(tuple(rows), MEASURES, tuple(samples), tuple(complaints))
 
 
 def figures(heard: list[Heard]) -> dict[str, float | None]:
     if not heard:
         return dict.fromkeys(MEASURES)
-    shares = [sum(item.hit(top) for item in heard) / len(heard) for top in (1, 5)]
-    return {"top 1": shares[0], "top 5": shares[1], "errors": float(sum(bool(item.error) for item in heard))}
+    hits = {
+        "top 1": [item.hit(1) for item in heard],
+        "top 5": [item.hit(5) for item in heard],
+        "of ten": [item.told_apart for item in heard],
+    }
+    shares: dict[str, float | None] = {name: sum(found) / len(heard) for name, found in hits.items()}
+    return shares | {"errors": float(sum(bool(item.error) for item in heard))}
 
 
 def made(engine: Engine, judge: Tagger, limit: int | None) -> Iterator[Heard]:
     """What the sound expert makes of each class name."""
     for name in stratified([name for name in TAGS for _ in range(TAKES)], lambda name: name, limit):
         outputs, error = call_expert(engine, Task.AUDIO_GENERATION, f"the sound of {name}", {})
-        waves = [np.asarray(item.value, np.float32) for item in outputs if item.kind == MediaKind.AUDIO]
-        yield Heard(name, tuple(judge(waves[-1])) if waves else (), error if waves else error or "the expert gave nothing")
+        sounds = [item.value for item in outputs if item.kind == MediaKind.AUDIO]
+        if not sounds:
+            yield Heard(name, (), error or "the expert gave nothing")
+            continue
+        wave = as_heard(sounds[-1])
+        yield Heard(name, tuple(judge(wave)), error, wave)
 
 
-def recorded(context: Context, judge: Tagger) -> Iterator[Heard]:
-    """The clips of ESC-10's last fold."""
-    import soundfile
+def as_heard(sound: Recording) -> Waveform:
+    """Mono at 16 kHz, as the judge wants it."""
+    import av
 
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.samples.mean(1)[None], np.float32), format="fltp", layout="mono")
+    frame.sample_rate = sound.sample_rate
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
+    return np.concatenate([part.to_ndarray()[0] for given in (frame, None) for part in resampler.resample(given)])
+
+
+def _tiles(heard: list[Heard], store: MediaStore) -> list[Tile]:
+    """Spectrograms with the judge's best tags, those that were not recognised first."""
+    tiles = []
+    for item in heard:
+        if item.wave is not None:
+            picture = store.add_image(spectrogram(item.wave), "img-1")
+            caption = f"{item.name}\n{', '.join(item.tags[:3])}\n{item.error}"
+            tiles.append(Tile(item.hit(1) + item.hit(5), picture.path, caption, Box(0, 0, 1, 1), None, None))
+    return tiles
+
+
+def spectrogram(wave: Waveform, side: int = 256) -> Image.Image:
+    """Grey picture: time to the right, 0-8 kHz upwards, 80 dB from black to white."""
+    padded = np.pad(wave, (0, max(0, 2 * side - len(wave))))
+    starts = np.linspace(0, len(padded) - 2 * side, side).astype(int)
+    frames = np.stack([padded[start : start + 2 * side] for start in starts]) * np.hanning(2 * side)
+    power = 20 * np.log10(np.abs(np.fft.rfft(frames, axis=1))[:, :side] + 1e-6)
+    shown = np.clip((power - power.max()) / 80 + 1, 0, 1)
+    return Image.fromarray((255 * shown.T[::-1]).astype(np.uint8))
+
+
+def recorded(context: Context, judge: Tagger, complaints: list[str]) -> Iterator[Heard]:
+    """The clips of ESC-10's last fold; those that cannot be read are complained of."""
     folder = context.folder("esc10", "001_-_Dog_bark")
     clips = sorted(path for path in folder.glob("*/*.ogg") if path.name.startswith(EVAL_FOLD + "-"))
     for path in stratified(clips, lambda path: path.parent.name, context.limit):
         name = path.parent.name.split("_-_")[-1].replace("_", " ").lower()
         if name not in TAGS:
             continue
-        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        error = "" if rate == SAMPLE_RATE else f"{path.name} has {rate} Hz instead of {SAMPLE_RATE}"
-        yield Heard(name, tuple(judge(wave.mean(1))) if not error else (), error)
+        try:
+            wave = as_heard(read_sound(path))
+        except MediaError as exc:
+            complaints.append(f"{path}: {exc} Left out.")
+            continue
+        yield Heard(name, tuple(judge(wave)), "", wave)
 
 
 def load_judge(context: Context) -> Tagger:

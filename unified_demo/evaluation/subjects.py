@@ -15,6 +15,7 @@ from unified_demo.zoo import Zoo
 
 if TYPE_CHECKING:
     from unified_demo.evaluation.frozen import FrozenModel
+    from unified_demo.evaluation.image_metrics import Look
     from unified_demo.evaluation.retention import Comparer
     from unified_demo.evaluation.symbolic import SymbolicModel
     from unified_demo.evaluation.systems import Finder
@@ -44,6 +45,10 @@ class Subjects(Protocol):
     def comparer(self) -> "Comparer": ...
 
     def detector(self) -> "Finder": ...
+
+    def look(self) -> "Look":
+        """The frozen image encoder as a function of pictures."""
+        ...
 
 
 class LoadedSubjects:
@@ -79,6 +84,19 @@ class LoadedSubjects:
         from unified_demo.model.detection import Detector
 
         return Detector(self._zoo.path("detector"))
+
+    def look(self) -> "Look":
+        return self._look
+
+    @cached_property
+    def _look(self) -> "Look":
+        from PIL import Image
+
+        from unified_demo.model.backend import load_perception
+        from unified_demo.model.vision import GRID
+
+        encoder = load_perception(self._settings, self._zoo).encoder
+        return lambda pixels: encoder.encode([Image.fromarray(pixels)])[0][1:].view(GRID, GRID, -1).numpy()
 
     @cached_property
     def _trained(self) -> "LazyModel":

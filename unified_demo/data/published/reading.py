@@ -158,6 +158,24 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it wants to load {module}.{name}, and plain values are all that is allowed")
 
 
+def rows_of_build(path: Path, version: int, action: str, complaints: Complaints) -> Iterator[tuple[int, Any]]:
+    """(line, row) of a file that ``data <action>`` built; its first line says the version and how many rows belong to it.
+
+    MediaError when there is no such file or it is of another version; a file that ends early is one complaint.
+    """
+    if not path.is_file():
+        raise MediaError(f"{path} is not there; make it with 'python -m unified_demo.data {action} --out {path.parent}'.")
+    rows = json_lines(path, complaints)
+    _, header = next(rows, (0, None))
+    if not isinstance(header, dict) or header.get("version") != version:
+        raise MediaError(f"{path} is not of version {version}; make it again with 'python -m unified_demo.data {action}'.")
+    last = 1
+    for last, row in rows:
+        yield last, row
+    if last - 1 < header.get("count", 0):
+        complaints.add(path, last, "truncated", f"ends after {last - 1} of {header['count']} rows; the rest is")
+
+
 def read_pickle(path: Path, complaints: Complaints) -> Any:
     """A pickle of plain values, also one written by Python 2; None with a complaint when it is truncated or wants more."""
     try:
