@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -19,6 +19,8 @@ from unified_demo.experts.base import ExpertRequest, Progress
 
 if TYPE_CHECKING:
     import torch
+
+T = TypeVar("T")
 
 MOST_STEPS = 100
 PREVIEW_EVERY = 2
@@ -41,7 +43,7 @@ class PipelineSource:
     ``place``: a local folder or a hub id, ``pipeline``: the name of its class in diffusers (what model_index.json says is
     not trusted: GLIGEN's names another one). ``side``: pixels of a square picture, or of the longer side. ``preview``:
     folder or hub id of a tiny autoencoder for previews; not needed where the pipeline's own is small. ``options`` go to
-    every call, ``load_options`` to ``from_pretrained``.
+    every call, ``load_options`` to ``from_pretrained``. ``offload``: parts wait in main memory while they are not needed.
     """
 
     place: str
@@ -54,10 +56,11 @@ class PipelineSource:
     dtype: str = "float32"
     options: dict[str, Any] = field(default_factory=dict)
     load_options: dict[str, Any] = field(default_factory=dict)
+    offload: bool = False
 
 
 class Pipeline:
-    """A loaded pipeline with its source; ``run`` makes one picture. One call at a time."""
+    """A loaded pipeline with its source; ``run`` makes one thing. One call at a time."""
 
     def __init__(self, source: PipelineSource, pipe: Any, preview: Any = None) -> None:
         self.source = source
@@ -91,11 +94,22 @@ class Pipeline:
             "pipeline": self.source.pipeline,
         }
 
+    def move_to(self, device: str) -> None:
+        """'cpu' frees the accelerator's memory."""
+        if not self.source.offload:
+            self.pipe.to(device)
+
     def run(self, request: ExpertRequest, call: Callable[[StepCallback], Any]) -> Generator[Progress, None, Image.Image | None]:
-        """Carry out ``call(on_step)`` in a thread of its own: one Progress per step, then the picture, None when cancelled.
+        """As ``carry_out``, for a pipeline of one picture. ExpertError when its content filter keeps the picture back."""
+        return (yield from self.carry_out(request, call, _picture_of, "drawing"))
+
+    def carry_out(
+        self, request: ExpertRequest, call: Callable[[StepCallback], Any], take: Callable[[Any], T], note: str
+    ) -> Generator[Progress, None, T | None]:
+        """Carry out ``call(on_step)`` in a thread of its own: one Progress per step, then ``take(result)``, None when cancelled.
 
         ``on_step(step, latents)`` must be called after each step, counted from 1; it ends the call once ``cancel`` is set or
-        the iterator is closed. ExpertError when the pipeline's content filter keeps the picture back.
+        the iterator is closed.
         """
         steps = self.steps(request)
         events: queue.SimpleQueue[Progress] = queue.SimpleQueue()
@@ -106,15 +120,15 @@ class Pipeline:
             if closed.is_set() or request.cancel.is_set():
                 raise _Cancelled
             preview = self.decode_preview(latents) if step % PREVIEW_EVERY == 0 and step < steps else None
-            events.put(Progress(step, steps, "drawing", preview))
+            events.put(Progress(step, steps, note, preview))
 
-        def work() -> Image.Image | None:
+        def work() -> T | None:
             try:
-                return _picture_of(call(on_step))
+                return take(call(on_step))
             except _Cancelled:
                 return None
 
-        yield Progress(0, steps, "drawing")
+        yield Progress(0, steps, note)
         pool = ThreadPoolExecutor(1, thread_name_prefix="unified_demo-diffusion")
         job = pool.submit(work)
         try:
@@ -128,13 +142,20 @@ class Pipeline:
             pool.shutdown()
         return job.result()
 
-    def decode_preview(self, latents: "torch.Tensor") -> Image.Image:
-        """Latents 1 x C x h x w -> a picture, by the tiny autoencoder or, without one, by the channels' rough colours."""
+    def decode_preview(self, latents: "torch.Tensor") -> Image.Image | None:
+        """Latents 1 x C x h x w -> a picture, by the tiny autoencoder or, without one, by the channels' rough colours.
+
+        Latents whose channels have no known colours are shown grey, those without rows and columns not at all.
+        """
         import torch
 
+        if latents.dim() != 4:
+            return None
         with torch.inference_mode():
             if self._preview is not None:
                 pixels = self._preview.decode(latents.to(self._preview.dtype) / self._preview.config.scaling_factor).sample[0]
+            elif latents.shape[1] != len(_LATENT_TO_RGB):
+                pixels = latents[0].float().mean(0, keepdim=True).expand(3, -1, -1)
             else:
                 pixels = torch.einsum("chw,cr->rhw", latents[0].float(), torch.tensor(_LATENT_TO_RGB, device=latents.device))
         values = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
@@ -179,13 +200,24 @@ def load_pipeline(source: PipelineSource) -> Pipeline:
             f"The {source.pipeline} of '{source.place}' cannot be loaded ({_first_line(exc)}); "
             "fetch it again or name a folder that holds it."
         ) from exc
-    pipe.set_progress_bar_config(disable=True)
-    pipe.to(source.device)
-    for part in (pipe.unet, pipe.vae, *([preview] if preview is not None else [])):
-        part.to(device=source.device, memory_format=torch.channels_last)
+    place(pipe, source)
+    for part in (getattr(pipe, "unet", None), pipe.vae, preview):
+        if part is not None and all(value.dim() < 5 for value in part.parameters()):
+            part.to(memory_format=torch.channels_last)
     if preview is None and sum(value.numel() for value in pipe.vae.decoder.parameters()) <= SMALL_DECODER:
         preview = pipe.vae
+    if preview is not None:
+        preview.to(source.device)
     return Pipeline(source, pipe, preview)
+
+
+def place(pipe: Any, source: PipelineSource) -> None:
+    """Quiet, and on its device."""
+    pipe.set_progress_bar_config(disable=True)
+    if source.offload:
+        pipe.enable_model_cpu_offload(device=source.device)
+    else:
+        pipe.to(source.device)
 
 
 def _first_line(exc: BaseException) -> str:
