@@ -48,6 +48,6 @@ def _own_model(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> Language
 
 
 def _own_experts(zoo: Zoo) -> Sequence[ExpertSpec]:
-    from unified_demo.experts import region_editing, segmentation
+    from unified_demo.experts import region_editing, restyling, segmentation
 
-    return (*segmentation.build_specs(zoo), *region_editing.build_specs(zoo))
+    return tuple(spec for module in (segmentation, restyling, region_editing) for spec in module.build_specs(zoo))

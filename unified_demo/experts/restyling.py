@@ -1,0 +1,119 @@
+"""The image editing expert for photographs: styles by small networks, tones, light and weather by photographic filters.
+
+The words of the instruction choose from a committed table (styles.toml). What is not in it goes to an instruct pipeline where
+the profile has one; else the answer names what is known. The second of two pictures is taken as the style of the first.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from unified_demo.errors import ExpertError
+from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
+from unified_demo.experts.diffusion import PipelineSource, load_pipeline
+from unified_demo.experts.editing import InstructEditExpert
+from unified_demo.experts.photo_filters import apply
+from unified_demo.experts.strength import read_strength
+from unified_demo.experts.style_nets import StyleNets
+from unified_demo.grammar import MediaKind, Task
+from unified_demo.media import load_image
+from unified_demo.zoo import Zoo
+
+ROLES = ("styles", "style_reader", "style_painter")
+TABLE = Path(__file__).with_name("styles.toml")
+STRENGTH = 1.0
+"""Where nothing is said."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """One row of the table: ``net`` is a style of the 26-style network, else ``filter`` is a key of ``photo_filters.FILTERS``."""
+
+    name: str
+    words: tuple[str, ...]
+    net: int | None = None
+    filter: str = ""
+
+    @property
+    def method(self) -> str:
+        return "photographic filter" if self.filter else "style network"
+
+
+@cache
+def styles() -> tuple[Style, ...]:
+    """The table."""
+    return tuple(Style(**{**row, "words": tuple(row["words"])}) for row in tomllib.loads(TABLE.read_text(encoding="utf-8"))["style"])
+
+
+def find_style(instruction: str) -> Style | None:
+    """The style whose longest word occurs in the instruction; None when none does."""
+    said = " ".join(instruction.lower().split())
+    found = [(len(word), style) for style in styles() for word in style.words if re.search(rf"\b{re.escape(word)}\b", said)]
+    return max(found, key=lambda item: item[0])[1] if found else None
+
+
+class RestylingExpert:
+    """``instructed`` does what the table does not know; it may be None."""
+
+    def __init__(self, nets: StyleNets, instructed: InstructEditExpert | None = None) -> None:
+        self._nets = nets
+        self._instructed = instructed
+
+    def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
+        """One step, then a picture of the input's size. ExpertError without a picture, or for a style that is not known."""
+        pictures = [artefact for artefact in request.inputs if artefact.kind == MediaKind.IMAGE]
+        if not pictures:
+            raise ExpertError("Image editing got no picture; one picture and what shall change in it are needed.")
+        instruction, strength = read_strength(request.prompt, request.strength, STRENGTH)
+        style = find_style(instruction)
+        if style is None and len(pictures) == 1:
+            yield from self._pass_on(request)
+            return
+        name = style.name if style else f"the style of {pictures[1].id}"
+        yield Progress(0, 1, name)
+        if request.cancel.is_set():
+            return
+        picture = load_image(pictures[0])
+        changed = self._paint(picture, style, request.seed) if style else self._nets.paint_like(picture, load_image(pictures[1]))
+        mixed = Image.blend(picture, changed, strength)
+        yield Progress(1, 1, name)
+        recipe: dict[str, Any] = {"style": name, "strength": round(strength, 3), "method": style.method if style else "style network"}
+        yield Output(MediaKind.IMAGE, mixed, of=pictures[0].id, label=request.prompt, recipe=recipe)
+
+    def _paint(self, picture: Image.Image, style: Style, seed: int) -> Image.Image:
+        return apply(style.filter, picture, seed) if style.net is None else self._nets.paint(picture, style.net)
+
+    def _pass_on(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
+        if self._instructed is None:
+            known = ", ".join(style.name for style in styles())
+            raise ExpertError(f"'{request.prompt[:60]}' is not among the changes of whole pictures known here; known: {known}.")
+        yield from self._instructed.run(request)
+
+
+def load_restyling(zoo: Zoo, source: PipelineSource | None = None) -> RestylingExpert:
+    """Fetch the weights if need be. ``source``: the instruct pipeline for what the table does not know."""
+    nets = StyleNets(*(zoo.path(role) for role in ROLES))
+    return RestylingExpert(nets, InstructEditExpert(load_pipeline(source)) if source else None)
+
+
+def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
+    """The experts of this file; nothing is loaded or fetched here."""
+    return (
+        ExpertSpec(
+            task=Task.IMAGE_EDITING.value,
+            name="styles and filters",
+            description=f"changes a whole photo: {len(styles())} styles, tones, seasons and kinds of weather",
+            needs=(MediaKind.IMAGE,),
+            gives=MediaKind.IMAGE,
+            licence=zoo.file(ROLES[0]).licence,
+            weights=ROLES,
+            memory_bytes=500 * 2**20,
+            load=partial(load_restyling, zoo),
+        ),
+    )
