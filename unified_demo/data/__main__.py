@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from unified_demo.config import Settings
-from unified_demo.data.sights import Named, draw_pictures, photos, save_shard
+from unified_demo.data.sights import Named, draw_pictures, open_pictures, photos, save_shard
 from unified_demo.errors import UnifiedError
 from unified_demo.model.backend import load_perception
 from unified_demo.zoo import Zoo
@@ -98,8 +98,7 @@ def _pictures(arguments: argparse.Namespace) -> Iterator[tuple[Image.Image, list
     backgrounds = by_class.pop(BACKGROUNDS, [])
     rng = random.Random(arguments.seed)
     items = [(path, name) for name, paths in by_class.items() for path in rng.sample(paths, min(len(paths), arguments.per_class))]
-    for path in backgrounds:
-        yield Image.open(path).convert("RGB"), []
+    yield from ((picture, []) for picture in open_pictures(backgrounds))
     yield from draw_pictures(items, backgrounds or [path for path, _ in items], arguments.count, arguments.seed)
 
 

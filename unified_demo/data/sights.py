@@ -8,14 +8,15 @@ import json
 import logging
 import random
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from unified_demo.data.cutouts import open_picture
 from unified_demo.errors import MediaError
 from unified_demo.grammar import Box
 from unified_demo.regions import Floats, Region, Sight
@@ -39,26 +40,45 @@ def photos(folder: Path) -> list[tuple[Path, str]]:
     return [(path, path.parent.name.replace("_", " ").replace("-", " ").lower()) for path in files]
 
 
+def open_pictures(paths: Sequence[Path]) -> Iterator[Image.Image]:
+    """In RGB; files that do not decode are named, left out and counted."""
+    broken = 0
+    for path in paths:
+        try:
+            yield open_picture(path, "RGB")
+        except MediaError as exc:
+            logger.warning("%s Left out.", exc)
+            broken += 1
+    if broken:
+        logger.warning("%d of %d photos were left out", broken, len(paths))
+
+
 def draw_pictures(
     items: list[tuple[Path, str]], backgrounds: list[Path], count: int, seed: int
 ) -> Iterator[tuple[Image.Image, list[Named]]]:
-    """``count`` pictures, single photos and collages in turn, with the names of what they show; the same for the same seed."""
-    rng = random.Random(seed)
+    """``count`` pictures, single photos and collages in turn, with the names of what they show; the same for the same seed.
+
+    A file that does not decode is named; the pictures that need it are left out and counted.
+    """
+    rng, broken = random.Random(seed), 0
     for index in range(count):
         try:
             if index % 2 == 0:
                 path, name = rng.choice(items)
-                yield Image.open(path).convert("RGB"), [Named(name, Box(0.0, 0.0, 1.0, 1.0))]
+                yield open_picture(path, "RGB"), [Named(name, Box(0.0, 0.0, 1.0, 1.0))]
             else:
                 yield _collage(rng, items, backgrounds)
-        except (OSError, UnidentifiedImageError) as exc:
-            logger.warning("skipped a picture that does not decode: %s", exc)
+        except MediaError as exc:
+            logger.warning("%s Left out.", exc)
+            broken += 1
+    if broken:
+        logger.warning("%d of %d pictures were left out", broken, count)
 
 
 def _collage(rng: random.Random, items: list[tuple[Path, str]], backgrounds: list[Path]) -> tuple[Image.Image, list[Named]]:
     """Two to four photos side by side or on a background photo, at 640 px on the longer side."""
     width, height = rng.choice([(640, 480), (640, 360), (480, 640), (640, 640)])
-    canvas = Image.open(rng.choice(backgrounds)).convert("RGB").resize((width, height))
+    canvas = open_picture(rng.choice(backgrounds), "RGB").resize((width, height))
     count = rng.choice([2, 2, 3, 3, 4])
     repeat = rng.random() < 0.3
     first = rng.choice(items)
@@ -66,7 +86,7 @@ def _collage(rng: random.Random, items: list[tuple[Path, str]], backgrounds: lis
     for slot in range(count):
         path, name = first if repeat and slot < 2 else rng.choice(items)
         siblings = [item for item in items if item[1] == name]
-        photo = Image.open(rng.choice(siblings)[0] if repeat else path).convert("RGB")
+        photo = open_picture(rng.choice(siblings)[0] if repeat else path, "RGB")
         cell = width / count
         scale = min(cell / photo.width, height / photo.height) * rng.uniform(0.6, 1.0)
         photo = photo.resize((max(8, int(photo.width * scale)), max(8, int(photo.height * scale))))

@@ -1,0 +1,21 @@
+"""Photos that do not decode: named, left out and counted, before anything is looked at."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from unified_demo.data.sights import draw_pictures, open_pictures
+
+
+def test_what_does_not_decode_is_named_left_out_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good, broken = tmp_path / "good.jpg", tmp_path / "cut-off.jpg"
+    Image.effect_noise((80, 60), 60).convert("RGB").save(good)
+    broken.write_bytes(good.read_bytes()[:900])
+    with caplog.at_level(logging.WARNING):
+        assert [picture.size for picture in open_pictures([good, broken, good])] == [(80, 60), (80, 60)]
+        drawn = list(draw_pictures([(good, "dog"), (broken, "cat")], [good], 40, 3))
+    assert 0 < len(drawn) < 40 and all(item.name == "dog" for _, named in drawn for item in named)
+    assert f"{broken} is not a picture that can be decoded" in caplog.text
+    assert "1 of 3 photos were left out" in caplog.text and f"{40 - len(drawn)} of 40 pictures were left out" in caplog.text
