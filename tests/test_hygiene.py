@@ -125,8 +125,8 @@ def test_importing_loads_no_heavy_library(statement: str) -> None:
 _PACKAGE_OF = {"PIL": "pillow", "ai_edge_litert": "ai-edge-litert", "huggingface_hub": "huggingface-hub"}
 _NAMED_BY_THE_PLAN = {"diffusers", "imageio", "soundfile"}
 """Required already, used by experts that come later."""
-_USED_BY_NAME = {"gguf", "safetensors"}
-"""Loaded by transformers and peft when they read a file of that format."""
+_USED_BY_NAME = {"ftfy", "gguf", "safetensors"}
+"""Loaded by transformers and peft when they read a file of that format; ftfy by diffusers, whose Wan pipelines fail without it."""
 
 
 def required() -> set[str]:
