@@ -83,7 +83,7 @@ class FakeSubjects:
     def engine(self) -> Any:
         return self._engine
 
-    router_only = engine
+    router_only = untrained_engine = engine
 
     def detector(self) -> FixedDetector:
         return FixedDetector()

@@ -1,4 +1,5 @@
-"""The benchmark ``referring``: expressions on real photos, our model beside a detector with a template and the whole picture.
+"""The benchmark ``referring``: expressions on real photos, our model beside untrained adapters, a detector with a template and the
+whole picture.
 
 And ``reasoning``: questions whose answer is a thing in the photo. Both go through ``run.run_referring``.
 """
@@ -7,13 +8,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from unified_demo.config import GenerationOptions
 from unified_demo.evaluation.benchmark import Context, NotReady, Result, Row, stratified
 from unified_demo.evaluation.referring import ANNOTATIONS, FREE_EXPRESSIONS, Target, free_targets, read_photos
 from unified_demo.evaluation.run import Summary, collect_targets, run_referring
 from unified_demo.evaluation.systems import Model, System, Template, WholePicture
 
 QUESTIONS = Path(__file__).with_name("reasoning.jsonl")
-SYSTEMS = ("whole", "template", "model")
+SYSTEMS = ("whole", "template", "untrained", "model")
+UNTRAINED_TOKENS = 48
+"""Untrained adapters do not end; a box and a call fit into this."""
 SHOWN_PRECISION = (0.5, 0.7, 0.9)
 MEASURES = {
     "Acc@0.5": "share of targets whose box has an IoU of at least 0.5",
@@ -70,6 +74,8 @@ def build(name: str, context: Context) -> System:
     """One system; the embeddings of pictures are kept by the engine, which the systems of a run share."""
     if name == "model":
         return Model(context.subjects.engine())
+    if name == "untrained":
+        return Model(context.subjects.untrained_engine(), GenerationOptions(max_new_tokens=UNTRAINED_TOKENS), name)
     if name == "template":
         return Template(context.subjects.detector(), context.subjects.router_only().router)
     return WholePicture()

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Subjects(Protocol):
     """``trained`` and ``untrained`` offer all ten tasks, whether they have experts or not, for routing is about the decision.
 
-    ``engine`` is the product as it runs: only tasks with experts are offered. ``router_only`` is the same without a model.
+    ``engine`` is the product as it runs: only tasks with experts are offered. ``untrained_engine`` is the same with untrained
+    adapters, ``router_only`` the same without a model.
     """
 
     def trained(self) -> LanguageBackend: ...
@@ -39,6 +40,8 @@ class Subjects(Protocol):
     def frozen(self) -> "FrozenModel": ...
 
     def engine(self) -> Engine: ...
+
+    def untrained_engine(self) -> Engine: ...
 
     def router_only(self) -> Engine: ...
 
@@ -71,6 +74,9 @@ class LoadedSubjects:
 
     def engine(self) -> Engine:
         return self._engine
+
+    def untrained_engine(self) -> Engine:
+        return self._untrained_engine
 
     def router_only(self) -> Engine:
         return self._router_only
@@ -130,6 +136,14 @@ class LoadedSubjects:
         engine = load_engine(self._settings)
         engine.load()
         return engine
+
+    @cached_property
+    def _untrained_engine(self) -> Engine:
+        from unified_demo.evaluation.frozen import load_untrained
+        from unified_demo.evaluation.symbolic import SymbolicModel
+
+        model = load_untrained(self._settings, self._zoo, self._router_only.tasks())
+        return load_engine(self._settings, SymbolicModel(model))
 
     @cached_property
     def _router_only(self) -> Engine:

@@ -175,10 +175,8 @@ def segment(router: Router | None, picture: Artefact, phrase: str, box: Box) -> 
 class Model:
     """Our model: an instruction goes through ``Engine.respond``; first box of a region or call, first mask that comes back."""
 
-    name = "model"
-
-    def __init__(self, engine: Engine, options: GenerationOptions | None = None) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, options: GenerationOptions | None = None, name: str = "model") -> None:
+        self._engine, self.name = engine, name
         self._options = options or GenerationOptions()
 
     def answer(self, picture: Artefact, expression: str) -> Prediction:
