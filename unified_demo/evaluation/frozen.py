@@ -164,9 +164,11 @@ def load_untrained(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> Tiny
     device, dtype = _place(settings)
     torch.manual_seed(0)
     language_model, tokenizer = load_language_model(zoo.path("language_model"), settings.cache_dir / "converted" / "language_model", dtype)
-    network, vocabulary = build_network(language_model, tokenizer, read_config(zoo.path("tiny_adapters")))
+    config = read_config(zoo.path("tiny_adapters"))
+    told = bool(config.pop("tasks_told", False))
+    network, vocabulary = build_network(language_model, tokenizer, config)
     network.to(device).eval().requires_grad_(False)
-    return TinyModel(network, vocabulary, load_perception(settings, zoo), tasks)
+    return TinyModel(network, vocabulary, load_perception(settings, zoo), tasks, told)
 
 
 def _place(settings: Settings) -> tuple[str, torch.dtype]:
