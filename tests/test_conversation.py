@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from unified_demo.conversation import SYSTEM_TEXT, Coordinates, Picture, Piece, Tag, Text, render_conversation
+from unified_demo.conversation import NO_PICTURE, SYSTEM_TEXT, Coordinates, Picture, Piece, Tag, Text, render_conversation
 from unified_demo.grammar import TAGS, Box, MediaKind, Task, TimeSpan, close_tag, open_tag
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
 
@@ -129,9 +129,23 @@ def test_a_span_of_time_is_spelt_in_digits() -> None:
 
 def test_a_call_with_regions_names_each_before_its_boxes() -> None:
     regions = (RegionPart("the dog", (BOX,)), RegionPart("the cat", (OTHER, BOX)))
-    call = TaskCall(0, Task.LAYOUT_GENERATION, "ignored, the regions carry the words", ("img-1", "img-2"), regions)
-    expected = "<layout><ref>img-1</ref><ref>img-2</ref> the dog<box>{box}</box> the cat<box>{box}</box><box>{box}</box></layout>"
+    call = TaskCall(0, Task.IMAGE_SEGMENTATION, "ignored, the regions carry the words", ("img-1", "img-2"), regions)
+    expected = "<seg><ref>img-1</ref><ref>img-2</ref> the dog<box>{box}</box> the cat<box>{box}</box><box>{box}</box></seg>"
     assert spelt(body(call)) == expected
+
+
+def test_a_plan_marks_its_phrases_where_they_stand() -> None:
+    regions = (RegionPart("two dogs", (BOX, OTHER)), RegionPart("a cat", (BOX,)))
+    pieces = body(TaskCall(0, Task.LAYOUT_GENERATION, "two dogs, to the left of a cat at night", (), regions))
+    assert spelt(pieces) == (
+        "<layout><p> two dogs</p><box>{box}</box><box>{box}</box>, to the left of<p> a cat</p><box>{box}</box> at night</layout>"
+    )
+    assert {piece.artefact_id for piece in pieces if isinstance(piece, Coordinates)} == {NO_PICTURE}
+
+
+def test_a_phrase_that_the_prompt_lacks_stands_before_the_rest_of_it() -> None:
+    call = TaskCall(0, Task.LAYOUT_GENERATION, "a street", (), (RegionPart("a car", (BOX,)),))
+    assert spelt(body(call)) == "<layout><p> a car</p><box>{box}</box> a street</layout>"
 
 
 def test_a_call_without_regions_carries_its_prompt() -> None:

@@ -337,9 +337,11 @@ def test_answers_speak_of_regions_of_their_scene(seed: int) -> None:
         for part in message.parts:
             regions = part.regions if isinstance(part, TaskCall) else (part,) if isinstance(part, RegionPart) else ()
             for region in regions:
-                assert message.role == "assistant"
                 assert region.boxes
-                assert set(region.boxes) <= boxes
+                if message.role == "assistant":
+                    assert set(region.boxes) <= boxes
+                else:
+                    assert max(region.boxes[0].iou(box) for box in boxes) > 0.6
                 assert region.artefact_id == PICTURE_ID
                 assert region.phrase == region.phrase.strip() != ""
             if isinstance(part, TaskCall):

@@ -83,7 +83,7 @@ def test_every_dialogue_parses_back_and_is_built_as_the_engine_would(seed: int, 
 @given(st.integers(0, 10**9))
 def test_boxes_lie_on_things_of_the_picture_they_are_said_of(seed: int):
     dialogue = dialogue_of(seed)
-    for message in dialogue.conversation.messages:
+    for message in dialogue.conversation.messages[1::2]:
         for part in message.parts:
             regions = part.regions if isinstance(part, TaskCall) and part.task == "seg" else (part,) if isinstance(part, RegionPart) else ()
             for region in regions:

@@ -21,8 +21,9 @@ from unified_demo.errors import ModelLoadError, UnifiedError
 from unified_demo.grammar import Box, MediaKind
 from unified_demo.messages import Artefact, Conversation, GrammarWarning, MediaPart, Message, RegionFound, TaskCall, TextDelta, TextPart
 from unified_demo.model.backend import Seen, TinyModel, _Decoder, in_focus, since
-from unified_demo.model.decoding import next_in_box
+from unified_demo.model.decoding import DecodingState, choose, default_filters, next_in_box
 from unified_demo.model.loading import load_trained, read_config, save_trained
+from unified_demo.model.pointing import answer_places
 from unified_demo.model.tokens import IGNORE_INDEX, SurfaceWriter
 from unified_demo.parser import StreamParser
 from unified_demo.regions import Sight
@@ -94,19 +95,39 @@ def test_cached_decoding_equals_the_full_forward(built):
     scene = make_scene(3)
     tokens = tokenize(vocabulary, scene, dialogue(3, turns=2))
     projected = {"img-1": project(network, vocabulary, scene)}
-    cut = len(tokens.ids) - 25
+    cut = answer_places(tokens.ids, network.answer_marks)[-1] + 1
     begin = type(tokens)(tokens.ids[:cut], tokens.labels[:cut], tokens.slots[:cut], tokens.proposals)
     decoder = _Decoder(network, begin, projected)
     with torch.no_grad():
         inputs, injection = network.embed(tokens, projected)
         hidden = network.run(inputs[None], injection[None], use_cache=False)[0]
         labels = network.proposals(begin, projected)
-        phrases = [network.phrase(tokens.ids[: place + 1], hidden, labels) for place in range(len(hidden))]
-        expected = network.logits(hidden, phrases, network.region_keys(begin, projected, injection, hidden))
+        readings = [network.reading(tokens.ids[: place + 1], labels) for place in range(len(hidden))]
+        expected = network.logits(hidden, readings, len(tokens.proposals))
     torch.testing.assert_close(decoder.logits, expected[cut - 1], rtol=1e-3, atol=1e-3)
+    assert sum(bool(reading) for reading in readings[cut:]) > 0
     for place in range(cut, len(tokens.ids)):
         decoder.step(tokens.ids[place])
         torch.testing.assert_close(decoder.logits, expected[place], rtol=1e-3, atol=1e-3)
+
+
+def test_an_answer_begins_with_what_the_reader_believes(built):
+    """The belief enters where the answer starts, changes with the question, and nothing else does."""
+    network, vocabulary = built
+    scene = make_scene(3)
+    projected = {"img-1": project(network, vocabulary, scene)}
+    asked = [Conversation((Message("user", (MediaPart(PICTURE), TextPart(text))),)) for text in ("segment the dog", "segment the cat")]
+    tokens = [tokenize(vocabulary, scene, conversation, answer_start=True) for conversation in asked]
+    with torch.no_grad():
+        _, without = network.embed(tokens[0], projected)
+        torch.nn.init.normal_(network.belief.weight)
+        torch.nn.init.normal_(network.reader.score.weight)
+        (_, first), (_, second) = [network.embed(item, projected) for item in tokens]
+        torch.nn.init.zeros_(network.belief.weight)
+        torch.nn.init.zeros_(network.reader.score.weight)
+    assert answer_places(tokens[0].ids, network.answer_marks) == [len(tokens[0].ids) - 1]
+    assert (first[-1] - second[-1]).abs().max() > 1e-2
+    assert torch.equal(first[:-1], without[:-1]) and not torch.equal(first[-1], without[-1])
 
 
 def test_pictures_enter_only_at_the_first_layer_they_may(built):
@@ -161,6 +182,32 @@ def test_random_weights_under_the_rules_write_only_wellformed_answers(seed):
     assert not warnings, text
     for call in (event for event in events if isinstance(event, TaskCall)):
         assert call.task == "seg" and call.regions and all(ref in {"img-1", "img-2"} for ref in call.refs)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_is_preferred_a_layout_is_pairs_of_phrases_and_boxes_in_digits(built, seed):
+    _, vocabulary = built
+    generator = torch.Generator().manual_seed(seed)
+    scene = [("img-1", region.box) for region in make_scene(1).regions]
+    state = DecodingState(
+        vocabulary, [(key, place) for place, (key, _) in enumerate(scene)], {"img-1": vocabulary.encode("img-1")}, ("layout",)
+    )
+    writer, rules, text = SurfaceWriter(vocabulary, scene, "img-1"), default_filters(vocabulary), ""
+    while len(state.written) < 400:
+        logits = torch.randn(vocabulary.point_base + len(scene), generator=generator)
+        logits[vocabulary.vocab_size :] += 3.0
+        logits[vocabulary.tag_ids["</layout>"]] += 9.0 if state.boxes > 2 else -3.0
+        for rule in rules:
+            rule.apply(logits, state)
+        token = choose(logits, 1.0, generator)
+        if token != vocabulary.end_id:
+            state.add(token)
+            text += writer.write(token)
+    events = StreamParser().feed(text)
+    assert not [event for event in events if isinstance(event, GrammarWarning)], text
+    plans = [event for event in events if isinstance(event, TaskCall)]
+    assert plans and all(plan.regions and not plan.refs and all(region.phrase for region in plan.regions) for plan in plans)
+    assert max(len(plan.regions) for plan in plans) > 1
 
 
 def test_streamed_text_is_the_generated_text_and_repeats_itself(built):

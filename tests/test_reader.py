@@ -1,13 +1,14 @@
 """The region reader: padding and order do not matter, pairs are measured right, and it learns to read a place."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.scenes import draw_scene
-from unified_demo.model.pointing import FACTS_WIDTH, phrase_places, question_words
+from unified_demo.model.pointing import FACTS_WIDTH
 from unified_demo.model.reader import PAIR_FACTS, Reading, RegionReader, pair_facts
 
 HIDDEN, WORDS = 32, 50
@@ -31,31 +32,37 @@ def reading(count: int, seed: int, question: tuple[int, ...] = (3, 4, 5), phrase
     facts = torch.rand(count, FACTS_WIDTH, generator=generator)
     corner = torch.rand(count, 2, generator=generator) * 0.6
     facts[:, :2], facts[:, 2:4] = corner, corner + 0.05 + torch.rand(count, 2, generator=generator) * 0.3
-    return Reading(question, phrase, torch.randn(count, HIDDEN, generator=generator) * 0.12, facts, torch.zeros(count, dtype=torch.bool))
+    flags = torch.zeros(count, dtype=torch.bool)
+    return Reading(question, phrase, torch.randn(count, HIDDEN, generator=generator) * 0.12, facts, flags, flags)
 
 
 def test_what_else_is_in_the_batch_does_not_matter(reader: RegionReader, words: torch.Tensor) -> None:
     short, long = reading(3, 1, (3,), (6,)), reading(9, 2, tuple(range(40)), tuple(range(20)))
     together = reader([short, long], words)
-    assert together.shape == (2, 9)
-    assert torch.isinf(together[0, 3:]).all() and torch.isfinite(together[1]).all()
-    assert torch.allclose(together[0, :3], reader([short], words)[0], atol=1e-4)
+    assert together.shape == (2, 10)
+    assert torch.isinf(together[0, 4:]).all() and torch.isfinite(together[1, 1:]).all()
+    assert torch.allclose(together[0, :4], reader([short], words)[0], atol=1e-4)
     assert torch.allclose(together[1], reader([long], words)[0], atol=1e-4)
+
+
+def test_nothing_may_fit_a_question_but_a_phrase_means_something(reader: RegionReader, words: torch.Tensor) -> None:
+    phrase, question = reader([reading(4, 1), reading(4, 1, phrase=())], words)
+    assert torch.isinf(phrase[0]) and torch.isfinite(question).all()
 
 
 def test_the_order_of_the_proposals_does_not_matter(reader: RegionReader, words: torch.Tensor) -> None:
     one = reading(6, 3)
     order = torch.tensor([4, 1, 5, 0, 3, 2])
-    other = Reading(one.question, one.phrase, one.labels[order], one.facts[order], one.pointed[order])
-    assert torch.allclose(reader([other], words)[0], reader([one], words)[0][order], atol=1e-4)
+    other = Reading(one.question, one.phrase, one.labels[order], one.facts[order], one.pointed[order], one.marked[order])
+    assert torch.allclose(reader([other], words)[0, 1:], reader([one], words)[0, 1:][order], atol=1e-4)
 
 
 def test_words_and_what_was_pointed_at_matter(reader: RegionReader, words: torch.Tensor) -> None:
     one = reading(5, 4)
-    asked = Reading(one.question, (8, 9), one.labels, one.facts, one.pointed)
-    used = Reading(one.question, one.phrase, one.labels, one.facts, torch.tensor([True, False, False, False, False]))
-    first, second, third = reader([one, asked, used], words)
-    assert (first - second).abs().max() > 1e-3 and (first - third).abs().max() > 1e-3
+    flag = torch.tensor([True, False, False, False, False])
+    first, *others = reader([one, replace(one, phrase=(8, 9)), replace(one, pointed=flag), replace(one, marked=flag)], words)[:, 1:]
+    assert all((first - other).abs().max() > 1e-3 for other in others)
+    assert (others[1] - others[2]).abs().max() > 1e-3
 
 
 def test_an_empty_question_and_an_empty_phrase_are_read(reader: RegionReader, words: torch.Tensor) -> None:
@@ -73,18 +80,6 @@ def test_pairs_of_hand_computed_boxes() -> None:
     assert pairs[0, 0, 7] == 1.0
 
 
-def test_the_question_is_the_users_latest_turn() -> None:
-    start, user, assistant, end = 100, 101, 102, 103
-    ids = [start, user, 1, 2, end, start, assistant, 3, end, start, user, 999, 4, 5, start, assistant, 6]
-    assert question_words(ids, (start, user), 100) == [4, 5]
-    assert question_words([1, 2, 3], (start, user), 100) == []
-
-
-def test_phrase_places_skip_earlier_boxes() -> None:
-    open_box, close_box, pointing = 60, 61, 70
-    assert phrase_places([1, 62, 5, 6, 63, open_box, pointing, close_box, open_box], open_box, 50) == [2, 3]
-
-
 def test_it_learns_which_of_two_is_on_the_left(words: torch.Tensor) -> None:
     torch.manual_seed(0)
     learner, hits = RegionReader(HIDDEN), []
@@ -95,7 +90,7 @@ def test_it_learns_which_of_two_is_on_the_left(words: torch.Tensor) -> None:
             item.facts[:, 4:] = 0
             item.labels[:] = 0
         answers = torch.stack([item.facts[:, 0].argmin() for item in batch])
-        scores = learner(batch, words)
+        scores = learner(batch, words)[:, 1:]
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(scores, answers).backward()
         optimizer.step()

@@ -5,15 +5,18 @@ It does not tokenise, load media or know embedding sizes. User text is escaped h
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unified_demo import grammar
 from unified_demo.grammar import Box, MediaKind, TimeSpan
 from unified_demo.messages import Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
 
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
+ANSWER_START = f"{TURN_START}assistant\n"
 SYSTEM_TEXT = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 """The language model's own default; used where no picture is in play, so that plain chat stays what it was."""
+NO_PICTURE = ""
+"""Artefact id of boxes that are planned."""
 OFFER = "Tools:"
 """Stands before the tags of the tasks on offer."""
 
@@ -44,7 +47,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """A box in a picture: one pointing token when a proposal fits, digits otherwise."""
+    """A box in a picture (None: the latest one): one pointing token when a proposal fits, digits otherwise."""
 
     box: Box
     artefact_id: str | None
@@ -66,7 +69,7 @@ def render_conversation(
     for number, message in enumerate(conversation.messages):
         pieces.extend(_render_message(message, message.role == "assistant" and (learn is None or number in learn)))
     if add_answer_start:
-        pieces.append(Text(f"{TURN_START}assistant\n", trusted=True))
+        pieces.append(Text(ANSWER_START, trusted=True))
     return pieces
 
 
@@ -125,12 +128,33 @@ def _render_call(call: TaskCall, loss: bool) -> list[Piece]:
     inner: list[Piece] = []
     for ref in call.refs:
         inner += _wrap(grammar.REF, [Text(ref, loss)], loss)
-    if call.regions:
+    if call.task in grammar.PLANNING_TAGS:
+        inner += _render_plan(call, loss)
+    elif call.regions:
         for region in call.regions:
             inner += [Text(_spaced(region.phrase), loss), *_render_regions(region, loss)]
     else:
         inner.append(Text(_spaced(call.prompt), loss))
     return _wrap(call.task, inner, loss)
+
+
+def _render_plan(call: TaskCall, loss: bool) -> list[Piece]:
+    """The prompt with the words of each region marked where they stand, like a grounded sentence; boxes lie in no picture that is there."""
+    pieces: list[Piece] = []
+    rest = call.prompt
+    for region in call.regions:
+        before, found, behind = rest.partition(region.phrase)
+        rest = behind if found else rest
+        pieces += _between(before if found else "", loss)
+        pieces += _wrap(grammar.PHRASE, [Text(_spaced(region.phrase), loss)], loss)
+        pieces += _render_regions(replace(region, artefact_id=NO_PICTURE), loss)
+    return pieces + _between(rest, loss)
+
+
+def _between(words: str, loss: bool) -> list[Piece]:
+    """Words beside a marked phrase; a comma keeps close to what is before it."""
+    words = words.strip()
+    return [Text(words if words[0] in ",.;:" else _spaced(words), loss)] if words else []
 
 
 def _wrap(tag: str, inner: list[Piece], loss: bool) -> list[Piece]:

@@ -52,6 +52,11 @@ class TaskSpec:
     gives: MediaKind
     needs_box: bool = False
 
+    @property
+    def plans(self) -> bool:
+        """The boxes are those of a picture that is yet to be made: the prompt says what goes where."""
+        return self.needs_box and not self.needs
+
 
 TASKS: dict[Task, TaskSpec] = {
     spec_task: TaskSpec(spec_task.value, title, description, needs, gives, needs_box)
@@ -72,6 +77,7 @@ TASKS: dict[Task, TaskSpec] = {
 PHRASE, BOX, TIME, REF = "p", "box", "time", "ref"
 GROUNDING_TAGS: tuple[str, ...] = (PHRASE, BOX, TIME, REF)
 TASK_TAGS: tuple[str, ...] = tuple(task.value for task in Task)
+PLANNING_TAGS: tuple[str, ...] = tuple(task.value for task, spec in TASKS.items() if spec.plans)
 TAGS: tuple[str, ...] = GROUNDING_TAGS + TASK_TAGS
 
 _BOX_TEXT = re.compile(r"\s*\[\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\]\s*", re.ASCII)

@@ -5,6 +5,7 @@ gives the same events (adjacent TextDelta joined). What is malformed never raise
 tag: it becomes text without the tag, or a GrammarWarning. It does not resolve references and runs nothing.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -14,6 +15,7 @@ from unified_demo.grammar import (
     BOX,
     GROUNDING_TAGS,
     PHRASE,
+    PLANNING_TAGS,
     REF,
     TASK_TAGS,
     TIME,
@@ -30,6 +32,7 @@ from unified_demo.messages import CallStarted, GrammarWarning, ParserEvent, Regi
 _NUMBERS = frozenset("0123456789 \t\n[](){},.;:+-")
 _WORD = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_ ")
 _PAYLOAD_CHARACTERS = {BOX: _NUMBERS, TIME: _NUMBERS, REF: _WORD}
+_BEFORE_COMMA = re.compile(r" ([,.;:])")
 _PAYLOAD_LIMIT = 64
 _RAW_LIMIT = 200
 
@@ -323,7 +326,8 @@ def _build_call(call: _OpenCall) -> TaskCall:
     """
     items = _join_text(call.items)
     refs = tuple(dict.fromkeys(item.artefact_id for item in items if isinstance(item, _Reference)))
-    prompt = _squeeze(" ".join(item for item in items if isinstance(item, str)))
+    words = _squeeze(" ".join(item for item in items if isinstance(item, str)))
+    prompt = _BEFORE_COMMA.sub(r"\1", words) if call.task in PLANNING_TAGS else words
     regions: list[RegionPart] = []
     phrase = ""
     boxes: list[Box] = []

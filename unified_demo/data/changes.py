@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from unified_demo.data.arrangements import place_for
 from unified_demo.data.context import Choice, Seen, with_colour, with_label, with_thing, without_colours, without_thing
+from unified_demo.data.dialogues import HERE
 from unified_demo.data.exchanges import Exchange, Outcome, Writer, call
 from unified_demo.data.expressions import Expression
 from unified_demo.data.wordings import Phrasing, draw_change, draw_content, entries
@@ -89,7 +90,9 @@ class Changer(Writer):
         expression = self.expression(choice.seen, single=True)
         if not expression:
             return None
-        user = self.ask(phrasing, values | {"e": self.casual(expression.asked)}, choice.name)
+        shown = self.shown(choice.seen, expression)
+        asked = HERE if shown else self.casual(expression.asked)
+        user = self.ask(phrasing, values | {"e": asked}, choice.name, shown)
         prompt, said, outcome = self._done(phrasing.operation, values, choice.seen, expression)
         region = self.region(choice.seen, prompt, expression.targets)
         answer = (TextPart(said), call(Task.REASONING_EDITING, prompt, (choice.seen.id,), (region,)))

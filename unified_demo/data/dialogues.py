@@ -5,9 +5,11 @@ One scene carries several turns, so that a picture's tokens are paid for once. B
 """
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 from unified_demo.data.expressions import NUMBERS, Describer, Expression, article, knowledge, plural
+from unified_demo.data.reports import jitter
 from unified_demo.data.scenes import Scene
 from unified_demo.grammar import MediaKind, Task
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
@@ -57,6 +59,13 @@ CANNOT = {
     "make it look like night": "edited picture", "change the colour of {n}": "edited picture",
     "replace {n} with something else": "edited picture",
 }  # fmt: skip
+HERE = "\0"
+"""Stands in a text where a region belongs that the user marks."""
+SHOWN = ("this", "this", "this thing", "that", "this one", "this object", "this part of the picture")
+ABOUT_SHOWN = (
+    "what is {e}?", "What is {e}?", "what do you call {e}?", "name {e}", "do you know what {e} is?", "tell me what {e} is",
+    "{e}: what is it?",
+)  # fmt: skip
 NO_PICTURE = "There is no picture in this conversation yet. Please attach one and ask again."
 
 
@@ -75,19 +84,20 @@ class DialogueWriter:
         for turn in range(turns):
             question, answer = self._turn()
             media: tuple[Part, ...] = (MediaPart(artefact),) if turn == 0 else ()
-            messages.append(Message("user", (*media, TextPart(question))))
+            asked = (TextPart(question),) if isinstance(question, str) else question
+            messages.append(Message("user", (*media, *asked)))
             messages.append(Message("assistant", tuple(answer)))
         return Conversation(tuple(messages))
 
-    def _turn(self) -> tuple[str, list[Part]]:
-        makers = (
+    def _turn(self) -> tuple[str | tuple[Part, ...], list[Part]]:
+        makers: list[Callable[[], tuple[str | tuple[Part, ...], list[Part]] | None]] = (
             [self.segment] * 4
             + [self.find] * 4
             + [self.find_several] * 7
             + [self.count] * 2
             + [self.exists] * 2
             + [self.colour] * 2
-            + [self.caption, self.absent]
+            + [self.caption, self.absent, self.shown, self.shown]
         )
         makers += [self.cannot] + [self.main_thing] * (3 if self.scene.names else 0) + [self.again] * (4 if self.focus else 0)
         while True:
@@ -141,6 +151,22 @@ class DialogueWriter:
             parts.append(self._region(expression.said, expression.targets))
             parts.append(TextPart("." if place == len(wanted) - 1 else ", "))
         return self.rng.choice(FIND_MANY).format(e=listed), parts
+
+    def shown(self) -> tuple[tuple[Part, ...], list[Part]] | None:
+        """The user marks a thing in the picture: what is it, where, or outline it."""
+        expression = self.describer.any()
+        if not expression or len(expression.targets) != 1:
+            return None
+        (index,) = expression.targets
+        region = self.scene.regions[index]
+        shown = RegionPart(self.rng.choice(SHOWN), (jitter(self.rng, region.box, 0.06),), artefact_id=PICTURE_ID)
+        self._remember(expression)
+        if self.rng.random() < 0.5:
+            name = article(self.scene.names.get(index, region.label))
+            return mark(self.rng.choice(ABOUT_SHOWN).format(e=HERE), shown), [
+                TextPart("This is "), self._region(name, (index,)), TextPart("."),
+            ]  # fmt: skip
+        return mark(self.rng.choice(SEGMENT).format(e=HERE), shown), self._segmented(expression)
 
     def again(self) -> tuple[str, list[Part]] | None:
         if not self.focus:
@@ -256,6 +282,13 @@ class DialogueWriter:
         thing = f"the {self.describer.noun(self._some_label())}"
         text = f"I cannot make {article(what)} yet. I can describe this picture, find things in it and segment them."
         return question.format(n=thing), [TextPart(text)]
+
+
+def mark(text: str, shown: RegionPart) -> tuple[Part, ...]:
+    """The text with the marked region where HERE stands."""
+    before, _, after = text.partition(HERE)
+    parts: list[Part] = [TextPart(before)] if before else []
+    return (*parts, shown, *([TextPart(after.replace(HERE, shown.phrase))] if after else []))
 
 
 def _casual(rng: random.Random, phrase: str) -> str:

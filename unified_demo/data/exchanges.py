@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Literal
 
 from unified_demo.data.context import KIND_WORDS, Choice, Context, Event, Seen, choose_artefact
-from unified_demo.data.dialogues import NO_PICTURE
+from unified_demo.data.dialogues import NO_PICTURE, SHOWN, mark
 from unified_demo.data.expressions import Describer, Expression
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.nouns import countable, is_plural, said
+from unified_demo.data.reports import jitter
 from unified_demo.data.scenes import Scene
 from unified_demo.data.wordings import Phrasing, choose
 from unified_demo.grammar import TASKS, Box, MediaKind, Task, TimeSpan
 from unified_demo.messages import Artefact, MediaPart, Part, RegionPart, TaskCall, TextPart
 
+MARKED = 0.1
+"""Share of single things that are marked in the picture instead of described."""
 Manner = Literal["call", "answer", "refuse", "clarify"]
 
 
@@ -70,10 +73,18 @@ class Writer:
             return self.forced if useful is None or self.forced.seen in useful else None
         return choose_artefact(self.rng, self.context, kind, useful)
 
-    def ask(self, phrasing: Phrasing, values: Mapping[str, str], name: str = "") -> tuple[Part, ...]:
-        """The user's words; ``name`` says which artefact is meant."""
+    def ask(self, phrasing: Phrasing, values: Mapping[str, str], name: str = "", shown: RegionPart | None = None) -> tuple[Part, ...]:
+        """The user's words; ``name`` says which artefact is meant, ``shown`` is marked in it and stands where its phrase is."""
         text = phrasing.fill(values)
-        return (TextPart(self._named(text, name) if name else text),)
+        text = self._named(text, name) if name else text
+        return mark(text, shown) if shown else (TextPart(text),)
+
+    def shown(self, seen: Seen, expression: Expression) -> RegionPart | None:
+        """Now and then a single thing in a picture is marked, roughly, instead of described."""
+        if len(expression.targets) != 1 or seen.kind != MediaKind.IMAGE or self.rng.random() >= MARKED:
+            return None
+        (box,) = self.region(seen, "", expression.targets).boxes
+        return RegionPart(self.rng.choice(SHOWN), (jitter(self.rng, box, 0.06),), artefact_id=seen.id)
 
     def _named(self, text: str, name: str) -> str:
         frames = ["{n}: {t}", "in {n}: {t}", "{t} (I mean {n})", "about {n}: {t}", "now {n}: {t}", "take {n}, {t}"]

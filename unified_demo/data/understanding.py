@@ -6,6 +6,7 @@ Every referring expression fits exactly its target (see ``expressions``); what i
 from collections.abc import Set
 
 from unified_demo.data.context import KIND_WORDS, Choice, Seen
+from unified_demo.data.dialogues import HERE
 from unified_demo.data.exchanges import Exchange, Outcome, Writer, call, capital, countable_of, listed
 from unified_demo.data.expressions import Expression, plural
 from unified_demo.data.nouns import countable, definite, is_plural, said
@@ -90,8 +91,9 @@ class Observer(Writer):
         if not expression:
             return None
         phrasing = self.phrasing(task, operation, frozenset({"one"}) if self.plural(choice.seen, expression) else frozenset())
-        asked = self.casual(expression.asked)
-        user = self.ask(phrasing, {"e": asked, "one": asked}, choice.name)
+        shown = self.shown(choice.seen, expression)
+        asked = HERE if shown else self.casual(expression.asked)
+        user = self.ask(phrasing, {"e": asked, "one": asked}, choice.name, shown)
         if task == "ground":
             return Exchange(
                 task, (phrasing.id,), user, self._found(choice.seen, expression), about=choice.seen.id, topic=_grown(expression)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from unified_demo.conversation import Coordinates, Piece, Tag, Text, render_conversation
 from unified_demo.errors import UnifiedError
-from unified_demo.grammar import PHRASE, REF, TASK_TAGS, TIME, MediaKind, close_tag, open_tag, spell_box, spell_span
+from unified_demo.grammar import PHRASE, PLANNING_TAGS, REF, TASK_TAGS, TIME, MediaKind, close_tag, open_tag, spell_box, spell_span
 from unified_demo.messages import (
     Conversation,
     GrammarWarning,
@@ -109,7 +109,8 @@ def _check_answer(message: Message, where: str, latest: str | None, known: set[s
 
 
 def _of_message(message: Message, latest: str | None, prompts: bool) -> _Seen:
-    """What should be parsed. A call with regions is spoken by their phrases; with ``prompts`` its prompt comes before them."""
+    """What should be parsed. A call with regions is spoken by their phrases; with ``prompts`` its prompt comes before them.
+    A plan's prompt holds its phrases."""
     words: list[str] = []
     regions: list[tuple[object, ...]] = []
     calls: list[tuple[object, ...]] = []
@@ -121,7 +122,8 @@ def _of_message(message: Message, latest: str | None, prompts: bool) -> _Seen:
             regions.append(_region(part, latest))
         elif isinstance(part, TaskCall):
             phrases = [region.phrase for region in part.regions]
-            spoken = " ".join([part.prompt, *phrases] if prompts and phrases else phrases) if phrases else part.prompt
+            prompt_only = not phrases or part.task in PLANNING_TAGS
+            spoken = part.prompt if prompt_only else " ".join([part.prompt, *phrases] if prompts else phrases)
             calls.append((part.index, part.task, _squeeze(spoken), part.refs, [_region(region, None) for region in part.regions]))
     return _squeeze("".join(words)), regions, calls
 

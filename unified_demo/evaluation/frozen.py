@@ -17,7 +17,7 @@ from unified_demo.messages import Conversation
 from unified_demo.model.backend import TinyModel, load_perception
 from unified_demo.model.loading import build_network, load_language_model, read_config
 from unified_demo.model.packing import pack_linears
-from unified_demo.model.tokens import IGNORE_INDEX, Tokens, Vocabulary
+from unified_demo.model.tokens import Tokens, Vocabulary
 from unified_demo.zoo import Zoo
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def tuned_log_probabilities(model: TinyModel, conversation: Conversation) -> tup
     The prompt is the one of the page, with the tasks on offer.
     """
     tokens = model.vocabulary.tokenize(render_conversation(conversation, add_answer_start=False, tasks=model.told_tasks), {}, {})
-    places = [place for place, label in enumerate(tokens.labels) if label != IGNORE_INDEX]
+    places = tokens.learnt()
     network = model.network
     with torch.no_grad():
         inputs, injection = network.embed(tokens, {})
@@ -139,14 +139,16 @@ def tuned_log_probabilities(model: TinyModel, conversation: Conversation) -> tup
 
 
 class PairComparer:
-    """Ours (by name of the system) and the frozen model on the same tokens."""
+    """Ours (by name of the system) and the frozen model on the same words, each after its own prompt."""
 
     def __init__(self, frozen: FrozenModel, ours: Callable[[str], TinyModel]) -> None:
         self._frozen, self._ours = frozen, ours
 
     def compare(self, system: str, conversation: Conversation) -> Compared:
-        tokens, places, ours = tuned_log_probabilities(self._ours(system), conversation)
-        frozen = self._frozen.log_probabilities(tokens.ids, places, ours.shape[1])
+        model = self._ours(system)
+        tokens, places, ours = tuned_log_probabilities(model, conversation)
+        plain = model.vocabulary.tokenize(render_conversation(conversation, add_answer_start=False), {}, {})
+        frozen = self._frozen.log_probabilities(plain.ids, plain.learnt(), ours.shape[1])
         return Compared(frozen, ours, np.array([tokens.ids[place] for place in places]))
 
 

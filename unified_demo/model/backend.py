@@ -186,7 +186,7 @@ def _without_oldest(conversation: Conversation) -> Conversation | None:
 
 
 class _Decoder:
-    """The network's state of one answer: key-value cache, pointing keys, logits of the next token (on the CPU, where the rules work)."""
+    """The network's state of one answer: key-value cache, logits of the next token (on the CPU, where the rules work)."""
 
     def __init__(self, network: MultimodalNetwork, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> None:
         from transformers import DynamicCache
@@ -196,10 +196,9 @@ class _Decoder:
         with torch.no_grad():
             inputs, injection = network.embed(tokens, projected)
             hidden = network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0]
-            self._keys = network.region_keys(tokens, projected, injection, hidden)
             self._seen = network.proposals(tokens, projected)
-            self._ids, self._hidden = list(tokens.ids), [*hidden]
-            self._look_ahead()
+            self._ids = list(tokens.ids)
+            self._look_ahead(hidden[-1])
 
     def step(self, token: int) -> None:
         """Feed one chosen token; ``logits`` are then those of the token after it."""
@@ -208,13 +207,13 @@ class _Decoder:
         entry.add(token, slot=self._proposals[point] if point >= 0 else None)
         with torch.no_grad():
             inputs, injection = self._network.embed(entry, self._projected)
-            self._hidden.append(self._network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0, 0])
+            hidden = self._network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0, 0]
             self._ids.append(token)
-            self._look_ahead()
+            self._look_ahead(hidden)
 
-    def _look_ahead(self) -> None:
-        phrase = self._network.phrase(self._ids, self._hidden, self._seen)
-        self.logits = self._network.logits(self._hidden[-1][None], [phrase], self._keys)[0].cpu()
+    def _look_ahead(self, hidden: torch.Tensor) -> None:
+        reading = self._network.reading(self._ids, self._seen)
+        self.logits = self._network.logits(hidden[None], [reading], len(self._proposals))[0].cpu()
 
 
 class LazyModel:

@@ -58,7 +58,7 @@ class DecodingState:
         if not tag.startswith("</"):
             self.inside.append(name)
             self.boxes_due = False
-            if name == grammar.PHRASE or name in grammar.TASK_TAGS:
+            if name in grammar.TASK_TAGS or (name == grammar.PHRASE and not self.planning):
                 self._new_group()
                 self.refs_done = False
             return
@@ -80,6 +80,11 @@ class DecodingState:
     @property
     def in_call(self) -> bool:
         return any(name in grammar.TASK_TAGS for name in self.inside)
+
+    @property
+    def planning(self) -> bool:
+        """The boxes to come lie in a picture that is not there yet."""
+        return any(name in grammar.PLANNING_TAGS for name in self.inside)
 
     @property
     def run(self) -> list[int]:
@@ -132,10 +137,21 @@ class OnlyKnownTags(LogitFilter):
         if spec.needs and not state.refs_done:
             return {grammar.open_tag(grammar.REF)}
         allowed = set()
+        if spec.plans:
+            return self._allowed_in_plan(state, name)
         if (state.run or state.boxes) and state.boxes < MOST_BOXES:
             allowed.add(grammar.open_tag(grammar.BOX))
         if state.boxes or (state.run and not spec.needs_box):
             allowed.add(grammar.close_tag(name))
+        return allowed
+
+    def _allowed_in_plan(self, state: DecodingState, name: str) -> set[str]:
+        """``<p>phrase</p>`` with one box or more, any number of times, words between."""
+        if state.boxes_due:
+            return {grammar.open_tag(grammar.BOX)}
+        allowed = {grammar.close_tag(name)} if state.boxes else set()
+        if state.boxes < MOST_BOXES:
+            allowed |= {grammar.open_tag(grammar.PHRASE)} | ({grammar.open_tag(grammar.BOX)} if state.after_box else set())
         return allowed
 
 
@@ -155,7 +171,8 @@ class WordsThatShow(LogitFilter):
         in_prompt = name in grammar.TASK_TAGS and (state.refs_done or not grammar.TASKS[grammar.Task(name)].needs)
         if (name == grammar.PHRASE or in_prompt) and not state.run and not state.boxes:
             logits[: len(self.hidden)][self.hidden] = -torch.inf
-            logits[len(self.hidden) :] = -torch.inf
+            if name not in grammar.PLANNING_TAGS:
+                logits[len(self.hidden) :] = -torch.inf
 
 
 class PointingOnlyInBoxes(LogitFilter):
@@ -163,7 +180,7 @@ class PointingOnlyInBoxes(LogitFilter):
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
         base = state.vocabulary.point_base
-        if state.innermost != grammar.BOX or state.run:
+        if state.innermost != grammar.BOX or state.run or state.planning:
             logits[base:] = -torch.inf
             return
         for token_id in state.pointed:
@@ -192,7 +209,8 @@ class BoxHoldsOneBox(LogitFilter):
             return
         written = "".join(self.texts.get(token_id, "") for token_id in run)
         if not written:
-            first_points = [base + index for index in range(len(state.proposals))] if len(state.pointed) < len(state.proposals) else []
+            free = len(state.pointed) < len(state.proposals) and not state.planning
+            first_points = [base + index for index in range(len(state.proposals))] if free else []
             _keep(logits, [*first_points, self.ids["["]])
         elif written.endswith("]"):
             _keep(logits, [close])
@@ -236,10 +254,16 @@ class PhraseNeedsBox(LogitFilter):
             self._call(logits, state, name)
 
     def _call(self, logits: torch.Tensor, state: DecodingState, name: str) -> None:
+        """One phrase with its boxes; a plan has several."""
         ids = state.vocabulary.tag_ids
         spec = grammar.TASKS[grammar.Task(name)]
         if spec.needs and not state.refs_done:
             _keep(logits, [ids[grammar.open_tag(grammar.REF)]])
+        elif spec.plans:
+            if state.boxes >= MOST_BOXES:
+                _keep(logits, [ids[grammar.close_tag(name)]])
+            elif len(state.run) >= LONGEST_PHRASE:
+                _keep(logits, [ids[grammar.open_tag(grammar.PHRASE)]])
         elif state.boxes:
             _keep(logits, [ids[grammar.open_tag(grammar.BOX)], ids[grammar.close_tag(name)]][0 if state.boxes < MOST_BOXES else 1 :])
         elif len(state.run) >= LONGEST_PHRASE:

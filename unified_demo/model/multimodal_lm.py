@@ -1,8 +1,8 @@
-"""The tiny UnifiedMLLM as a network: frozen language model + LoRAMoE + projectors + added tags + pointing head.
+"""The tiny UnifiedMLLM as a network: frozen language model + LoRAMoE + projectors + added tags + region reader.
 
 Takes embeddings of words, tags, picture features and region proposals in one sequence; predicts words, tags, or "proposal i".
-A proposal is a temporary word: its input embedding comes from the region projector, its output score from the pointing head.
-It does not read files, detect, tokenise or decode.
+A proposal is a temporary word: its input embedding comes from the region projector, its output score from the region reader, which
+also tells at the start of an answer what it believes is asked for. It does not read files, detect, tokenise or decode.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,16 @@ from torch import nn
 
 from unified_demo import conversation, grammar
 from unified_demo.model.lora_moe import FFN_PROJECTIONS, LoraMoeConfig, LoraMoeLinear, add_lora_moe
-from unified_demo.model.pointing import FACTS_WIDTH, WORD_SCALE, PointingHead, facts, label_match, phrase_places, question_words
+from unified_demo.model.pointing import FACTS_WIDTH, answer_places, facts, latest_question, phrase_places
 from unified_demo.model.projector import ImageProjector, RegionProjector
-from unified_demo.model.reader import Reading, RegionReader
-from unified_demo.model.tokens import IMAGE_SLOT, REGION_SLOT, Tokens, Vocabulary
+from unified_demo.model.reader import EMBEDDING_SCALE, Reading, RegionReader
+from unified_demo.model.tokens import IMAGE_SLOT, Tokens, Vocabulary
 
 OPEN_BOX = grammar.added_tokens().index(grammar.open_tag(grammar.BOX))
+BELIEF_FIGURES = 3
+"""What a belief has besides the label: nothing fits, the best proposal's share, something is marked."""
+POINT_BIAS = 20.0
+"""Pointing starts likelier than any word; logits of words reach about 20."""
 SHIFT_SCALE = 50.0
 """Hidden states inside SmolLM2 have a norm of 100 to 500; the learnt shift of a tag is in units of this."""
 
@@ -37,16 +41,6 @@ class EncodedPicture:
     features: torch.Tensor
     known: torch.Tensor
     neighbours: torch.Tensor
-
-
-@dataclass(frozen=True)
-class Phrase:
-    """A phrase's words for the pointing head: ``mean`` (2*hidden,) of states and embeddings, ``match`` (proposals,) with the labels;
-    ``reading`` for the region reader, None where there is no phrase."""
-
-    mean: torch.Tensor
-    match: torch.Tensor
-    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -89,9 +83,15 @@ class MultimodalNetwork(nn.Module):
         self.mark = nn.Parameter(torch.randn(hidden) * 0.02)
         self.mark_slope = nn.Parameter(torch.tensor(12.0))
         self.mark_from = nn.Parameter(torch.tensor(0.6))
-        self.pointing = PointingHead(hidden)
         self.reader = RegionReader(hidden)
+        self.point_word = nn.Linear(hidden, 1)
+        nn.init.zeros_(self.point_word.weight)
+        nn.init.constant_(self.point_word.bias, POINT_BIAS)
+        self.belief = nn.Linear(hidden + BELIEF_FIGURES, hidden)
+        nn.init.zeros_(self.belief.weight)
+        nn.init.zeros_(self.belief.bias)
         self.turn_marks: tuple[int, ...] = (-1, -1)
+        self.answer_marks: tuple[int, ...] = (-1,)
         self.register_buffer("word_mean", language_model.get_input_embeddings().weight.detach().float().mean(0), persistent=False)
         self._injection: torch.Tensor | None = None
         language_model.model.layers[first_layer].register_forward_pre_hook(self._inject, with_kwargs=True)
@@ -106,7 +106,7 @@ class MultimodalNetwork(nn.Module):
         return self.vocab_size + OPEN_BOX
 
     def init_tags(self, vocabulary: Vocabulary) -> None:
-        """Start each tag at the mean word embedding of its name, so that ``<seg>`` begins near the word; note how a user's turn begins."""
+        """Start each tag at the mean word embedding of its name, so that ``<seg>`` begins near the word; note how turns begin."""
         words = self.language_model.get_input_embeddings().weight
         names = {"p": "phrase", "ref": "reference", "seg": "segment", "vseg": "segment video", "gen": "generate", "redit": "edit region"}
         names |= {"vgen": "generate video", "ivgen": "animate", "vedit": "edit video", "agen": "generate sound"}
@@ -117,6 +117,7 @@ class MultimodalNetwork(nn.Module):
                 self.tag_words[index] = words[ids].float().mean(0)
             self.tag_embeddings.copy_(self.tag_words)
         self.turn_marks = tuple(vocabulary.encode(conversation.TURN_START + "user", trusted=True)[:2])
+        self.answer_marks = tuple(vocabulary.encode(conversation.ANSWER_START, trusted=True))
 
     def project(self, picture: EncodedPicture) -> ProjectedPicture:
         """What the picture and its proposals add at ``first_layer``."""
@@ -140,6 +141,10 @@ class MultimodalNetwork(nn.Module):
             places.append(place)
             added.append(picture.image[index] if token == IMAGE_SLOT else picture.regions[index])
         injection = self._marks(tokens, inputs, projected)
+        answers = answer_places(tokens.ids, self.answer_marks)
+        if answers and tokens.proposals:
+            places += answers
+            added += [*(self.beliefs(tokens.ids, answers, self.proposals(tokens, projected)) * SHIFT_SCALE)]
         if places:
             injection = injection.index_copy(0, torch.tensor(places, device=words.device), torch.stack(added).float())
         return inputs, injection
@@ -169,33 +174,36 @@ class MultimodalNetwork(nn.Module):
             return args, kwargs
         return (args[0] + self._injection, *args[1:]), kwargs
 
-    def region_keys(
-        self, tokens: Tokens, projected: dict[str, ProjectedPicture], injection: torch.Tensor, hidden: torch.Tensor
-    ) -> torch.Tensor:
-        """(proposals, 2 * POINT_WIDTH) pointing keys; ``injection`` and last ``hidden`` states are (length, hidden)."""
-        places = [place for place, token in enumerate(tokens.ids) if token == REGION_SLOT]
-        rows = [projected[key].facts[index] for key, index in tokens.proposals]
-        region_facts = torch.stack(rows) if rows else hidden.new_zeros(0, FACTS_WIDTH)
-        return self.pointing.keys(region_facts, injection[places], hidden[places])
+    def beliefs(self, ids: Sequence[int], places: Sequence[int], proposals: Proposals) -> torch.Tensor:
+        """(len(places), hidden): what the region reader believes each answer that starts at ``places`` is asked for.
 
-    def phrase(self, ids: Sequence[int], hidden: Sequence[torch.Tensor] | torch.Tensor, proposals: Proposals) -> Phrase:
-        """The phrase that the ``<box>`` at the end of ``ids`` belongs to; zeros elsewhere."""
-        places = phrase_places(ids, self.open_box, self.vocab_size)
-        count, device = len(proposals.labels), proposals.labels.device
-        if not places or not count:
-            return Phrase(torch.zeros(2 * hidden[0].shape[-1], device=device), torch.zeros(count, device=device))
-        read = torch.stack([hidden[place] for place in places]).float().mean(0)
-        words = self.language_model.get_input_embeddings().weight[[ids[place] for place in places]].float()
-        match = label_match(words - self.word_mean, proposals.labels - self.word_mean)
-        return Phrase(torch.cat([read, words.mean(0) * WORD_SCALE]), match, self.reading(ids, places, proposals))
+        The label in the mean over its scores, and figures: nothing fits, how sure it is, something is marked.
+        """
+        readings = [self.question(ids[: place + 1], proposals) for place in places]
+        with torch.no_grad():
+            shares = self.reader(readings, self.language_model.get_input_embeddings().weight).float().softmax(-1)
+        label = shares[:, 1:] @ proposals.labels.float() * EMBEDDING_SCALE
+        marked = torch.stack([reading.marked.any() for reading in readings]).float()
+        return self.belief(torch.cat([label, shares[:, :1], shares[:, 1:].amax(-1, keepdim=True), marked[:, None]], -1))
 
-    def reading(self, ids: Sequence[int], places: Sequence[int], proposals: Proposals) -> Reading:
-        """What the region reader needs at the end of ``ids``; ``places`` are those of the phrase's words."""
+    def reading(self, ids: Sequence[int], proposals: Proposals) -> Reading | None:
+        """What the region reader needs to say which proposal comes next; None where ``ids`` do not end in ``<box>``."""
+        if not ids or ids[-1] != self.open_box or not len(proposals.labels):
+            return None
+        return self._reading(ids, phrase_places(ids, self.open_box, self.vocab_size), proposals)
+
+    def question(self, ids: Sequence[int], proposals: Proposals) -> Reading:
+        """What the region reader needs to say what the user's latest turn asks for."""
+        return self._reading(ids, (), proposals)
+
+    def _reading(self, ids: Sequence[int], phrase: Sequence[int], proposals: Proposals) -> Reading:
         base = self.vocab_size + len(self.tag_words)
-        pointed = torch.zeros(len(proposals.labels), dtype=torch.bool, device=proposals.labels.device)
-        pointed[[token - base for token in ids[places[-1] :] if token >= base]] = True
-        question = question_words(ids, self.turn_marks, self.vocab_size)
-        return Reading(question, [ids[place] for place in places], proposals.labels, proposals.facts, pointed)
+        question = latest_question(ids, self.turn_marks)
+        pointed, marked = torch.zeros(2, len(proposals.labels), dtype=torch.bool, device=proposals.labels.device)
+        pointed[[token - base for token in ids[phrase[-1] :] if token >= base] if phrase else []] = True
+        marked[[token - base for token in question if token >= base]] = True
+        words = [token for token in question if 0 <= token < self.vocab_size]
+        return Reading(words, [ids[place] for place in phrase], proposals.labels, proposals.facts, pointed, marked)
 
     def proposals(self, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> Proposals:
         """The proposals of all pictures of a tokenised conversation, in the order of their pointing tokens."""
@@ -204,23 +212,20 @@ class MultimodalNetwork(nn.Module):
             return Proposals(self.word_mean.new_zeros(0, len(self.word_mean)), self.word_mean.new_zeros(0, FACTS_WIDTH))
         return Proposals(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
-    def read(self, phrases: Sequence[Phrase], count: int) -> torch.Tensor:
-        """(phrases, count) scores of the region reader; zeros where there is no phrase."""
-        readings = [(place, phrase.reading) for place, phrase in enumerate(phrases) if phrase.reading]
-        scores = self.word_mean.new_zeros(len(phrases), count)
-        if not readings or not count:
-            return scores
-        words = self.language_model.get_input_embeddings().weight
-        found = self.reader([reading for _, reading in readings], words)
-        return scores.index_copy(0, torch.tensor([place for place, _ in readings], device=scores.device), found)
+    def logits(self, hidden: torch.Tensor, readings: Sequence[Reading | None], proposals: int) -> torch.Tensor:
+        """(n, hidden) and what the region reader needs at each place -> (n, vocab + tags + proposals) float32.
 
-    def logits(self, hidden: torch.Tensor, phrases: Sequence[Phrase], keys: torch.Tensor) -> torch.Tensor:
-        """(n, hidden), the phrase of each place, keys of the proposals -> (n, vocab + tags + proposals) float32."""
-        head = self.language_model.lm_head
-        word_logits = head(hidden.to(self.language_model.model.dtype)).float()
+        Pointing is one more word, whose probability the region reader shares out; proposals have -inf where there is no reading.
+        """
+        word_logits = self.language_model.lm_head(hidden.to(self.language_model.model.dtype)).float()
         tag_logits = nn.functional.linear(hidden.float(), self.tag_embeddings.float())
-        means, matches = torch.stack([phrase.mean for phrase in phrases]), torch.stack([phrase.match for phrase in phrases])
-        points = self.pointing.scores(hidden, means, matches, keys, self.read(phrases, len(keys)))
+        points = tag_logits.new_full((len(readings), proposals), -torch.inf)
+        places = [place for place, reading in enumerate(readings) if reading]
+        if places:
+            words = self.language_model.get_input_embeddings().weight
+            read = self.reader([reading for reading in readings if reading], words)
+            read = read[:, 1:].float().log_softmax(-1) + self.point_word(hidden[places].float())
+            points = points.index_copy(0, torch.tensor(places, device=points.device), read)
         return torch.cat([word_logits, tag_logits, points], -1)
 
     def trained_state(self) -> dict[str, torch.Tensor]:

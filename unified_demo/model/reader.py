@@ -1,8 +1,9 @@
-"""The region reader: a small transformer that reads a phrase beside the region proposals and scores which of them it means.
+"""The region reader: a small transformer that reads words beside the region proposals and scores which of them is meant.
 
-It sees word embeddings, labels, places, scores and colours, nothing of the language model's states, so it trains alone, on about a
-hundred boxes a second on one core (``training read``). Its scores are one term of the pointing head's. Relations between proposals enter as
-a bias of the attention (as in Graphormer, arXiv 2106.05234). It does not tokenise and does not know pictures.
+It reads a phrase of the answer (then the model points at what it scores best) or the question alone (then the model is told what it
+believes is asked for, or that nothing fits). It sees word embeddings, labels, places, scores and colours, nothing of the language
+model's states, so it trains alone, on about a hundred boxes a second on one core (``training read``). Relations between proposals enter
+as a bias of the attention (as in Graphormer, arXiv 2106.05234). It does not tokenise and does not know pictures.
 """
 
 from collections.abc import Sequence
@@ -23,24 +24,28 @@ SAME_LABEL = 0.999
 
 @dataclass(frozen=True)
 class Reading:
-    """One question to the reader: ids of the user's last words and of the phrase (each may be cut), and for the n proposals
-    ``labels`` (n, hidden), ``facts`` (n, FACTS_WIDTH) and ``pointed`` (n,) bool: taken already by this phrase."""
+    """One question to the reader: ids of the user's last words and of the phrase (each may be cut, no phrase: the question itself), and
+    for the n proposals ``labels`` (n, hidden), ``facts`` (n, FACTS_WIDTH), ``pointed`` (n,) bool: taken already by this phrase,
+    ``marked`` (n,) bool: the user marked it."""
 
     question: Sequence[int]
     phrase: Sequence[int]
     labels: torch.Tensor
     facts: torch.Tensor
     pointed: torch.Tensor
+    marked: torch.Tensor
 
 
 class RegionReader(nn.Module):
-    """``forward(readings, words)`` -> (batch, most proposals) scores, -inf where a shorter picture has no proposal."""
+    """``forward(readings, words)`` -> (batch, 1 + most proposals) scores: first that nothing fits, -inf where there is a phrase (it
+    means something), then the proposals, -inf where a shorter picture has none."""
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
         self.word = nn.Linear(hidden_size, WIDTH)
         self.label = nn.Linear(hidden_size, WIDTH, bias=False)
-        self.fact = nn.Sequential(nn.Linear(FACTS_WIDTH + 1, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
+        self.fact = nn.Sequential(nn.Linear(FACTS_WIDTH + 2, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
+        self.nothing = nn.Parameter(torch.randn(WIDTH) * 0.02)
         self.place = nn.Parameter(torch.randn(MOST_QUESTION + MOST_PHRASE, WIDTH) * 0.02)
         self.pairs = nn.Sequential(nn.Linear(PAIR_FACTS, 32), nn.GELU(), nn.Linear(32, LAYERS * HEADS))
         self.layers = nn.ModuleList(_Layer() for _ in range(LAYERS))
@@ -53,14 +58,15 @@ class RegionReader(nn.Module):
         spoken, ids = self._spoken([r.question for r in readings], [r.phrase for r in readings], words)
         pad = nn.utils.rnn.pad_sequence
         labels, facts = pad([r.labels for r in readings], batch_first=True), pad([r.facts for r in readings], batch_first=True)
-        pointed = pad([r.pointed for r in readings], batch_first=True).float()[..., None]
-        there = pad([torch.ones(len(r.labels), dtype=torch.bool, device=words.device) for r in readings], batch_first=True)
-        seen = self.label(labels.float() * EMBEDDING_SCALE) + self.fact(torch.cat([facts.float(), pointed], -1))
+        flags = pad([torch.stack([r.pointed, r.marked], -1) for r in readings], batch_first=True).float()
+        there = pad([torch.ones(1 + len(r.labels), dtype=torch.bool, device=words.device) for r in readings], batch_first=True)
+        seen = self.label(labels.float() * EMBEDDING_SCALE) + self.fact(torch.cat([facts.float(), flags], -1))
         biases = self._biases(pair_facts(facts, labels), there, ids >= 0)
-        state = torch.cat([spoken, seen], 1)
+        state = torch.cat([spoken, self.nothing.expand(len(readings), 1, -1), seen], 1)
         for layer, bias in zip(self.layers, biases, strict=True):
             state = layer(state, bias)
         scores = self.score(self.norm(state[:, ids.shape[1] :]))[..., 0]
+        there[:, 0] = torch.tensor([not r.phrase for r in readings], device=words.device)
         return scores.masked_fill(~there, -torch.inf)
 
     def _spoken(
@@ -77,7 +83,7 @@ class RegionReader(nn.Module):
         between = self.pairs(pairs).permute(0, 3, 1, 2)
         kept = torch.cat([spoken, there], 1)
         wall = torch.zeros(kept.shape, device=kept.device).masked_fill(~kept, -1e4)[:, None, None, :]
-        count = spoken.shape[1]
+        count = spoken.shape[1] + 1
         padded = nn.functional.pad(between, (count, 0, count, 0))
         return [part + wall for part in padded.split(HEADS, 1)]
 

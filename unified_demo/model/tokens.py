@@ -37,6 +37,10 @@ class Tokens:
         self.labels.append(token_id if loss else IGNORE_INDEX)
         self.slots.append(slot)
 
+    def learnt(self) -> list[int]:
+        """Places of the tokens on which a loss is taken."""
+        return [place for place, label in enumerate(self.labels) if label != IGNORE_INDEX and place > 0]
+
 
 class Vocabulary:
     """The extended vocabulary around a Hugging Face tokenizer."""
@@ -77,7 +81,8 @@ class Vocabulary:
             tokens.add(REGION_SLOT, slot=(key, index))
 
     def _add_coordinates(self, tokens: Tokens, piece: Coordinates, proposals: Mapping[str, Sequence[Box]]) -> None:
-        key = piece.artefact_id or (tokens.proposals[-1][0] if tokens.proposals else "")
+        latest = tokens.proposals[-1][0] if tokens.proposals else ""
+        key = latest if piece.artefact_id is None else piece.artefact_id
         overlaps = [piece.box.iou(box) for box in proposals.get(key, ())]
         best = max(range(len(overlaps)), key=overlaps.__getitem__, default=-1)
         if best >= 0 and overlaps[best] >= MATCH_IOU and (key, best) in tokens.proposals:

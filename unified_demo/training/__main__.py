@@ -1,4 +1,4 @@
-"""``python -m unified_demo.training run``: train the tiny model's adapters, projectors and pointing head; resumes by itself."""
+"""``python -m unified_demo.training run``: train the tiny model's adapters, projectors and region reader; resumes by itself."""
 
 import argparse
 import json
@@ -10,8 +10,8 @@ import torch
 
 from unified_demo.config import Settings
 from unified_demo.model.loading import build_network, load_language_model, save_trained
+from unified_demo.training.chats import sample_chats, write_chats
 from unified_demo.training.loop import LoopOptions, Trainer
-from unified_demo.training.pointing import FitOptions, fit
 from unified_demo.training.reading import ReadOptions, train_reader
 from unified_demo.training.recipes import RECIPES, stream
 from unified_demo.zoo import Zoo
@@ -23,8 +23,8 @@ def _flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m unified_demo.training", description=__doc__)
     parser.add_argument(
         "action",
-        choices=("run", "read", "fit", "export"),
-        help="train; train the region reader alone; fit the pointing head alone; write the committed weights",
+        choices=("chats", "run", "read", "export"),
+        help="sample plain chat to keep; train; train the region reader alone; write the committed weights",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and curves")
     parser.add_argument("--recipe", choices=tuple(RECIPES), default="grounding", help="what to train on; name the same one for export")
@@ -32,23 +32,22 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=5)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--lora-lr", type=float, default=5e-4)
-    parser.add_argument("--pointing-lr", type=float, default=3e-3)
     parser.add_argument("--adapters", type=int, default=4)
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--first-layer", type=int, default=14, help="layer where pictures enter and LoRAMoE begins")
     parser.add_argument("--targets", default="gate_proj,up_proj,down_proj", help="projections that get LoRAMoE")
     parser.add_argument("--sights", type=Path, help="folder of shards made by 'python -m unified_demo.data look'")
+    parser.add_argument("--chats", type=Path, help="chats.jsonl made by the action 'chats'")
+    parser.add_argument("--count", type=int, default=1500, help="how many chats to sample")
     parser.add_argument("--pairs", type=Path, help="NSR-1K spatial.train.json")
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/model.safetensors"), help="where export writes")
     parser.add_argument("--init", type=Path, help="checkpoint to start from; what it lacks starts fresh")
-    parser.add_argument("--points", type=int, default=10_000, help="boxes that fit collects")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    start = arguments.init or arguments.out / "checkpoint.pt"
     if arguments.action == "export" and not (arguments.out / "checkpoint.pt").is_file():
         parser.error(f"there is no checkpoint.pt in {arguments.out}; train there first")
-    if (arguments.action == "fit" or arguments.init) and not start.is_file():
-        parser.error(f"{start} does not exist; train first, or name a checkpoint with --init")
+    if arguments.init and not arguments.init.is_file():
+        parser.error(f"{arguments.init} does not exist; train first, or name another checkpoint")
     return arguments
 
 
@@ -61,6 +60,10 @@ def main() -> None:
     language_model, tokenizer = load_language_model(
         Zoo(settings.cache_dir, settings.weights_dir).path("language_model"), settings.cache_dir / "converted" / "language_model"
     )
+    if arguments.action == "chats":
+        count = write_chats(sample_chats(language_model, tokenizer, arguments.count, arguments.seed), arguments.out / "chats.jsonl")
+        logger.info("%d chats written to %s", count, arguments.out / "chats.jsonl")
+        return
     config = {
         "adapters": arguments.adapters,
         "rank": arguments.rank,
@@ -78,13 +81,14 @@ def main() -> None:
         batch=arguments.batch,
         lr=arguments.lr,
         lora_lr=arguments.lora_lr,
-        pointing_lr=arguments.pointing_lr,
         seed=arguments.seed,
     )
     recipe = RECIPES[arguments.recipe]
     if arguments.action == "read":
         recipe = replace(recipe, fine_names=False)
-    trainer = Trainer(network, vocabulary, stream(recipe, arguments.sights, arguments.pairs), options, arguments.out, device)
+    trainer = Trainer(
+        network, vocabulary, stream(recipe, arguments.sights, arguments.pairs, arguments.chats), options, arguments.out, device
+    )
     if arguments.action == "export":
         trainer.resume()
         save_trained(network, arguments.weights, {**config, "tasks_told": recipe.multitask > 0})
@@ -92,11 +96,6 @@ def main() -> None:
     if arguments.action == "read":
         trainer.resume()
         logger.info("%s", json.dumps(train_reader(trainer, ReadOptions(minutes=arguments.minutes, seed=arguments.seed))))
-        trainer.save()
-        return
-    if arguments.action == "fit":
-        trainer.resume()
-        logger.info("%s", json.dumps(fit(trainer, FitOptions(points=arguments.points))))
         trainer.save()
         return
     arguments.out.mkdir(parents=True, exist_ok=True)

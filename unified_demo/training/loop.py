@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -23,7 +24,7 @@ from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.lora_moe import balance_loss
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.pointing import facts
-from unified_demo.model.tokens import IGNORE_INDEX, Tokens, Vocabulary
+from unified_demo.model.tokens import Tokens, Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,6 @@ class LoopOptions:
     most_tokens: int = 420
     lr: float = 1e-3
     lora_lr: float = 5e-4
-    pointing_lr: float = 3e-3
     warmup_steps: int = 40
     point_weight: float = 2.0
     balance: float = 0.01
@@ -55,16 +55,24 @@ class LoopOptions:
 
 @dataclass(frozen=True)
 class Example:
-    """A conversation with what its pictures show (by artefact id), the tasks on offer and which messages are learnt (None: all)."""
+    """A conversation with what its pictures show (by artefact id), the tasks on offer and which messages are learnt (None: all).
+
+    ``keep``: the answers are the frozen model's own; what is learnt is to stay close to it.
+    """
 
     scenes: dict[str, Scene]
     conversation: Conversation
     tasks: tuple[str, ...] = ()
     learn: frozenset[int] | None = None
+    keep: bool = False
 
 
-Drawn = tuple[Tokens, dict[str, Scene]]
-"""An example as tokens, and the scenes of its pictures."""
+class Drawn(NamedTuple):
+    """An example as tokens, the scenes of its pictures, and, where the frozen model is to be kept, what that one reads."""
+
+    tokens: Tokens
+    scenes: dict[str, Scene]
+    frozen: Tokens | None = None
 
 
 @dataclass
@@ -80,12 +88,12 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.label_words = LabelWords(self.vocabulary, self.network.language_model.get_input_embeddings().weight.detach().cpu())
-        self.peaks = (self.options.lora_lr, self.options.pointing_lr, self.options.lr)
+        self.peaks = (self.options.lora_lr, self.options.lr)
         self.network.reader.requires_grad_(False)
-        groups: list[list[nn.Parameter]] = [[], [], []]
+        groups: list[list[nn.Parameter]] = [[], []]
         for name, parameter in self.network.named_parameters():
             if parameter.requires_grad:
-                groups[0 if "lora_" in name else 1 if name.startswith("pointing.") else 2].append(parameter)
+                groups[0 if "lora_" in name else 1].append(parameter)
         named = [{"params": group, "lr": peak} for group, peak in zip(groups, self.peaks, strict=True)]
         self.optimizer = torch.optim.AdamW(named, betas=(0.9, 0.98), weight_decay=0.01)
         self.step, self.spent_s = 0, 0.0
@@ -120,7 +128,7 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        tokens = sum(len(tokens.ids) for tokens, _ in batch)
+        tokens = sum(len(drawn.tokens.ids) for drawn in batch)
         seconds = time.monotonic() - begun
         speed = {"tokens": tokens, "tokens_per_s": round(tokens / seconds), "minutes": round(self.spent_s / 60, 2)}
         return {"step": self.step, **figures, "norm": round(float(norm), 3), **speed}
@@ -153,7 +161,10 @@ class Trainer:
         tokens = self.vocabulary.tokenize(pieces, images, boxes)
         most = self.options.most_tokens
         tokens.ids, tokens.labels, tokens.slots = tokens.ids[:most], tokens.labels[:most], tokens.slots[:most]
-        return tokens, example.scenes
+        frozen = None
+        if example.keep:
+            frozen = self.vocabulary.tokenize(render_conversation(example.conversation, add_answer_start=False), {}, {})
+        return Drawn(tokens, example.scenes, frozen)
 
     def project(self, scene: Scene) -> ProjectedPicture:
         return self.network.project(_to(encode_picture(scene.image, scene.regions, self.label_words), self.device))
@@ -165,46 +176,58 @@ class Trainer:
         return ProjectedPicture(nothing, nothing, seen.labels, facts(seen.place, seen.colours), seen.names)
 
     def loss(self, batch: list[Drawn]) -> tuple[torch.Tensor, dict]:
-        """Weighted cross-entropy over the answers' tokens (words, tags, proposals) plus the balance term."""
+        """Weighted cross-entropy over the answers' tokens (words, tags, proposals) plus the balance term.
+
+        Where the frozen model is to be kept it is the divergence from that one instead.
+        """
         inputs, injections, projected = [], [], []
-        for tokens, scenes in batch:
-            projected.append({key: self.project(scene) for key, scene in scenes.items()})
-            words, added = self.network.embed(tokens, projected[-1])
+        for drawn in batch:
+            projected.append({key: self.project(scene) for key, scene in drawn.scenes.items()})
+            words, added = self.network.embed(drawn.tokens, projected[-1])
             inputs.append(words)
             injections.append(added)
         for layer in self.network.lora_layers:
             layer.record = True
         pad = nn.utils.rnn.pad_sequence
         hidden = self.network.run(pad(inputs, batch_first=True), pad(injections, batch_first=True), use_cache=False)
-        total, weight_sum, hits, points, words_loss, word_count = hidden.new_zeros((), dtype=torch.float32), 0.0, 0, 0, 0.0, 0
-        for row, (tokens, _) in enumerate(batch):
-            places = [place for place, label in enumerate(tokens.labels) if label != IGNORE_INDEX and place > 0]
+        total, tally = hidden.new_zeros((), dtype=torch.float32), Tally()
+        for row, drawn in enumerate(batch):
+            places = drawn.tokens.learnt()
             if not places:
                 continue
-            keys = self.network.region_keys(tokens, projected[row], injections[row], hidden[row])
-            proposals = self.network.proposals(tokens, projected[row])
-            phrases = [self.network.phrase(tokens.ids[:place], hidden[row], proposals) for place in places]
-            logits = self.network.logits(hidden[row, [place - 1 for place in places]], phrases, keys)
-            labels = torch.tensor([tokens.labels[place] for place in places], device=logits.device)
+            proposals = self.network.proposals(drawn.tokens, projected[row])
+            readings = [self.network.reading(drawn.tokens.ids[:place], proposals) for place in places]
+            logits = self.network.logits(hidden[row, [place - 1 for place in places]], readings, len(drawn.tokens.proposals))
+            labels = torch.tensor([drawn.tokens.labels[place] for place in places], device=logits.device)
+            if drawn.frozen:
+                drifts = self._drift(logits, drawn.frozen)
+                total = total + drifts.sum()
+                tally.keep(drifts)
+                continue
             losses = nn.functional.cross_entropy(logits, labels, reduction="none")
             pointing = labels >= self.vocabulary.point_base
             weights = 1.0 + (self.options.point_weight - 1.0) * pointing
             total = total + (losses * weights).sum()
-            weight_sum += float(weights.sum())
-            hits += int((logits.argmax(-1) == labels)[pointing].sum())
-            points += int(pointing.sum())
-            words_loss += float(losses.detach()[~pointing].sum())
-            word_count += int((~pointing).sum())
+            tally.learn(losses.detach(), weights, pointing, logits.argmax(-1) == labels)
         balance = balance_loss([layer.last_gate for layer in self.network.lora_layers if layer.last_gate is not None])
-        loss = total / max(weight_sum, 1.0) + self.options.balance * balance
-        figures = {
-            "loss": round(float(loss.detach()), 4),
-            "words": round(words_loss / max(word_count, 1), 4),
-            "point": round(hits / max(points, 1), 3),
-            "points": points,
-            "balance": round(float(balance.detach()), 3),
-        }
-        return loss, figures
+        loss = total / max(tally.weight, 1.0) + self.options.balance * balance
+        return loss, {"loss": round(float(loss.detach()), 4), **tally.figures(), "balance": round(float(balance.detach()), 3)}
+
+    def _drift(self, logits: torch.Tensor, frozen: Tokens) -> torch.Tensor:
+        """KL(frozen || ours) in nats at each token of the answer; what ours gives to tags counts as moved."""
+        places = frozen.learnt()[: len(logits)]
+        for layer in self.network.lora_layers:
+            layer.enable_adapters(False)
+        try:
+            with torch.no_grad():
+                inputs = self.network.language_model.get_input_embeddings().weight[torch.tensor(frozen.ids, device=logits.device)][None]
+                hidden = self.network.run(inputs, torch.zeros_like(inputs), use_cache=False)[0, [place - 1 for place in places]]
+                before = self.network.language_model.lm_head(hidden).float().log_softmax(-1)
+        finally:
+            for layer in self.network.lora_layers:
+                layer.enable_adapters(True)
+        now = logits[: len(places)].log_softmax(-1)[:, : before.shape[1]]
+        return (before.exp() * (before - now)).sum(-1)
 
     def save(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -223,6 +246,37 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.spent_s = state["step"], state["spent_s"]
             logger.info("resumed at step %d after %.1f minutes", self.step, self.spent_s / 60)
+
+
+@dataclass
+class Tally:
+    """What one batch gave: sums of losses, counts of words, boxes and kept tokens."""
+
+    weight: float = 0.0
+    words: int = 0
+    words_loss: float = 0.0
+    points: int = 0
+    hits: int = 0
+    kept: int = 0
+    drift: float = 0.0
+
+    def learn(self, losses: torch.Tensor, weights: torch.Tensor, pointing: torch.Tensor, right: torch.Tensor) -> None:
+        self.weight += float(weights.sum())
+        self.words += int((~pointing).sum())
+        self.words_loss += float(losses[~pointing].sum())
+        self.points += int(pointing.sum())
+        self.hits += int(right[pointing].sum())
+
+    def keep(self, drifts: torch.Tensor) -> None:
+        self.weight += len(drifts)
+        self.kept += len(drifts)
+        self.drift += float(drifts.detach().sum())
+
+    def figures(self) -> dict[str, float]:
+        """Means: loss per word, share of boxes pointed at rightly, drift per kept token."""
+        figures = {"words": round(self.words_loss / max(self.words, 1), 4), "point": round(self.hits / max(self.points, 1), 3)}
+        kept = {"drift": round(self.drift / self.kept, 4)} if self.kept else {}
+        return {**figures, "points": self.points, **kept}
 
 
 def _to(picture: EncodedPicture, device: str) -> EncodedPicture:

@@ -1,7 +1,7 @@
-"""Train the region reader alone: phrases and proposals only, no language model, about a hundred boxes a second.
+"""Train the region reader alone: words and proposals only, no language model, about a hundred boxes a second.
 
-Conversations come from the same stream as the loop's; every box to point at is one example. Each is seen ``epochs`` times within
-its pool, then never again, so the accuracy on a new pool is that on unseen scenes.
+Conversations come from the same stream as the loop's; every box to point at is one example, and so is every question. Each is seen
+``epochs`` times within its pool, then never again, so the accuracy on a new pool is that on unseen scenes.
 """
 
 import logging
@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from unified_demo.model.pointing import phrase_places
+from unified_demo.messages import Message, TextPart
+from unified_demo.model.pointing import answer_places
 from unified_demo.model.reader import Reading
+from unified_demo.model.tokens import Tokens, Vocabulary
 from unified_demo.training.loop import Trainer
 
 logger = logging.getLogger(__name__)
@@ -36,21 +38,46 @@ class ReadOptions:
     seed: int = 515
 
 
-Question = tuple[Reading, int]
+ABSENT = ("I cannot see", "No, I cannot see", "I see no ")
+"""How answers begin that say that nothing fits."""
+Question = tuple[Reading, list[int]]
+"""What the reader sees, and which of its scores are right: 0 nothing fits, 1 + i proposal i."""
 
 
 def examples(trainer: Trainer, rng: random.Random) -> Iterator[Question]:
-    """(reading, right proposal) for every box of drawn conversations, without end."""
-    network, base = trainer.network, trainer.vocabulary.point_base
+    """Two kinds from drawn conversations, without end: every box to point at, with its phrase; and every question by itself, with
+    what the first phrase of its answer points at, or nothing."""
+    network = trainer.network
     while True:
         drawn = trainer.draw(rng)
         if not drawn.scenes:
             continue
-        tokens, scenes = trainer.tokenize(drawn)
+        tokens, scenes, _ = trainer.tokenize(drawn)
         proposals = network.proposals(tokens, {key: trainer.plain(scene) for key, scene in scenes.items()})
         for place, label in enumerate(tokens.labels):
-            if label >= base and (places := phrase_places(tokens.ids[:place], network.open_box, network.vocab_size)):
-                yield network.reading(tokens.ids[:place], places, proposals), label - base
+            if label >= trainer.vocabulary.point_base and (reading := network.reading(tokens.ids[:place], proposals)):
+                yield reading, [1 + label - trainer.vocabulary.point_base]
+        answers = [message for message in drawn.conversation.messages if message.role == "assistant"]
+        for start, answer in zip(answer_places(tokens.ids, network.answer_marks), answers, strict=False):
+            if fitting := _fitting(tokens, start, answer, trainer.vocabulary):
+                yield network.question(tokens.ids[: start + 1], proposals), fitting
+
+
+def _fitting(tokens: Tokens, start: int, answer: Message, vocabulary: Vocabulary) -> list[int]:
+    """What fits the question whose answer starts behind ``start``; empty when the answer does not tell."""
+    first = answer.parts[0] if answer.parts else None
+    if isinstance(first, TextPart) and first.text.startswith(ABSENT):
+        return [0]
+    fitting: list[int] = []
+    for place in range(start + 1, len(tokens.ids)):
+        token = tokens.ids[place]
+        if token >= vocabulary.point_base:
+            fitting.append(1 + token - vocabulary.point_base)
+        elif token == vocabulary.end_id or (
+            fitting and tokens.ids[place - 1] == vocabulary.tag_ids["</box>"] and token != vocabulary.tag_ids["<box>"]
+        ):
+            break
+    return fitting
 
 
 def train_reader(trainer: Trainer, options: ReadOptions) -> dict[str, float]:
@@ -70,16 +97,18 @@ def train_reader(trainer: Trainer, options: ReadOptions) -> dict[str, float]:
                 spent = min(1.0, (time.monotonic() - started) / 60 / options.minutes)
                 rate = min(1.0, (step + 1) / options.warmup) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * spent)))
                 optimizer.param_groups[0]["lr"] = options.lr * rate
-                answers = torch.tensor([answer for _, answer in batch], device=words.device)
                 with torch.autocast(words.device.type, torch.bfloat16):
                     scores = reader([reading for reading, _ in batch], words).float()
-                loss = nn.functional.cross_entropy(scores, answers)
+                right = torch.zeros_like(scores)
+                for row, (_, answers) in zip(right, batch, strict=True):
+                    row[answers] = 1 / len(answers)
+                loss = -(right * scores.log_softmax(-1).clamp(min=-1e4)).sum(-1).mean()
                 optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
                 optimizer.step()
                 step += 1
-                hits += int((scores.argmax(-1) == answers).sum())
+                hits += int((right.gather(1, scores.argmax(-1, keepdim=True)) > 0).sum())
                 total += float(loss.detach()) * len(batch)
             if epoch == 0:
                 figure = hits / len(pool)
@@ -96,4 +125,5 @@ def _batches(rng: random.Random, pool: list[Question], options: ReadOptions) -> 
     batches = [order[start : start + options.batch] for start in range(0, len(order), options.batch)]
     rng.shuffle(batches)
     for batch in batches:
-        yield [(replace(reading, question=()) if rng.random() < options.without_question else reading, answer) for reading, answer in batch]
+        drop = [reading.phrase and rng.random() < options.without_question for reading, _ in batch]
+        yield [(replace(reading, question=()) if out else reading, answer) for out, (reading, answer) in zip(drop, batch, strict=True)]

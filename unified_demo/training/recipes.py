@@ -20,6 +20,7 @@ from unified_demo.grammar import TASK_TAGS, TASKS, Task
 from unified_demo.messages import Conversation, Message, RegionPart, TaskCall, TextPart
 from unified_demo.model.backend import in_focus, since
 from unified_demo.regions import SURE, Floats, Sight, with_second_names, without_feature
+from unified_demo.training.chats import read_chats
 from unified_demo.training.loop import Example
 
 
@@ -35,21 +36,27 @@ class Recipe:
     turns: tuple[int, int] = (4, 7)
     multitask: float = 0.0
     """Share of multi-task dialogues; when not 0, all examples tell the tasks on offer."""
+    plain: float = 0.0
+    """Share of plain chat that is kept as it was, where such chats are given."""
 
 
 GROUNDING = Recipe()
-MULTITASK = Recipe(multitask=0.55)
+MULTITASK = Recipe(multitask=0.6, plain=0.12)
 RECIPES = {"grounding": GROUNDING, "multitask": MULTITASK}
 
 DIALOGUE_TURNS = (1, 1, 2, 2, 3, 4)
 
 
-def stream(recipe: Recipe, sights_folder: Path | None, pairs_file: Path | None) -> Callable[[random.Random], Example]:
-    """``draw(rng)`` for the loop. Without ``sights_folder`` all scenes are drawn; without ``pairs_file`` none come from NSR-1K."""
+def stream(
+    recipe: Recipe, sights_folder: Path | None, pairs_file: Path | None, chats_file: Path | None = None
+) -> Callable[[random.Random], Example]:
+    """``draw(rng)`` for the loop. Without ``sights_folder`` all scenes are drawn; without ``pairs_file`` none come from NSR-1K;
+    without ``chats_file`` no plain chat is kept."""
     labels = tuple(knowledge())
     pairs = read_pairs(pairs_file) if pairs_file else []
     seen = [scene_of_sight(sight, named) for sight, named in load_shards(sights_folder)] if sights_folder else []
 
+    chats = read_chats(chats_file) if chats_file else []
     palette = palette_of(seen)
 
     def draw_any(rng: random.Random) -> Scene:
@@ -64,6 +71,8 @@ def stream(recipe: Recipe, sights_folder: Path | None, pairs_file: Path | None) 
 
     def draw(rng: random.Random) -> Example:
         tasks = _offer(rng) if recipe.multitask else ()
+        if chats and rng.random() < recipe.plain:
+            return Example({}, rng.choice(chats), tasks, keep=True)
         if rng.random() < recipe.multitask:
             return _multitask(rng, draw_any, labels, tasks)
         if rng.random() < recipe.without_picture:

@@ -1,0 +1,93 @@
+"""Plain chat that the frozen language model makes up itself: a question sampled after the mark of a user's turn, then its answer.
+
+With it training keeps plain chat as it was (the idea of Magpie, Xu et al., arXiv 2406.08464, turned on retention). Questions that
+speak of pictures, videos or sounds are left out, for those are ours to answer. It trains nothing.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from unified_demo.conversation import ANSWER_START, SYSTEM_TEXT, TURN_END, TURN_START
+from unified_demo.errors import MediaError
+from unified_demo.messages import Conversation, Message, TextPart
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
+
+BATCH = 24
+MOST_ASKED, MOST_SAID = 40, 72
+"""Tokens."""
+TOP_P = 0.95
+_OURS = re.compile(
+    r"\b(pictur|image|photo|draw|paint|sketch|video|clip|film|movie|sound|audio|music|song|record|animat|segment|mask|caption|logo|"
+    r"illustrat|render|attach|upload|file|scene)",
+    re.IGNORECASE,
+)
+
+
+def sample_chats(
+    language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", count: int, seed: int
+) -> Iterator[tuple[str, str]]:
+    """``count`` pairs of question and answer, at most MOST_ASKED and MOST_SAID tokens long; a function of ``seed``."""
+    torch.manual_seed(seed)
+    system = f"{TURN_START}system\n{SYSTEM_TEXT}{TURN_END}\n{TURN_START}user\n"
+    made = 0
+    while made < count:
+        asked = [text for text in _continue(language_model, tokenizer, [system] * BATCH, MOST_ASKED) if _is_plain(text)]
+        if not asked:
+            continue
+        prompts = [f"{system}{question}{TURN_END}\n{ANSWER_START}" for question in asked]
+        for question, answer in zip(asked, _continue(language_model, tokenizer, prompts, MOST_SAID), strict=True):
+            if answer and made < count:
+                made += 1
+                yield question, answer
+
+
+def _is_plain(question: str) -> bool:
+    return 8 <= len(question) <= 240 and "\n" not in question and "<|" not in question and not _OURS.search(question)
+
+
+def _continue(language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", prompts: list[str], most: int) -> list[str]:
+    """What the model says after each prompt, sampled; the end may be cut off."""
+    tokenizer.padding_side = "left"
+    batch = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False).to(language_model.device)
+    end = tokenizer.convert_tokens_to_ids(TURN_END)
+    with torch.no_grad():
+        ids = language_model.generate(
+            **batch, do_sample=True, temperature=1.0, top_p=TOP_P, max_new_tokens=most, eos_token_id=end, pad_token_id=end
+        )
+    return [tokenizer.decode(row[batch["input_ids"].shape[1] :], skip_special_tokens=True).strip() for row in ids]
+
+
+def write_chats(pairs: Iterator[tuple[str, str]], path: Path) -> int:
+    """One JSON object per line; returns how many."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with path.open("w", encoding="utf-8") as handle:
+        for question, answer in pairs:
+            handle.write(json.dumps({"question": question, "answer": answer}, ensure_ascii=False) + "\n")
+            handle.flush()
+            count += 1
+            if count % 100 == 0:
+                logger.info("%d chats", count)
+    return count
+
+
+def read_chats(path: Path) -> list[Conversation]:
+    """Inverse of ``write_chats``; MediaError names the line that is broken."""
+    chats = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            chats.append(Conversation((Message("user", (TextPart(row["question"]),)), Message("assistant", (TextPart(row["answer"]),)))))
+        except (ValueError, KeyError, TypeError) as exc:
+            raise MediaError(f"{path}:{number} is no question with an answer ({exc}); make the file again with 'training chats'.") from exc
+    return chats
