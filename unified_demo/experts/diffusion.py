@@ -16,6 +16,7 @@ from PIL import Image
 
 from unified_demo.errors import ExpertError, ModelLoadError
 from unified_demo.experts.base import ExpertRequest, Progress
+from unified_demo.experts.vocabulary import read_vocabulary
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +67,7 @@ class Pipeline:
         self.source = source
         self.pipe = pipe
         self._preview = preview
+        self._vocabulary = read_vocabulary(source.place)
 
     def steps(self, request: ExpertRequest) -> int:
         """ExpertError when the request's steps are out of range."""
@@ -93,6 +95,11 @@ class Pipeline:
             "sampler": type(self.pipe.scheduler).__name__,
             "pipeline": self.source.pipeline,
         }
+
+    def check(self, *phrases: str) -> dict[str, Any]:
+        """For the recipe: words that the pipeline was not trained with. ExpertError for a thing that it cannot draw."""
+        left_out = [word for phrase in phrases for word in (self._vocabulary.check(phrase) if self._vocabulary else ())]
+        return {"left_out": left_out} if left_out else {}
 
     def move_to(self, device: str) -> None:
         """'cpu' frees the accelerator's memory."""

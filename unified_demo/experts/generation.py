@@ -16,10 +16,11 @@ class GenerationExpert:
         self._pipeline = pipeline
 
     def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
-        """One Progress per step, then a square picture. ExpertError without a prompt."""
+        """One Progress per step, then a square picture. ExpertError without a prompt, or for a thing that cannot be drawn."""
         if not request.prompt.strip():
             raise ExpertError("Image generation got no words; please say what shall be in the picture.")
         pipeline, side = self._pipeline, self._pipeline.source.side
+        left_out = pipeline.check(request.prompt)
         picture = yield from pipeline.run(
             request,
             lambda on_step: pipeline.pipe(
@@ -34,7 +35,7 @@ class GenerationExpert:
             ),
         )
         if picture is not None:
-            yield Output(MediaKind.IMAGE, picture, label=request.prompt, recipe=pipeline.recipe(request, side, side))
+            yield Output(MediaKind.IMAGE, picture, label=request.prompt, recipe=pipeline.recipe(request, side, side) | left_out)
 
 
 def loader(source: PipelineSource) -> Callable[[], GenerationExpert]:

@@ -116,4 +116,5 @@ def _decoded(pipe: Any, latents: Tensor, dtype: torch.dtype) -> Any:
     pixels, flags = pipe.run_safety_checker(pixels, latents.device, dtype)
     sound = [True] if flags is None else [not flag for flag in flags]
     pictures = pipe.image_processor.postprocess(pixels, output_type="pil", do_denormalize=sound)
+    pipe.maybe_free_model_hooks()
     return StableDiffusionPipelineOutput(images=pictures, nsfw_content_detected=flags)

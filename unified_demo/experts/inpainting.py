@@ -65,7 +65,11 @@ class Inpainter:
         return self._pipeline.recipe(request, side, side)
 
     def paint(self, request: ExpertRequest, picture: Pixels, box: Box, phrase: str) -> Generator[Progress, None, Pixels | None]:
-        """One Progress per step, then the picture: uint8 H x W x 3, every pixel outside the box as before; None when cancelled."""
+        """One Progress per step, then the picture: uint8 H x W x 3, every pixel outside the box as before; None when cancelled.
+
+        ExpertError for a phrase that cannot be drawn.
+        """
+        self._pipeline.check(phrase)
         height, width = picture.shape[:2]
         x0, y0, x1, y1 = box_to_pixels(box, width, height)
         region = Crop(int(x0), int(y0), int(np.ceil(x1)), int(np.ceil(y1)))

@@ -21,13 +21,14 @@ class LayoutExpert:
         self._pipeline = pipeline
 
     def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
-        """One Progress per step, then a square picture. ExpertError without boxes or with too many."""
+        """One Progress per step, then a square picture. ExpertError without boxes, with too many or for an unknown thing."""
         from unified_demo.experts.gligen import MOST_BOXES, GligenCall, draw
 
         pairs = [(region.phrase, box) for region in request.regions for box in region.boxes]
         if not 1 <= len(pairs) <= MOST_BOXES:
             raise ExpertError(f"Layout generation got {len(pairs)} boxes; 1 to {MOST_BOXES} phrases with a box are allowed.")
         pipeline, side = self._pipeline, self._pipeline.source.side
+        left_out = pipeline.check(*(phrase for phrase, _ in pairs))
         picture = yield from pipeline.run(
             request,
             lambda on_step: draw(
@@ -47,7 +48,7 @@ class LayoutExpert:
         )
         if picture is not None:
             placed = [{"phrase": phrase, "box": list(box.as_tuple())} for phrase, box in pairs]
-            recipe = {**pipeline.recipe(request, side, side), "layout": placed}
+            recipe = {**pipeline.recipe(request, side, side), "layout": placed, **left_out}
             yield Output(MediaKind.IMAGE, picture, label=request.prompt, recipe=recipe)
 
 

@@ -1,0 +1,102 @@
+"""What a small generator can draw: a list of nouns beside its weights. Unknown things are refused by name, with near ones.
+
+A pipeline without such a list draws what it is asked. English only; words are compared, not understood.
+"""
+
+import difflib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from unified_demo.errors import ExpertError, ModelLoadError
+
+FILE = "vocabulary.json"
+"""Beside model_index.json: {"nouns": [...], "words": [...]}; ``words`` are all others it was trained with (colours, places, ...)."""
+LONGEST = 3
+"""Words of the longest noun."""
+_SMALL = frozenset({
+    "a", "an", "the", "some", "and", "or", "with", "without", "of", "in", "on", "at", "to", "by", "for", "from", "near", "next",
+    "beside", "under", "below", "above", "over", "behind", "between", "inside", "into", "left", "right", "top", "bottom", "middle",
+    "side", "front", "is", "are", "it", "its", "his", "her", "their", "this", "that", "there", "one", "two", "three", "four", "it's",
+    "as",
+})  # fmt: skip
+_BEFORE_NOUN = frozenset({
+    "a", "an", "the", "some", "one", "two", "three", "four", "his", "her", "their", "with", "of", "and", "or",
+})  # fmt: skip
+_WORD = re.compile(r"[a-z0-9][a-z0-9'-]*")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """All in lower case; nouns in the singular."""
+
+    nouns: frozenset[str]
+    words: frozenset[str]
+
+    def check(self, prompt: str) -> tuple[str, ...]:
+        """The words that it does not know and that do not matter; ExpertError for a thing that it cannot draw, or none at all."""
+        pieces = self._pieces(_WORD.findall(prompt.lower()))
+        left_out: list[str] = []
+        for place, (words, kind) in enumerate(pieces):
+            if kind != "unknown":
+                continue
+            follows = pieces[place + 1][1] if place + 1 < len(pieces) else ""
+            before = pieces[place - 1][0] if place else ""
+            starts = not before or before in _BEFORE_NOUN or pieces[place - 1][1] == "word"
+            if follows != "noun" and starts and not words.split()[-1].endswith("ing"):
+                raise ExpertError(self._refusal(words))
+            left_out.append(words)
+        if not any(kind == "noun" for _, kind in pieces):
+            raise ExpertError(self._refusal(prompt.strip()[:60]))
+        return tuple(left_out)
+
+    def near(self, thing: str) -> list[str]:
+        """Up to four nouns that are spelt alike or share a word; else the first ones of the list."""
+        words = set(thing.split())
+        sharing = sorted(noun for noun in self.nouns if words & set(noun.split()))
+        alike = difflib.get_close_matches(thing, self.nouns, n=4, cutoff=0.6)
+        return list(dict.fromkeys((*sharing, *alike)))[:4]
+
+    def _refusal(self, thing: str) -> str:
+        near = self.near(thing)
+        offered = (
+            f"near ones are {', '.join(near)}" if near else f"some are {', '.join(sorted(self.nouns)[:: max(1, len(self.nouns) // 6)][:6])}"
+        )
+        return f"'{thing}' is not among the {len(self.nouns)} things that can be drawn here; {offered}."
+
+    def _pieces(self, tokens: list[str]) -> list[tuple[str, str]]:
+        """(words, kind) in order; kind is noun, word or unknown. Unknown words in a row are one piece."""
+        pieces: list[tuple[str, str]] = []
+        place = 0
+        while place < len(tokens):
+            length = next((size for size in range(LONGEST, 0, -1) if self._is_noun(tokens[place : place + size], size)), 0)
+            words = " ".join(tokens[place : place + max(1, length)])
+            kind = "noun" if length else "word" if words in self.words or words in _SMALL or words.isdigit() else "unknown"
+            if kind == "unknown" and pieces and pieces[-1][1] == "unknown":
+                pieces[-1] = (f"{pieces[-1][0]} {words}", kind)
+            else:
+                pieces.append((words, kind))
+            place += max(1, length)
+        return pieces
+
+    def _is_noun(self, tokens: list[str], size: int) -> bool:
+        return len(tokens) == size and any(form in self.nouns for form in _singulars(" ".join(tokens)))
+
+
+def _singulars(words: str) -> tuple[str, ...]:
+    """The words as they are and with the ends that a plural may have taken off."""
+    ends = (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", ""), ("men", "man"))
+    return (words, *(words.removesuffix(plural) + single for plural, single in ends if words.endswith(plural)))
+
+
+def read_vocabulary(place: str) -> Vocabulary | None:
+    """The list in the folder of a pipeline; None where there is none. ModelLoadError when it is broken."""
+    path = Path(place) / FILE
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Vocabulary(*(frozenset(word.lower() for word in content[key]) for key in ("nouns", "words")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ModelLoadError(f"The list of words {path} cannot be read ({exc}); restore it, for example with 'git checkout'.") from exc
