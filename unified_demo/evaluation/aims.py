@@ -38,5 +38,7 @@ AIMS = (
     Aim("NSR-1K layout, counting", "layout", "counting", "accuracy", 0.75, baseline="rule"),
     Aim("captions of eval_flickr8k", "captioning", "eval_flickr8k", "CIDEr", 0.30, baseline="template"),
     Aim("artefact reference over 6 turns", "references", "choice", "references", 0.95, baseline="latest"),
+    Aim("removal from real photos: no longer found", "removal", "all", "gone", 0.80, system="expert", baseline="unchanged"),
+    Aim("removal from real photos: outside identical", "removal", "all", "outside identical", 1.0, system="expert"),
     Aim("retention on plain chat, mean KL to the base model", "retention", "all", "KL", 0.05, below=True),
 )

@@ -12,13 +12,14 @@ def benchmarks() -> dict[str, Benchmark]:
     from unified_demo.evaluation.layout import Layout
     from unified_demo.evaluation.references import References
     from unified_demo.evaluation.referring_benchmark import Reasoning, Referring
+    from unified_demo.evaluation.removal import RemovalBenchmark
     from unified_demo.evaluation.retention import RetentionBenchmark
     from unified_demo.evaluation.routing import Routing
     from unified_demo.evaluation.sound import Sound
     from unified_demo.evaluation.video import Video
 
     known: tuple[Benchmark, ...] = (
-        Routing(), References(), Referring(), Reasoning(), Composed(), Layout(), Captioning(), RetentionBenchmark(), Editing(), Video(),
-        Classification(), Sound(),
+        Routing(), References(), Referring(), Reasoning(), Composed(), Layout(), Captioning(), RetentionBenchmark(), Editing(),
+        RemovalBenchmark(), Video(), Classification(), Sound(),
     )  # fmt: skip
     return {benchmark.name: benchmark for benchmark in known}
