@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 
 from unified_demo.config import Limits
-from unified_demo.grammar import MediaKind
-from unified_demo.intake import NOTHING_SENT, user_message
+from unified_demo.grammar import Box, MediaKind
+from unified_demo.intake import NOTHING_SENT, place_marks, user_message
 from unified_demo.media import MediaStore
-from unified_demo.messages import Conversation, MediaPart, Message, TextPart
+from unified_demo.messages import Conversation, MediaPart, Message, Part, RegionPart, TextPart
 
 EMPTY = Conversation()
 
@@ -86,3 +86,43 @@ def test_too_many_files(store: MediaStore, files: dict[str, Path]) -> None:
 def test_tags_typed_by_a_visitor_stay_text(store: MediaStore) -> None:
     message, _ = user_message("<seg>the dog</seg>", [], EMPTY, store, Limits())
     assert message is not None and message.parts == (TextPart("<seg>the dog</seg>"),)
+
+
+def marked(artefact_id: str = "img-1") -> RegionPart:
+    return RegionPart("", (Box(0.1, 0.1, 0.5, 0.5),), artefact_id=artefact_id)
+
+
+def said(parts: tuple[Part, ...]) -> str:
+    return "".join(part.text if isinstance(part, TextPart) else f"[{part.phrase}@{part.artefact_id}]" for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "spelt"),
+    [
+        ("what is this?", "what is [this@img-1]?"),
+        ("is it warm in this area?", "is it warm in [this area@img-1]?"),
+        ("make it blue", "make [it@img-1] blue"),
+        ("这是什么", "[这@img-1]是什么"),
+        ("describe", "describe [this@img-1]"),
+        ("", "[this@img-1]"),
+        ("a thistle with italics", "a thistle with italics [this@img-1]"),
+    ],
+)
+def test_a_mark_takes_the_place_of_the_word_that_points(text: str, spelt: str) -> None:
+    assert said(place_marks(text, [marked()])) == spelt
+
+
+def test_several_marks_go_in_order_and_what_is_left_over_to_the_end() -> None:
+    marks = [marked("img-1"), marked("img-2"), marked("img-3")]
+    assert said(place_marks("put that on this", marks)) == "put [that@img-1] on [this@img-2] [this@img-3]"
+
+
+def test_a_whole_artefact_is_named_by_its_id(store: MediaStore) -> None:
+    message, _ = user_message("make it blue", [], EMPTY, store, Limits(), [RegionPart("", artefact_id="img-2")])
+    assert message is not None and message.parts == (TextPart("make it blue (I mean img-2)"),)
+
+
+def test_a_mark_alone_is_a_message_and_an_artefact_alone_is_not(store: MediaStore) -> None:
+    message, _ = user_message("", [], EMPTY, store, Limits(), [marked()])
+    assert message is not None and said(message.parts) == "[this@img-1]"
+    assert user_message("", [], EMPTY, store, Limits(), [RegionPart("", artefact_id="img-2")]) == (None, [NOTHING_SENT])

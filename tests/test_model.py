@@ -19,7 +19,18 @@ from unified_demo.conversation import render_conversation
 from unified_demo.data.dialogues import DialogueWriter
 from unified_demo.errors import ModelLoadError, UnifiedError
 from unified_demo.grammar import Box, MediaKind
-from unified_demo.messages import Artefact, Conversation, GrammarWarning, MediaPart, Message, RegionFound, TaskCall, TextDelta, TextPart
+from unified_demo.messages import (
+    Artefact,
+    Conversation,
+    GrammarWarning,
+    MediaPart,
+    Message,
+    RegionFound,
+    RegionPart,
+    TaskCall,
+    TextDelta,
+    TextPart,
+)
 from unified_demo.model.backend import Seen, TinyModel, _Decoder, in_focus, since
 from unified_demo.model.decoding import DecodingState, choose, default_filters, next_in_box
 from unified_demo.model.loading import load_trained, read_config, save_trained
@@ -326,6 +337,8 @@ def test_the_last_question_is_about_the_last_picture_or_the_one_it_names() -> No
     later = Message("user", (MediaPart(second), TextPart("segment the biggest one")))
     assert in_focus(Conversation((first, answer, later))) == ["img-2"]
     assert in_focus(Conversation((first, answer, later, answer, Message("user", (TextPart("and the dog in img-1?"),))))) == ["img-1"]
+    shown = Message("user", (TextPart("what is "), RegionPart("this", (Box(0, 0, 0.5, 0.5),), artefact_id="img-1")))
+    assert in_focus(Conversation((first, answer, later, answer, shown))) == ["img-1"]
     assert since(Conversation((first, answer, later)), ["img-2"]).messages == (later,)
     assert in_focus(Conversation((Message("user", (TextPart("img-7?"),)),))) == []
     assert in_focus(ask("which is bigger?", 1, 2)) == ["img-1", "img-2"]

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.errors import UnifiedError
 from unified_demo.experts.base import Output, Progress
-from unified_demo.grammar import TASK_TAGS, MediaKind
+from unified_demo.grammar import TASK_TAGS, Box, MediaKind
 from unified_demo.intake import NOTHING_SENT, check_text
 from unified_demo.media import MediaStore
 from unified_demo.messages import (
@@ -110,6 +110,11 @@ class Engine:
     def tasks(self) -> tuple[str, ...]:
         """Tags of the tasks that are offered: exactly those with an expert."""
         return self.router.tasks()
+
+    def propose(self, artefact: Artefact) -> tuple[Box, ...]:
+        """Boxes of what the model sees in a picture; none when it has no such notion. MediaError when the file is gone."""
+        propose = getattr(self.model, "propose", None)
+        return propose(artefact) if propose else ()
 
     def respond(
         self, conversation: Conversation, options: GenerationOptions | None = None, cancel: threading.Event | None = None

@@ -1,19 +1,28 @@
-"""What a visitor sends becomes a user Message: text checked, uploads stored, one clear sentence for all that was refused.
+"""What a visitor sends becomes a user Message: text checked, uploads stored, marks placed, one clear sentence for all that was refused.
 
 Nothing is escaped here (the renderer in ``conversation.py`` does that) and no model is asked.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from unified_demo.config import Limits
 from unified_demo.errors import MediaError, UnifiedError
 from unified_demo.grammar import MediaKind
 from unified_demo.media import MediaStore, upload_kind
-from unified_demo.messages import Conversation, MediaPart, Message, TextPart
+from unified_demo.messages import Conversation, MediaPart, Message, Part, RegionPart, TextPart
 
 NOTHING_SENT = "The message is empty; write something or attach a picture."
+POINTING_WORD = "this"
+"""Stands for a marked region where the text has no word for it."""
+_POINTING_WORDS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (r"\bthis(?: thing| one| object| part of the picture| area| region)?\b|这个|这里|这", r"\bthat\b|那个|那", r"\bit\b|它")
+)
+"""Words that a marked region takes the place of, the surest first."""
 
 
 def check_text(text: str, limits: Limits) -> None:
@@ -28,9 +37,11 @@ def user_message(
     conversation: Conversation,
     store: MediaStore,
     limits: Limits,
+    marks: Sequence[RegionPart] = (),
 ) -> tuple[Message | None, list[str]]:
     """The visitor's message (pictures, videos and sounds first, then the text) and a complaint for each thing that was refused.
 
+    ``marks`` are regions that were drawn, and whole artefacts (without box) that are meant.
     One bad file does not lose the others. The message is None when there is nothing to answer: no text and no
     file, a text that is too long, or files of which none could be used. Never raises for what a visitor sent.
     """
@@ -39,7 +50,7 @@ def user_message(
         check_text(text, limits)
     except UnifiedError as exc:
         return None, [str(exc)]
-    if not text and not files:
+    if not text and not files and not any(mark.boxes for mark in marks):
         return None, [NOTHING_SENT]
     attached: list[MediaPart] = []
     given: Counter[MediaKind] = Counter()
@@ -55,4 +66,32 @@ def user_message(
         complaints.append(f"{len(files)} files were sent; at most {limits.files} at once are allowed, so the others were left out.")
     if files and not attached:
         return None, complaints
-    return Message("user", (*attached, *([TextPart(text)] if text else []))), complaints
+    return Message("user", (*attached, *place_marks(text, marks))), complaints
+
+
+def place_marks(text: str, marks: Sequence[RegionPart]) -> tuple[Part, ...]:
+    """The text with each marked region in place of "this", "that" or "it", else at the end; whole artefacts are named by their id."""
+    regions = [mark for mark in marks if mark.boxes]
+    spots = sorted([found.span() for words in _POINTING_WORDS for found in words.finditer(text)][: len(regions)])
+    parts: list[Part] = []
+    written = 0
+    for region, (start, end) in zip(regions, spots, strict=False):
+        parts += [TextPart(text[written:start]), replace(region, phrase=text[start:end])]
+        written = end
+    parts.append(TextPart(text[written:]))
+    for region in regions[len(spots) :]:
+        parts += [TextPart(" " if text or len(parts) > 1 else ""), replace(region, phrase=POINTING_WORD)]
+    whole = " and ".join(mark.artefact_id or "" for mark in marks if not mark.boxes)
+    parts.append(TextPart(f" (I mean {whole})" if whole else ""))
+    return tuple(part for part in _joined(parts) if not isinstance(part, TextPart) or part.text)
+
+
+def _joined(parts: Sequence[Part]) -> list[Part]:
+    """Neighbouring texts as one."""
+    joined: list[Part] = []
+    for part in parts:
+        if isinstance(part, TextPart) and joined and isinstance(joined[-1], TextPart):
+            joined[-1] = TextPart(joined[-1].text + part.text)
+        else:
+            joined.append(part)
+    return joined

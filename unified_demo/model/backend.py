@@ -19,7 +19,7 @@ from unified_demo.conversation import render_conversation
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box, MediaKind
 from unified_demo.media import load_image
-from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TextPart
+from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TextPart
 from unified_demo.model.decoding import DecodingState, choose, default_filters
 from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
@@ -142,7 +142,7 @@ _NAMED = re.compile(
 
 
 def in_focus(conversation: Conversation) -> list[str]:
-    """Ids of the pictures the last question is about: those it names, else those that were attached last.
+    """Ids of the pictures the last question is about: those it names or marks regions in, else those that were attached last.
 
     A name is an id (``img-1``), a place ("the second picture", "photo 2") or "original" (the first picture).
     """
@@ -150,6 +150,7 @@ def in_focus(conversation: Conversation) -> list[str]:
     every = [key for keys in attached for key in keys]
     question = conversation.messages[-1].parts if conversation.messages else ()
     named = {key for part in question if isinstance(part, TextPart) for key in _named(part.text, every)}
+    named |= {part.artefact_id for part in question if isinstance(part, RegionPart) and part.artefact_id}
     return [key for key in every if key in named] or next((keys for keys in reversed(attached) if keys), [])
 
 
@@ -236,6 +237,10 @@ class LazyModel:
         self.load()
         assert self._model is not None
         return self._model
+
+    def propose(self, artefact: Artefact) -> tuple[Box, ...]:
+        """Boxes of what the model sees in a picture. MediaError when its file is gone."""
+        return self.model.look(artefact).boxes
 
     def generate(
         self, conversation: Conversation, options: GenerationOptions, cancel: threading.Event
