@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from unified_demo.data.collages import draw_collage
 from unified_demo.data.dialogues import DialogueWriter, without_picture
 from unified_demo.data.exchanges import Exchange
 from unified_demo.data.knowledge import knowledge
@@ -29,6 +30,8 @@ class Recipe:
     """Shares of the stream (the rest are scenes of regions alone) and turns per conversation."""
 
     sights: float = 0.35
+    collages: float = 0.0
+    """Share of scenes put together from several photos, where there are photos."""
     without_picture: float = 0.04
     drop_features: float = 0.3
     fine_names: bool = True
@@ -41,7 +44,7 @@ class Recipe:
 
 
 GROUNDING = Recipe()
-MULTITASK = Recipe(multitask=0.6, plain=0.12)
+MULTITASK = Recipe(sights=0.2, collages=0.35, multitask=0.6, plain=0.12)
 RECIPES = {"grounding": GROUNDING, "multitask": MULTITASK}
 
 DIALOGUE_TURNS = (1, 1, 2, 2, 3, 4)
@@ -60,8 +63,11 @@ def stream(
     palette = palette_of(seen)
 
     def draw_any(rng: random.Random) -> Scene:
-        if not seen or rng.random() >= recipe.sights:
+        roll = rng.random()
+        if not seen or roll >= recipe.sights + recipe.collages:
             return draw_scene(rng, labels, pairs, palette)
+        if roll >= recipe.sights:
+            return draw_collage(rng, seen)
         scene = rng.choice(seen)
         if not recipe.fine_names:
             scene = replace(scene, names={})
