@@ -79,7 +79,7 @@ class RemovalBenchmark:
         return Result(tuple(rows), MEASURES, tuple(samples), tuple(complaints))
 
     def _measure(self, name: str, case: Removal, engine: Engine, detector: Finder, store: MediaStore, tiles: list[Tile]) -> dict[str, Any]:
-        """One removal and its figures; before and after join ``tiles`` side by side, what failed first."""
+        """One removal and its figures; before and after join ``tiles`` as one, what failed first."""
         picture = store.add_upload(case.photo, "img-1")
         before = _pixels(picture.path)
         after, error = before, ""
@@ -91,10 +91,12 @@ class RemovalBenchmark:
             after = paint_over(before, case.thing.box)
         figures = score(case.thing, before, after, detector)
         failed = not (figures["gone"] and figures["nothing new"] and figures["outside identical"])
-        both = store.add_image(Image.fromarray(np.concatenate([before, after], axis=1)), "img-2")
+        wide = before.shape[1] > before.shape[0]
+        both = store.add_image(Image.fromarray(np.concatenate([before, after], axis=0 if wide else 1)), "img-2")
         x0, y0, x1, y1 = case.thing.box.as_tuple()
+        place = Box(x0, y0 / 2, x1, y1 / 2) if wide else Box(x0 / 2, y0, x1 / 2, y1)
         words = f"{case.thing.label}: {', '.join(key for key in ('gone', 'nothing new', 'outside identical') if figures[key])} {error}"
-        tiles.append(Tile(-float(failed), both.path, words, Box(x0 / 2, y0, x1 / 2, y1), None, None))
+        tiles.append(Tile(-float(failed), both.path, words, place, None, None))
         return {"photo": case.photo.name, "label": case.thing.label, "group": case.group, "error": error, **figures}
 
 
