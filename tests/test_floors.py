@@ -9,7 +9,7 @@ import pytest
 PACKAGE = "unified_demo"
 SOURCE = Path(__file__).resolve().parent.parent / PACKAGE
 FLOORS = {
-    "errors": 0, "grammar": 0, "messages": 0, "config": 0, "outlines": 0, "weight_sources": 0, "recordings": 0,
+    "errors": 0, "grammar": 0, "messages": 0, "config": 0, "outlines": 0, "weight_sources": 0, "recordings": 0, "profiles": 0,
     "media": 1, "regions": 1, "parser": 1, "conversation": 1, "turn": 1, "zoo": 1,
     "intake": 2, "model": 2, "experts": 2, "data": 2,
     "router": 3, "fakes": 3,
@@ -18,7 +18,7 @@ FLOORS = {
     "ui": 6, "training": 6, "evaluation": 6,
     "serving": 7,
 }  # fmt: skip
-GROUND = ("errors", "grammar", "messages", "config", "outlines", "weight_sources", "recordings")
+GROUND = ("errors", "grammar", "messages", "config", "outlines", "weight_sources", "recordings", "profiles")
 """Modules of floor 0 may use each other; there is nothing below them."""
 
 

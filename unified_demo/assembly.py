@@ -3,19 +3,40 @@
 The profile's own model and experts are imported only when they are needed.
 """
 
+import logging
+import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unified_demo.config import Settings
 from unified_demo.engine import Engine, LanguageBackend
 from unified_demo.experts.base import ExpertSpec
 from unified_demo.experts.registry import ExpertRegistry
 from unified_demo.media import MediaStore
+from unified_demo.profiles import GB, read_full
 from unified_demo.router import Router
 from unified_demo.zoo import Zoo
+
+log = logging.getLogger(__name__)
+
+
+TINY_MEMORY_GB = 6.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a profile is made of. ``speak`` builds the language model for the experts that are offered, loading nothing;
+    ``expert_bytes``: what experts may hold on the device, asked only when a registry is built."""
+
+    experts: tuple[ExpertSpec, ...]
+    speak: Callable[[Sequence[ExpertSpec]], LanguageBackend]
+    expert_bytes: Callable[[], int]
+    device: str = "cpu"
 
 
 def load_engine(
@@ -29,11 +50,11 @@ def load_engine(
     pictures live in a temporary folder that goes when the engine goes.
     """
     settings = settings or Settings()
-    if model is None or experts is None:
-        zoo = Zoo(settings.cache_dir, settings.weights_dir)
-        experts = _own_experts(zoo) if experts is None else experts
-        model = _own_model(settings, zoo, tuple(spec.task for spec in experts)) if model is None else model
-    registry = ExpertRegistry(experts, int(settings.max_memory_gb * 2**30))
+    parts = PROFILE_PARTS[settings.profile](settings, Zoo(settings.cache_dir, settings.weights_dir))
+    experts = parts.experts if experts is None else experts
+    if model is None:
+        model = _served_model(settings, experts) if settings.server else parts.speak(experts)
+    registry = ExpertRegistry(experts, parts.expert_bytes(), int(settings.parked_gb * GB), parts.device)
     root = settings.media_dir or Path(tempfile.mkdtemp(prefix="unified_demo-"))
     engine = Engine(model, Router(registry), MediaStore(root), settings)
     if settings.media_dir is None:
@@ -41,13 +62,66 @@ def load_engine(
     return engine
 
 
-def _own_model(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> LanguageBackend:
-    from unified_demo.model.backend import load_multimodal_lm
+def _tiny_parts(settings: Settings, zoo: Zoo) -> Parts:
+    def speak(experts: Sequence[ExpertSpec]) -> LanguageBackend:
+        from unified_demo.model.backend import load_multimodal_lm
 
-    return load_multimodal_lm(settings, zoo, tasks)
+        return load_multimodal_lm(settings, zoo, tuple(spec.task for spec in experts))
 
-
-def _own_experts(zoo: Zoo) -> Sequence[ExpertSpec]:
     from unified_demo.experts import region_editing, restyling, segmentation
 
-    return tuple(spec for module in (segmentation, restyling, region_editing) for spec in module.build_specs(zoo))
+    experts = tuple(spec for module in (segmentation, restyling, region_editing) for spec in module.build_specs(zoo))
+    return Parts(experts, speak, lambda: int((settings.max_memory_gb or TINY_MEMORY_GB) * GB))
+
+
+def _full_parts(settings: Settings, zoo: Zoo) -> Parts:
+    from unified_demo.experts.full import Placement, build_specs
+
+    full = read_full(settings)
+    for task, reason in full.choice.refused.items():
+        log.info("%s is off: %s", task, reason)
+    device = _device(settings)
+    placement = Placement(device, "float32" if settings.precision == "float32" else "bfloat16", settings.offload)
+    language_model = full.profile.models[full.profile.language_models[full.choice.language_model]]
+
+    def speak(experts: Sequence[ExpertSpec]) -> LanguageBackend:
+        from unified_demo.model.vlm import load_vision_language_model
+
+        return load_vision_language_model(lambda: full.folder(language_model), settings, _offers(experts))
+
+    def expert_bytes() -> int:
+        whole = int(settings.max_memory_gb * GB) if settings.max_memory_gb else _device_bytes(device)
+        speaks = 0 if settings.server else full.profile.language_bytes(full.choice.language_model, settings.quantisation)
+        return max(whole - speaks, 0)
+
+    return Parts(build_specs(full.profile, full.choice, full.folder, placement, zoo), speak, expert_bytes, device)
+
+
+PROFILE_PARTS: dict[str, Callable[[Settings, Zoo], Parts]] = {"tiny": _tiny_parts, "full": _full_parts}
+
+
+def _served_model(settings: Settings, experts: Sequence[ExpertSpec]) -> LanguageBackend:
+    from unified_demo.model.openai_server import ServedModel, Server
+
+    return ServedModel(Server(settings.server, settings.server_model, settings.server_grammar), _offers(experts))
+
+
+def _offers(experts: Sequence[ExpertSpec]) -> tuple[Any, ...]:
+    from unified_demo.model.vlm_prompt import offers_from
+
+    return offers_from({spec.task: (spec.description, spec.needs) for spec in experts})
+
+
+def _device(settings: Settings) -> str:
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
+
+
+def _device_bytes(device: str) -> int:
+    """All memory of the GPU, or of the machine."""
+    import torch
+
+    if device == "cuda":
+        return int(torch.cuda.mem_get_info()[1])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

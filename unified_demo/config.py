@@ -6,10 +6,12 @@ from pathlib import Path
 
 from unified_demo.errors import UnifiedError
 
-PROFILES = ("tiny",)
+PROFILES = ("tiny", "full")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
 QUANTISATIONS = ("none", "int8", "nf4")
+EXPERT_SETS = ("paper", "modern")
+"""Of the full profile: the paper's experts (or what stands in for them), or today's."""
 
 
 def default_cache_dir() -> Path:
@@ -55,7 +57,13 @@ class GenerationOptions:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the operator chooses. ``weights_dir`` holds committed weights, ``cache_dir`` fetched ones."""
+    """Everything the operator chooses. ``weights_dir`` holds committed weights, ``cache_dir`` fetched ones.
+
+    ``max_memory_gb``: what models may hold on the device (None: 6 GB in the tiny profile, all there is in the full one),
+    ``parked_gb``: what idle experts may hold in main memory. Of the full profile: ``experts`` is a set of them, ``experts_file`` a TOML
+    file that overrides it, ``offload`` moves an expert's parts in and out while it works. ``server``: the address of an
+    OpenAI-compatible server that speaks in place of the profile's own language model, ``server_grammar`` how it takes a grammar.
+    """
 
     profile: str = "tiny"
     device: str = "auto"
@@ -64,10 +72,26 @@ class Settings:
     cache_dir: Path = field(default_factory=default_cache_dir)
     media_dir: Path | None = None
     quantisation: str = "none"
-    max_memory_gb: float = 6.0
+    max_memory_gb: float | None = None
+    parked_gb: float = 16.0
+    experts: str = "modern"
+    experts_file: Path | None = None
+    allow_noncommercial: bool = False
+    offload: bool = False
+    server: str = ""
+    server_model: str = ""
+    server_grammar: str = "none"
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        for name, allowed in (("profile", PROFILES), ("device", DEVICES), ("precision", PRECISIONS), ("quantisation", QUANTISATIONS)):
+        for name, allowed in (
+            ("profile", PROFILES),
+            ("device", DEVICES),
+            ("precision", PRECISIONS),
+            ("quantisation", QUANTISATIONS),
+            ("experts", EXPERT_SETS),
+        ):
             if getattr(self, name) not in allowed:
                 raise UnifiedError(f"{name} is '{getattr(self, name)}'; allowed: {', '.join(allowed)}.")
+        if self.max_memory_gb is not None and self.max_memory_gb <= 0:
+            raise UnifiedError(f"max_memory is {self.max_memory_gb} GB; more than 0 is needed.")

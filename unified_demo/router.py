@@ -8,13 +8,16 @@ import threading
 from collections.abc import Generator, Mapping
 
 from unified_demo.errors import ExpertError, RoutingError, UnifiedError
-from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Progress
+from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
 from unified_demo.experts.registry import ExpertRegistry
 from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
 from unified_demo.messages import Artefact, TaskCall
 
 log = logging.getLogger(__name__)
 
+OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError")
+"""Names of what torch and Python raise."""
+MEMORY_HELP = "start with --offload or a smaller --max-memory, or ask for something smaller."
 NO_PICTURE = "there is no picture in this conversation; attach one and ask again"
 _KIND_WORDS = {MediaKind.IMAGE: "picture", MediaKind.VIDEO: "video", MediaKind.AUDIO: "sound", MediaKind.MASK: "mask"}
 
@@ -42,16 +45,31 @@ class Router:
         if call.task not in self.registry.loaded():
             yield Progress(0, 0, f"loading {self.registry.spec(call.task).name}")
         try:
-            with self.registry.acquire(call.task) as expert:
-                for event in expert.run(request):
-                    if cancel.is_set():
-                        return
-                    yield event
+            yield from self._run(call.task, request)
         except UnifiedError:
             raise
         except Exception as exc:
             log.exception("the expert for %s failed", call.task)
             raise ExpertError(f"The {_title(call.task)} failed ({type(exc).__name__}); the rest of the answer stands, try again.") from exc
+
+    def _run(self, task: str, request: ExpertRequest) -> Generator[ExpertEvent, None, None]:
+        """The expert's events. When memory runs out before a result the largest idle expert leaves and it begins once more."""
+        for attempt in range(2):
+            finished = 0
+            try:
+                with self.registry.acquire(task) as expert:
+                    for event in expert.run(request):
+                        if request.cancel.is_set():
+                            return
+                        finished += isinstance(event, Output)
+                        yield event
+                return
+            except (RuntimeError, MemoryError) as exc:
+                if type(exc).__name__ not in OUT_OF_MEMORY:
+                    raise
+                if attempt or finished or not self.registry.relieve(task):
+                    raise ExpertError(f"The {_title(task)} ran out of memory; {MEMORY_HELP}") from exc
+                log.warning("%s ran out of memory; trying once more with more room", task)
 
     def _request(self, call: TaskCall, artefacts: Mapping[str, Artefact], seed: int, cancel: threading.Event) -> ExpertRequest:
         if call.task not in self.registry.tasks():

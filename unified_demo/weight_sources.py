@@ -18,7 +18,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -79,24 +79,46 @@ def fetch_from_hub(source: WeightSource, target: Path, expected_bytes: int, prog
     """Take the file from the hub's own cache, or download it there; fails within seconds when there is no network."""
     if importlib.util.find_spec("huggingface_hub") is None:
         raise SourceError("huggingface_hub is not installed")
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub import hf_hub_download
 
     download = partial(hf_hub_download, repo_id=source.id, filename=source.member, revision=source.revision)
+    found = _from_hub(download, lambda: progress(0, expected_bytes))
+    shutil.copyfile(str(found), target)
+    progress(expected_bytes, expected_bytes)
+
+
+SKIPPED = ("*fp16*", "*non_ema*", "*.onnx*", "*.msgpack", "*.h5")
+"""Further copies of the same weights in hub repositories."""
+
+
+def fetch_snapshot(repository: str, revision: str, files: Sequence[str]) -> Path:
+    """The folder of a whole hub repository in the hub's own cache, downloaded if need be; ``files`` are patterns of its files.
+
+    SourceError within seconds when there is no network. A gated repository says so in its own words.
+    """
+    from huggingface_hub import snapshot_download
+
+    download = partial(snapshot_download, repository, revision=revision, allow_patterns=list(files), ignore_patterns=list(SKIPPED))
+    return Path(_from_hub(download, lambda: log.info("fetching %s from the hub", repository)))
+
+
+def _from_hub(download: Callable[..., str], begin: Callable[[], None]) -> str:
+    """From the cache, else from the hub."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
     try:
-        found = download(local_files_only=True)
+        return download(local_files_only=True)
     except LocalEntryNotFoundError as missing:
         if constants.HF_HUB_OFFLINE:
             raise SourceError("HF_HUB_OFFLINE is set") from missing
         if not _answers(constants.ENDPOINT):
             raise SourceError("no connection") from missing
-        progress(0, expected_bytes)
+        begin()
         try:
-            found = download()
+            return download()
         except (HfHubHTTPError, OSError, ValueError) as exc:
             raise SourceError(_first_line(exc)) from exc
-    shutil.copyfile(str(found), target)
-    progress(expected_bytes, expected_bytes)
 
 
 @cache

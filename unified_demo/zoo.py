@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unified_demo.config import PROFILES, Settings
-from unified_demo.errors import ModelLoadError
+from unified_demo.config import EXPERT_SETS, PROFILES, QUANTISATIONS, Settings
+from unified_demo.errors import ModelLoadError, UnifiedError
+from unified_demo.profiles import GB, FullZoo, plan_lines, read_full
 from unified_demo.weight_sources import FETCHERS, SourceError, WeightSource
 
 log = logging.getLogger(__name__)
@@ -262,27 +263,63 @@ def read_manifest(path: Path) -> tuple[dict[str, WeightFile], dict[str, tuple[st
     return files, profiles
 
 
-# ---- command line: python -m unified_demo.zoo fetch | list | verify ----
+# ---- command line: python -m unified_demo.zoo fetch | list | verify | plan ----
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 when everything asked for is there and right."""
-    defaults = Settings()
-    parser = argparse.ArgumentParser(prog="python -m unified_demo.zoo", description="Fetch, list or verify the weights.")
-    parser.add_argument("command", choices=("fetch", "list", "verify"))
-    parser.add_argument("--profile", choices=PROFILES, default=defaults.profile)
-    parser.add_argument("--cache-dir", type=Path, default=defaults.cache_dir, help="where fetched weights are kept")
-    parser.add_argument("--weights-dir", type=Path, default=defaults.weights_dir, help="where committed weights lie")
-    options = parser.parse_args(arguments)
+    options = _read_flags(arguments)
     try:
+        settings = Settings(
+            options.profile,
+            cache_dir=options.cache_dir,
+            weights_dir=options.weights_dir,
+            quantisation=options.quantisation,
+            experts=options.experts,
+            experts_file=options.experts_file,
+            allow_noncommercial=options.allow_noncommercial,
+        )
         zoo = Zoo(options.cache_dir, options.weights_dir)
+        full = read_full(settings) if options.profile == "full" else None
+        if options.command == "plan":
+            return _show_plan(full, options.max_memory, options.quantisation)
         if options.command == "fetch":
             with ProgressBars() as bars:
                 zoo.fetch(options.profile, bars)
+            if full:
+                full.fetch()
         return _show(zoo, options.profile, rehash=options.command == "verify")
-    except ModelLoadError as exc:
+    except UnifiedError as exc:
         sys.stderr.write(f"{exc}\n")
         return 1
+
+
+def _read_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
+    defaults = Settings()
+    parser = argparse.ArgumentParser(prog="python -m unified_demo.zoo", description="Fetch, list, verify or plan the weights.")
+    parser.add_argument("command", choices=("fetch", "list", "verify", "plan"))
+    parser.add_argument("--profile", choices=PROFILES, default=defaults.profile)
+    parser.add_argument("--cache-dir", type=Path, default=defaults.cache_dir, help="where fetched weights are kept")
+    parser.add_argument("--weights-dir", type=Path, default=defaults.weights_dir, help="where committed weights lie")
+    parser.add_argument("--max-memory", type=read_gigabytes, default=16.0, metavar="16GB", help="plan: what the device has")
+    parser.add_argument("--quantisation", choices=QUANTISATIONS, default="none", help="plan: of the language model")
+    parser.add_argument("--experts", choices=EXPERT_SETS, default=defaults.experts, help="the full profile's set")
+    parser.add_argument("--experts-file", type=Path, help="TOML: [experts] task = 'name', [folders] 'hub/id' = 'path'")
+    parser.add_argument("--allow-noncommercial", action="store_true", help="weights whose licence forbids commercial use, too")
+    return parser.parse_args(arguments)
+
+
+def read_gigabytes(text: str) -> float:
+    """``16GB``, ``16 gb`` or ``16`` -> 16.0; ValueError otherwise."""
+    return float(text.lower().removesuffix("b").removesuffix("g").strip())
+
+
+def _show_plan(full: FullZoo | None, max_memory_gb: float, quantisation: str) -> int:
+    if full is None:
+        raise ModelLoadError("The tiny profile needs no plan: it holds 2 GB of main memory at most. Ask with --profile full.")
+    lines = plan_lines(full.profile, full.choice, int(max_memory_gb * GB), quantisation)
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
 
 
 def _show(zoo: Zoo, profile: str, rehash: bool) -> int:

@@ -1,0 +1,202 @@
+"""The full profile as data: the committed rows, choosing, overriding, licences, plans, and what the command prints."""
+
+from pathlib import Path
+
+import pytest
+
+from unified_demo.config import EXPERT_SETS, Settings
+from unified_demo.errors import ModelLoadError, UnifiedError
+from unified_demo.experts.full import BUILDERS, Placement, build_specs
+from unified_demo.grammar import TASK_TAGS
+from unified_demo.profiles import GB, FullProfile, Overrides, choose, fits, plan_lines, read_full, read_overrides, read_profile
+from unified_demo.weight_sources import SourceError
+from unified_demo.zoo import Zoo, main, read_gigabytes
+
+ROWS = Settings().weights_dir / "full.toml"
+
+
+@pytest.fixture(scope="module")
+def profile() -> FullProfile:
+    return read_profile(ROWS)
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+# ---- the committed rows ----
+
+
+@pytest.mark.parametrize("wanted", EXPERT_SETS)
+def test_every_task_has_one_row_in_every_set(profile: FullProfile, wanted: str) -> None:
+    rows = [row for row in profile.experts.values() if wanted in row.sets]
+    assert sorted(row.task for row in rows) == sorted(TASK_TAGS)
+    choice = choose(profile, wanted, Overrides(), allow_noncommercial=True)
+    assert {row.task for row in choice.experts} == set(TASK_TAGS) and not choice.refused
+
+
+def test_every_row_can_be_built_and_every_model_is_used(profile: FullProfile) -> None:
+    import diffusers
+
+    assert {row.kind for row in profile.experts.values()} == set(BUILDERS)
+    for row in profile.experts.values():
+        assert row.description and set(row.sets) <= set(EXPERT_SETS)
+        name = row.pipeline.split(" + ")[0]
+        assert name.startswith("GroundingDino") or hasattr(diffusers, name), name
+    used = {key for row in profile.experts.values() for key in row.models} | set(profile.language_models.values())
+    assert used == set(profile.models)
+    assert all(model.licence and 0 <= model.largest <= model.parameters for model in profile.models.values())
+
+
+# ---- licences ----
+
+
+def test_weights_that_forbid_commercial_use_are_off_unless_allowed(profile: FullProfile) -> None:
+    off = choose(profile, "paper", Overrides(), allow_noncommercial=False)
+    assert set(off.refused) == {"vgen", "agen"} and "--allow-noncommercial" in off.refused["vgen"]
+    assert all(model.commercial_use for row in off.experts for model in profile.of(row))
+    assert "agen: off, Auffusion: CC-BY-NC-SA-4.0 forbids commercial use" in "\n".join(plan_lines(profile, off, 16 * GB))
+    on = choose(profile, "paper", Overrides(), allow_noncommercial=True)
+    assert "CC-BY-NC-4.0 (non-commercial)" in "\n".join(plan_lines(profile, on, 16 * GB))
+    specs = build_specs(profile, on, lambda model: Path(model.id), Placement("cpu", "float32"), Zoo(".", ROWS.parent))
+    assert {spec.task for spec in specs if not spec.commercial_use} == {"vgen", "agen"}
+
+
+# ---- overriding ----
+
+
+def test_a_task_can_be_overridden_or_switched_off(profile: FullProfile, tmp_path: Path) -> None:
+    text = '[experts]\nagen = "audioldm2"\ngen = "stable-diffusion-v1-5"\nvgen = "none"\nlanguage_model = "qwen3-vl-8b"\n'
+    overrides = read_overrides(written(tmp_path / "own.toml", text), profile)
+    choice = choose(profile, "modern", overrides, allow_noncommercial=True)
+    chosen = {row.task: row.name for row in choice.experts}
+    assert (chosen["agen"], chosen["gen"], chosen["edit"]) == ("audioldm2", "stable-diffusion-v1-5", "instruct-pix2pix")
+    assert choice.refused == {"vgen": "switched off"} and choice.language_model == "qwen3-vl-8b"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[experts]\nfly = "x"\n', "unknown tasks: fly; allowed: language_model, seg"),
+        ('[experts]\ngen = "dalle"\n', "'dalle' for gen; allowed: stable-diffusion-v1-5, z-image-turbo, none"),
+        ('[experts]\ngen = "gligen"\n', "'gligen' for gen"),
+        ('[experts]\nlanguage_model = "none"\n', "allowed: qwen3-vl-4b, qwen3-vl-8b"),
+        ('[folders]\n"a/b" = "x"\n', "unknown hub models: a/b; allowed: Qwen/Qwen3-VL-4B-Instruct"),
+        ('[expert]\ngen = "x"\n', "unknown sections: expert; allowed: experts, folders"),
+        ("[experts\n", "cannot be read"),
+    ],
+)
+def test_mistakes_in_the_file_are_named_with_what_is_allowed(profile: FullProfile, tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ModelLoadError) as caught:
+        read_overrides(written(tmp_path / "own.toml", text), profile)
+    assert words in str(caught.value)
+
+
+def test_settings_name_what_is_allowed() -> None:
+    with pytest.raises(UnifiedError, match="experts is 'best'; allowed: paper, modern"):
+        Settings(experts="best")
+    with pytest.raises(UnifiedError, match="more than 0"):
+        Settings(max_memory_gb=0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('kind = "layout"', 'knid = "layout"'), ('task = "agen"', 'task = "sing"'), ("masterful/gligen-1-4-gen", "x/y")]
+)
+def test_a_broken_profile_is_named(tmp_path: Path, old: str, new: str) -> None:
+    with pytest.raises(ModelLoadError, match="full profile"):
+        read_profile(written(tmp_path / "full.toml", ROWS.read_text().replace(old, new, 1)))
+
+
+# ---- where models lie ----
+
+
+def test_an_own_folder_is_taken_and_a_missing_one_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "own.toml", f"[folders]\n'cvssp/audioldm2' = '{tmp_path.as_posix()}'\n'ali-vilab/i2vgen-xl' = 'gone'\n")
+    full = read_full(Settings("full", experts_file=path))
+    assert full.folder(full.profile.models["cvssp/audioldm2"]) == tmp_path
+    with pytest.raises(ModelLoadError, match=r"gone that was named for ali-vilab/i2vgen-xl"):
+        full.folder(full.profile.models["ali-vilab/i2vgen-xl"])
+
+
+def test_without_the_hub_one_sentence_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = read_full(Settings("full"))
+    with pytest.raises(ModelLoadError, match=r"stable-audio-open-1.0 is not on this machine.*HF_HUB_OFFLINE.*Gated.*\[folders\]"):
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        full.folder(full.profile.models["stabilityai/stable-audio-open-1.0"])
+
+
+def test_only_the_chosen_models_are_fetched_and_only_what_is_needed_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str, tuple[str, ...]]] = []
+
+    def fetch(repository: str, revision: str, files: tuple[str, ...]) -> Path:
+        asked.append((repository, revision, files))
+        return Path("there")
+
+    monkeypatch.setattr("unified_demo.profiles.fetch_snapshot", fetch)
+    read_full(Settings("full", experts="paper")).fetch()
+    ids = [one[0] for one in asked]
+    assert len(ids) == len(set(ids)) == 9 and ids[0] == "Qwen/Qwen3-VL-4B-Instruct" and "auffusion/auffusion-full-no-adapter" not in ids
+    assert all(revision and files for _, revision, files in asked)
+
+
+def test_a_snapshot_is_taken_from_the_cache_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    from unified_demo.weight_sources import fetch_snapshot
+
+    calls: list[dict] = []
+
+    def snapshot(repository: str, **named: object) -> str:
+        calls.append(named)
+        if repository == "a/absent":
+            raise LocalEntryNotFoundError("nothing here")
+        return "cached"
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    assert fetch_snapshot("a/b", "main", ("*.json",)) == Path("cached")
+    assert calls == [
+        {"revision": "main", "allow_patterns": ["*.json"], "ignore_patterns": calls[0]["ignore_patterns"], "local_files_only": True}
+    ]
+    with pytest.raises(SourceError):
+        fetch_snapshot("a/absent", "main", ("*.json",))
+
+
+# ---- plans ----
+
+
+@pytest.mark.parametrize("gigabytes", [8, 16, 24, 48, 80])
+def test_the_plan_names_bytes_and_licence_of_every_expert(gigabytes: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--profile", "full", "--max-memory", f"{gigabytes}GB", "--experts", "paper", "--allow-noncommercial"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"with {gigabytes} GB" in lines[0] and lines[1].startswith("words")
+    for task, line in zip(TASK_TAGS, lines[2:12], strict=True):
+        assert line.startswith(task + " ") and line.count(" GB") >= 2
+    assert "not measured" in lines[-1]
+
+
+def test_more_memory_never_fits_less(profile: FullProfile) -> None:
+    order = {"lacks": 0, "fits with": 1, "fits": 2}
+    for row in profile.experts.values():
+        states = [fits(profile, row, size * GB) for size in (1, 4, 8, 14, 24, 48, 80)]
+        ranks = [
+            next(rank for start, rank in order.items() if state.startswith(start) and (start != "fits" or state == "fits"))
+            for state in states
+        ]
+        assert ranks == sorted(ranks) and ranks[-1] == 2, row.name
+
+
+def test_quantisation_makes_room(profile: FullProfile) -> None:
+    whole, four = (profile.language_bytes("qwen3-vl-4b", kind) for kind in ("none", "nf4"))
+    assert four < whole / 2 + GB
+    assert "does not fit" in "\n".join(plan_lines(profile, choose(profile, "paper", Overrides(), False), 8 * GB).copy())
+
+
+def test_the_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["plan", "--profile", "tiny"]) == 1 and "--profile full" in capsys.readouterr().err
+    assert main(["plan", "--profile", "full", "--experts-file", str(tmp_path / "none.toml")]) == 1
+    assert "cannot be read" in capsys.readouterr().err
+    assert [read_gigabytes(text) for text in ("16GB", "16 gb", "7.5", "24G")] == [16, 16, 7.5, 24]
+    with pytest.raises(SystemExit):
+        main(["plan", "--max-memory", "much"])
