@@ -68,6 +68,29 @@ class LanguageBackend(Protocol):
     ) -> Generator[str, None, dict[str, float]]: ...
 
 
+class TurnCancel(threading.Event):
+    """Ends a turn when it is set, and with it all of its calls; ``of_call`` ends one call alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._guard = threading.Lock()
+        self._calls: dict[int, threading.Event] = {}
+
+    def of_call(self, index: int) -> threading.Event:
+        """The flag of the call with this number; it may be asked for, and set, before the call is written."""
+        with self._guard:
+            flag = self._calls.setdefault(index, threading.Event())
+        if self.is_set():
+            flag.set()
+        return flag
+
+    def set(self) -> None:
+        super().set()
+        with self._guard:
+            for flag in self._calls.values():
+                flag.set()
+
+
 class FairLock:
     """Mutual exclusion, first come first served: two turns that ask again and again alternate."""
 
@@ -122,9 +145,10 @@ class Engine:
         """Answer the last message of ``conversation``; the last event is TurnDone with the assistant's message.
 
         ``cancel`` set from outside ends the turn within one step, still with a TurnDone (``stopped``) that keeps the
-        partial answer; closing the iterator sets it and ends without further events. What goes wrong in a call
-        becomes its CallFailed and leaves the others standing. Raises UnifiedError (nothing to answer, text too long),
-        ModelLoadError (weights missing), MediaError (a picture of the conversation is gone) and whatever the model raises.
+        partial answer; a TurnCancel can also end one call alone. Closing the iterator ends the turn without further events.
+        What goes wrong in a call becomes its CallFailed and leaves the others standing. Raises UnifiedError (nothing to
+        answer, text too long), ModelLoadError (weights missing), MediaError (a picture of the conversation is gone) and
+        whatever the model raises.
         """
         self._check(conversation)
         turn = _Turn(self, conversation, options or GenerationOptions(), cancel or threading.Event())
@@ -132,6 +156,24 @@ class Engine:
             yield from turn.events()
         finally:
             turn.stop()
+
+    def repeat(
+        self, conversation: Conversation, call: TaskCall, seed: int = 0, cancel: TurnCancel | None = None
+    ) -> Generator[Event, None, None]:
+        """Carry out ``call``, which stands in ``conversation``, once more: its CallProgress, then CallDone or CallFailed."""
+        cancel = cancel or TurnCancel()
+        calls = _Calls(self.router, self.store, conversation, seed, cancel)
+        ended = False
+        try:
+            calls.start(call)
+            for event in calls.finish():
+                ended = ended or isinstance(event, CallDone | CallFailed)
+                yield event
+            if not ended:
+                yield CallFailed(call.index, 0.0, STOPPED)
+        finally:
+            cancel.set()
+            calls.close()
 
     def _check(self, conversation: Conversation) -> None:
         if not conversation.messages or conversation.messages[-1].role != "user" or not conversation.messages[-1].parts:
@@ -200,30 +242,36 @@ class _Calls:
             self._pool.shutdown(wait=True)
 
     def _run(self, call: TaskCall) -> None:
-        if self._cancel.is_set():
-            return
+        cancel = self._cancel.of_call(call.index) if isinstance(self._cancel, TurnCancel) else self._cancel
         started = time.perf_counter()
         try:
-            artefacts, recipe = self._carry_out(call)
+            artefacts, recipe = ((), {}) if cancel.is_set() else self._carry_out(call, cancel)
         except (UnifiedError, OSError) as exc:
             log.warning("call %d (%s) failed: %s", call.index, call.task, exc)
             self._events.put(CallFailed(call.index, time.perf_counter() - started, str(exc)))
             return
-        if not self._cancel.is_set():
-            seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        if cancel.is_set():
+            self._events.put(CallFailed(call.index, seconds, STOPPED))
+        else:
             self._events.put(CallDone(call.index, seconds, artefacts, {**recipe, "seconds": round(seconds, 3)}))
 
-    def _carry_out(self, call: TaskCall) -> tuple[tuple[Artefact, ...], dict[str, Any]]:
+    def _carry_out(self, call: TaskCall, cancel: threading.Event) -> tuple[tuple[Artefact, ...], dict[str, Any]]:
         """Run one call; its outputs are stored and join the artefacts that later calls may refer to."""
         outputs: list[Artefact] = []
         recipe: dict[str, Any] = {"task": call.task, "prompt": call.prompt, "seed": self._seed}
-        with closing(self._router.dispatch(call, self._artefacts, self._seed, self._cancel)) as events:
+        with closing(self._router.dispatch(call, self._artefacts, self._seed, cancel)) as events:
             for event in events:
                 if isinstance(event, Progress):
                     self._events.put(CallProgress(call.index, event.step, event.steps, event.note, event.preview))
                     continue
                 spec = self._router.registry.spec(call.task)
-                recipe |= {"expert": spec.name, "weights": list(spec.weights), "licence": spec.licence}
+                recipe |= {
+                    "expert": spec.name,
+                    "weights": list(spec.weights),
+                    "licence": spec.licence,
+                    "commercial_use": spec.commercial_use,
+                }
                 outputs.append(self._keep(event, recipe))
         return tuple(outputs), recipe
 
@@ -337,7 +385,10 @@ class _Turn:
                     self._timings.setdefault("first_box_s", self._elapsed())
                 case CallStarted():
                     self._open_calls[event.index] = time.perf_counter()
+                case TaskCall():
+                    self._timings[f"call_{event.index}_start_s"] = self._elapsed()
                 case CallDone() | CallFailed():
+                    self._timings[f"call_{event.index}_end_s"] = self._elapsed()
                     self._open_calls.pop(event.index, None)
                     if isinstance(event, CallDone):
                         self._timings.setdefault("first_output_s", self._elapsed())
