@@ -186,3 +186,75 @@ def test_prepare_never_raises_what_the_call_will_say() -> None:
     registry = ExpertRegistry([spec("seg", load=load)], 100)
     registry.prepare("seg")
     registry.prepare("gen")
+
+
+# ---- an accelerator: main memory as waiting room ----
+
+
+class Moving(Counting):
+    """May wait in main memory; knows where it was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: list[str] = []
+
+    def move_to(self, device: str) -> None:
+        self.places.append(device)
+
+
+def use(registry: ExpertRegistry, *tasks: str) -> None:
+    for task in tasks:
+        with registry.acquire(task):
+            pass
+
+
+def moving(loads: list[str], *tasks: str, memory: int = 60) -> list[ExpertSpec]:
+    def loader(task: str) -> object:
+        def load() -> Moving:
+            loads.append(task)
+            return Moving()
+
+        return load
+
+    return [spec(task, memory, load=loader(task)) for task in tasks]
+
+
+def test_the_least_recently_used_waits_in_main_memory_and_comes_back() -> None:
+    loads: list[str] = []
+    registry = ExpertRegistry(moving(loads, "a", "b"), 100, parked_bytes=100, device="cuda")
+    use(registry, "a", "b")
+    assert (registry.loaded(), registry.parked()) == (("b",), ("a",))
+    with registry.acquire("a") as expert:
+        assert expert.places == ["cpu", "cuda"]  # type: ignore[attr-defined]
+    assert (registry.loaded(), registry.parked(), loads) == (("a",), ("b",), ["a", "b"])
+
+
+def test_who_waited_longest_in_main_memory_leaves_it_first() -> None:
+    loads: list[str] = []
+    registry = ExpertRegistry(moving(loads, "a", "b", "c"), 100, parked_bytes=100, device="cuda")
+    use(registry, "a", "b", "c")
+    assert (registry.loaded(), registry.parked()) == (("c",), ("b",))
+    use(registry, "a")
+    assert loads == ["a", "b", "c", "a"] and registry.parked() == ("c",)
+
+
+@pytest.mark.parametrize(("device", "room"), [("cpu", 100), ("cuda", 50), ("cuda", 0)])
+def test_without_an_accelerator_or_room_nothing_waits(device: str, room: int) -> None:
+    registry = ExpertRegistry(moving([], "a", "b"), 100, parked_bytes=room, device=device)
+    use(registry, "a", "b")
+    assert (registry.loaded(), registry.parked()) == (("b",), ())
+
+
+def test_what_cannot_move_is_unloaded() -> None:
+    registry = ExpertRegistry([spec("a", 60), spec("b", 60)], 100, parked_bytes=100, device="cuda")
+    use(registry, "a", "b")
+    assert registry.parked() == ()
+
+
+def test_relief_takes_the_largest_idle_expert() -> None:
+    registry = ExpertRegistry([spec("a", 20), spec("b", 40), spec("c", 30)], 100)
+    use(registry, "a", "b", "c")
+    with registry.acquire("b"):
+        assert registry.relieve("c") and registry.loaded() == ("c", "b"), "b works, so a leaves"
+    assert registry.relieve("c") and registry.loaded() == ("c",)
+    assert not registry.relieve("c")

@@ -109,3 +109,47 @@ def test_a_plugin_task_needs_only_what_its_spec_says() -> None:
 def test_every_task_of_the_table_can_be_offered() -> None:
     registry = ExpertRegistry([fake_spec(None, task.value) for task in Task], 2**30)
     assert set(Router(registry).tasks()) == {task.value for task in TASKS}
+
+
+# ---- memory that runs out ----
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch names it."""
+
+
+class Hungry(FakeExpert):
+    """Runs out of memory until ``failures`` are used up; before or after its result."""
+
+    def __init__(self, failures: int, late: bool = False) -> None:
+        super().__init__()
+        self.failures, self.late = failures, late
+
+    def run(self, request: object) -> object:  # type: ignore[override]
+        if self.late:
+            yield from super().run(request)  # type: ignore[arg-type]
+        if self.failures:
+            self.failures -= 1
+            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        yield from super().run(request)  # type: ignore[arg-type]
+
+
+def starving(expert: FakeExpert, *others: str) -> tuple[Router, list[object]]:
+    registry = ExpertRegistry([fake_spec(expert), *(fake_spec(None, task) for task in others)], 2**30)
+    for task in others:
+        with registry.acquire(task):
+            pass
+    router = Router(registry)
+    return router, list(router.dispatch(TaskCall(0, "seg", "dog", (), (REGION,)), artefacts("img-1"), 0, threading.Event()))
+
+
+def test_when_memory_runs_out_the_largest_idle_expert_leaves_and_it_is_tried_again() -> None:
+    router, events = starving(Hungry(1), "gen", "vgen")
+    assert any(isinstance(event, Output) for event in events) and len(router.registry.loaded()) == 2
+
+
+@pytest.mark.parametrize(("expert", "others"), [(Hungry(2), ("gen", "vgen")), (Hungry(1), ()), (Hungry(1, late=True), ("gen",))])
+def test_after_one_retry_a_sentence_names_the_flag_that_helps(expert: FakeExpert, others: tuple[str, ...]) -> None:
+    with pytest.raises(ExpertError, match="segmentation ran out of memory; start with --offload") as caught:
+        starving(expert, *others)
+    assert "20.00" not in str(caught.value)

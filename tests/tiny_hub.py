@@ -64,3 +64,29 @@ def sam2(folder: Path) -> Path:
     )  # fmt: skip
     Sam2VideoModel(config).save_pretrained(folder)
     return folder
+
+
+def z_image(folder: Path) -> Path:
+    """As ``Tongyi-MAI/Z-Image-Turbo``."""
+    import diffusers
+    from tiny_films import autoencoder
+    from tiny_vlm import make_tokenizer
+    from transformers import Qwen3Config, Qwen3Model
+
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = "{%- for message in messages -%}{{ message.content }}{%- endfor -%}"
+    words = Qwen3Model(
+        Qwen3Config(
+            vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
+            num_key_value_heads=1, head_dim=8, max_position_embeddings=1024,
+        )
+    )  # fmt: skip
+    transformer = diffusers.ZImageTransformer2DModel(
+        all_patch_size=(2,), all_f_patch_size=(1,), in_channels=16, dim=32, n_layers=2, n_refiner_layers=1, n_heads=2, n_kv_heads=2,
+        qk_norm=True, cap_feat_dim=16, rope_theta=256.0, t_scale=1000.0, axes_dims=[8, 4, 4], axes_lens=[256, 32, 32],
+    )  # fmt: skip
+    flow, vae = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0), autoencoder(16)
+    vae.register_to_config(scaling_factor=0.3611, shift_factor=0.1159)
+    diffusers.ZImagePipeline(flow, vae, words, tokenizer, transformer).save_pretrained(folder)
+    return folder

@@ -141,8 +141,8 @@ class ExpertRegistry:
                 f"{wanted.name} does not fit beside the experts now running ({', '.join(self.loaded())}); try again later."
             )
 
-    def _held_bytes(self, parked: bool = False) -> int:
-        return sum(slot.spec.memory_bytes for slot in self._by_use() if slot.parked == parked)
+    def _held_bytes(self) -> int:
+        return sum(slot.spec.memory_bytes for slot in self._by_use() if not slot.parked)
 
     def _leave(self, slot: _Slot, patience_s: float) -> None:
         """The expert makes room if it is idle within ``patience_s``: to main memory where it can and may, else altogether."""
@@ -162,17 +162,15 @@ class ExpertRegistry:
         log.info("%s %s", "parked" if slot.parked else "unloaded", slot.spec.name)
 
     def _may_park(self, slot: _Slot) -> bool:
-        """Whether main memory takes it, after those that wait longest there have left."""
-        if self._device == "cpu" or not hasattr(slot.expert, "move_to") or slot.spec.memory_bytes > self._parked_bytes:
+        """Whether main memory takes it, after those that wait longest there have left; one that is about to work again leaves anyway."""
+        if self._device == "cpu" or not hasattr(slot.expert, "move_to"):
             return False
-        for task in self.parked():
-            if self._held_bytes(parked=True) + slot.spec.memory_bytes <= self._parked_bytes:
-                break
-            waiting = self._slots[task]
-            if waiting.lock.acquire(blocking=False):
-                waiting.expert, waiting.parked = None, False
-                waiting.lock.release()
-        return self._held_bytes(parked=True) + slot.spec.memory_bytes <= self._parked_bytes
+        waiting = [other for other in self._by_use() if other.parked and not other.users]
+        room = self._parked_bytes - slot.spec.memory_bytes
+        while waiting and sum(other.spec.memory_bytes for other in waiting) > room >= 0:
+            longest = waiting.pop(0)
+            longest.expert, longest.parked = None, False
+        return sum(other.spec.memory_bytes for other in waiting) <= room
 
 
 def _empty_cache() -> None:
