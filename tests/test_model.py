@@ -221,6 +221,35 @@ def test_whatever_is_preferred_a_layout_is_pairs_of_phrases_and_boxes_in_digits(
     assert max(len(plan.regions) for plan in plans) > 1
 
 
+def test_a_later_call_may_name_what_an_earlier_one_will_give(built):
+    _, vocabulary = built
+    state = DecodingState(vocabulary, [], {"img-1": vocabulary.encode("img-1")}, ("gen", "edit", "seg"))
+    rules = default_filters(vocabulary)
+
+    def possible(tag):
+        logits = torch.zeros(vocabulary.point_base)
+        for rule in rules:
+            rule.apply(logits, state)
+        return bool(torch.isfinite(logits[vocabulary.tag_ids[tag]]))
+
+    def write(*pieces):
+        for piece in pieces:
+            for token in [vocabulary.tag_ids[piece]] if piece.startswith("<") else vocabulary.encode(piece):
+                logits = torch.zeros(vocabulary.point_base)
+                for rule in rules:
+                    rule.apply(logits, state)
+                assert torch.isfinite(logits[token]), (piece, token)
+                state.add(token)
+
+    write("<gen>", " a dog", "</gen>", "<edit>", "<ref>", "img-2", "</ref>", " make it red", "</edit>")
+    assert list(state.references) == ["img-1", "img-2", "img-3"]
+    empty = DecodingState(vocabulary, [], {}, ("gen", "edit"))
+    state = empty
+    assert not possible("<edit>")
+    write("<gen>", " a dog", "</gen>")
+    assert possible("<edit>") and list(empty.references) == ["img-1"]
+
+
 def test_streamed_text_is_the_generated_text_and_repeats_itself(built):
     model = Looker(*built)
     first = generate(model, ask("segment the dog", 1), max_new_tokens=60)

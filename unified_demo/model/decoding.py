@@ -4,7 +4,7 @@ With the rules on, every answer is well-formed whatever the network prefers. Pur
 The shape follows openai/whisper: ``LogitFilter.apply(logits, state)`` sets forbidden entries to -inf.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -21,13 +21,14 @@ REPEATED_RUN = 5
 class DecodingState:
     """What has been written so far, as far as the rules care.
 
-    ``proposals``: (artefact id, index) per pointing token. ``references``: artefact id -> its token ids. ``tasks``: offered tags.
-    ``picture`` is the one last pointed into or referred to; a call stays with it.
+    ``proposals``: (artefact id, index) per pointing token. ``references``: artefact id -> its token ids; what the calls of this answer
+    will give joins them. ``tasks``: offered tags.
+    ``picture`` is the one last pointed into or referred to; a call stays with it. ``calls`` are closed already.
     """
 
     vocabulary: Vocabulary
     proposals: Sequence[tuple[str, int]]
-    references: Mapping[str, list[int]]
+    references: dict[str, list[int]]
     tasks: Sequence[str]
     written: list[int] = field(default_factory=list)
     inside: list[str] = field(default_factory=list)
@@ -37,6 +38,7 @@ class DecodingState:
     boxes_due: bool = False
     refs_done: bool = False
     picture: str | None = None
+    calls: int = 0
 
     def add(self, token_id: int) -> None:
         """Take note of a chosen token."""
@@ -69,6 +71,15 @@ class DecodingState:
         self.refs_done = self.refs_done or name == grammar.REF
         if name in grammar.TASK_TAGS:
             self._new_group()
+            self.calls += 1
+            self._promise(grammar.TASKS[grammar.Task(name)].gives)
+
+    def _promise(self, kind: grammar.MediaKind) -> None:
+        """The id that the engine will give to a call's output; masks belong to their picture and are not referred to."""
+        if kind != grammar.MediaKind.MASK:
+            taken = [int(key.rsplit("-", 1)[1]) for key in self.references if key.startswith(f"{kind.value}-")]
+            key = f"{kind.value}-{max(taken, default=0) + 1}"
+            self.references[key] = self.vocabulary.encode(key)
 
     def _new_group(self) -> None:
         self.pointed, self.boxes, self.boxes_due = [], 0, False
@@ -271,14 +282,17 @@ class PhraseNeedsBox(LogitFilter):
 
 
 class RefNamesAnArtefact(LogitFilter):
-    """Inside ``<ref>``: the id of an artefact of this conversation, letter by letter, then the close tag."""
+    """Inside ``<ref>``: the id of an artefact of this conversation, letter by letter, then the close tag.
+
+    The first call is about the picture that the answer pointed into.
+    """
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
         if state.innermost != grammar.REF:
             return
         run = state.run
         known = list(state.references.values())
-        if state.picture is not None and state.picture in state.references and state.pointed_any:
+        if state.picture is not None and state.picture in state.references and state.pointed_any and not state.calls:
             known = [state.references[state.picture]]
         allowed = {ids[len(run)] for ids in known if ids[: len(run)] == run and len(ids) > len(run)}
         if run in known:

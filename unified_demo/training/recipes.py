@@ -47,6 +47,7 @@ GROUNDING = Recipe()
 MULTITASK = Recipe(sights=0.2, collages=0.35, multitask=0.6, plain=0.12)
 RECIPES = {"grounding": GROUNDING, "multitask": MULTITASK}
 
+WITHOUT_GENERATOR = (Task.IMAGE_SEGMENTATION, Task.REASONING_EDITING, Task.IMAGE_EDITING)
 DIALOGUE_TURNS = (1, 1, 2, 2, 3, 4)
 
 
@@ -102,12 +103,12 @@ def palette_of(scenes: list[Scene]) -> dict[str, list[Floats]]:
 
 
 def _offer(rng: random.Random) -> tuple[str, ...]:
-    """The tasks on offer: often all, often segmentation alone, else some."""
+    """The tasks on offer: mostly all, else those that need no generator, or some."""
     roll = rng.random()
-    if roll < 0.5:
+    if roll < 0.6:
         return TASK_TAGS
-    if roll < 0.7:
-        return (Task.IMAGE_SEGMENTATION.value,)
+    if roll < 0.8:
+        return tuple(task.value for task in WITHOUT_GENERATOR)
     return tuple(tag for tag in TASK_TAGS if rng.random() < 0.6) or TASK_TAGS
 
 
