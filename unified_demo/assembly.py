@@ -20,6 +20,7 @@ from unified_demo.experts.registry import ExpertRegistry
 from unified_demo.media import MediaStore
 from unified_demo.profiles import GB, read_full
 from unified_demo.router import Router
+from unified_demo.safety import Safety, read_picture_filter
 from unified_demo.zoo import Zoo
 
 log = logging.getLogger(__name__)
@@ -56,10 +57,16 @@ def load_engine(
         model = _served_model(settings, experts) if settings.server else parts.speak(experts)
     registry = ExpertRegistry(experts, parts.expert_bytes(), int(settings.parked_gb * GB), parts.device)
     root = settings.media_dir or Path(tempfile.mkdtemp(prefix="unified_demo-"))
-    engine = Engine(model, Router(registry), MediaStore(root), settings)
+    engine = Engine(model, Router(registry, _safety(settings)), MediaStore(root), settings)
     if settings.media_dir is None:
         weakref.finalize(engine, shutil.rmtree, root, ignore_errors=True)
     return engine
+
+
+def _safety(settings: Settings) -> Safety | None:
+    """On where strangers come in, or where the operator brought a filter."""
+    picture = read_picture_filter(settings.picture_filter) if settings.picture_filter else None
+    return Safety(picture=picture) if settings.public or picture else None
 
 
 def _tiny_parts(settings: Settings, zoo: Zoo) -> Parts:

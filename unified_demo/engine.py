@@ -45,6 +45,8 @@ from unified_demo.turn import TurnBuilder
 
 log = logging.getLogger(__name__)
 
+MADE_WITH = "UnifiedMLLM Demo, by machine (trainedAlgorithmicMedia)"
+"""Stands in the metadata of every output; the word in brackets is IPTC's for what a trained model made."""
 STOPPED = "stopped"
 UNFINISHED = "the call was not written to its end; ask again"
 _POLL_S = 0.02
@@ -259,7 +261,7 @@ class _Calls:
     def _carry_out(self, call: TaskCall, cancel: threading.Event) -> tuple[tuple[Artefact, ...], dict[str, Any]]:
         """Run one call; its outputs are stored and join the artefacts that later calls may refer to."""
         outputs: list[Artefact] = []
-        recipe: dict[str, Any] = {"task": call.task, "prompt": call.prompt, "seed": self._seed}
+        recipe: dict[str, Any] = {"made_with": MADE_WITH, "task": call.task, "prompt": call.prompt, "seed": self._seed}
         with closing(self._router.dispatch(call, self._artefacts, self._seed, cancel)) as events:
             for event in events:
                 if isinstance(event, Progress):

@@ -12,6 +12,7 @@ from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Ou
 from unified_demo.experts.registry import ExpertRegistry
 from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
 from unified_demo.messages import Artefact, TaskCall
+from unified_demo.safety import Safety
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +26,10 @@ _KIND_WORDS = {MediaKind.IMAGE: "picture", MediaKind.VIDEO: "video", MediaKind.A
 class Router:
     """Sends task calls to the experts of ``registry``."""
 
-    def __init__(self, registry: ExpertRegistry) -> None:
+    def __init__(self, registry: ExpertRegistry, safety: Safety | None = None) -> None:
+        """``safety``: what is not made; None checks nothing."""
         self.registry = registry
+        self.safety = safety
 
     def tasks(self) -> tuple[str, ...]:
         """Tags of the tasks that are offered: exactly those with an expert."""
@@ -61,7 +64,10 @@ class Router:
                     for event in expert.run(request):
                         if request.cancel.is_set():
                             return
-                        finished += isinstance(event, Output)
+                        if isinstance(event, Output):
+                            finished += 1
+                            if self.safety:
+                                self.safety.check_output(event.kind, event.value)
                         yield event
                 return
             except (RuntimeError, MemoryError) as exc:
@@ -75,6 +81,8 @@ class Router:
         if call.task not in self.registry.tasks():
             offered = ", ".join(_title(task) for task in self.registry.tasks()) or "nothing yet"
             raise RoutingError(f"The task {_title(call.task)} is not offered here; offered: {offered}.")
+        if self.safety:
+            self.safety.check_words(" ".join((call.prompt, *(region.phrase for region in call.regions))))
         inputs = _choose_inputs(call, self.registry.spec(call.task), artefacts)
         if call.task in TASK_TAGS and TASKS[Task(call.task)].needs_box and not any(region.boxes for region in call.regions):
             raise RoutingError(f"The {_title(call.task)} needs a region and the answer named none; say which thing is meant and ask again.")
