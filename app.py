@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from unified_demo import load_engine
-from unified_demo.config import DEVICES, PRECISIONS, PROFILES, Settings
+from unified_demo.config import DEVICES, EXPERT_SETS, PRECISIONS, PROFILES, QUANTISATIONS, SERVER_GRAMMARS, Settings
 from unified_demo.errors import UnifiedError
+from unified_demo.zoo import read_gigabytes
 
 
 def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -22,7 +23,39 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--share", action="store_true", help="a public link through Gradio; needs --auth or --no-auth")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="who may come in")
     parser.add_argument("--no-auth", action="store_true", help="everybody who reaches the page may use it")
+    full = parser.add_argument_group("the full profile")
+    full.add_argument("--experts", choices=EXPERT_SETS, default="modern", help="the paper's experts, or today's")
+    full.add_argument("--experts-file", type=Path, help="TOML: [experts] task = 'name', [folders] 'hub/id' = 'path'")
+    full.add_argument("--allow-noncommercial", action="store_true", help="weights whose licence forbids commercial use, too")
+    full.add_argument("--max-memory", type=read_gigabytes, metavar="16GB", help="what models may hold on the device")
+    full.add_argument("--offload", action="store_true", help="an expert's parts come to the GPU one by one: slower, smaller")
+    full.add_argument("--quantisation", choices=QUANTISATIONS, default="none", help="of the language model; needs bitsandbytes")
+    full.add_argument("--server", default="", metavar="URL", help="an OpenAI-compatible server as language model, in any profile")
+    full.add_argument("--server-model", default="", help="its model; default: the first one it serves")
+    full.add_argument("--server-grammar", choices=SERVER_GRAMMARS, default="none", help="how it takes a grammar")
+    full.add_argument("--picture-filter", default="", metavar="MODULE:FUNCTION", help="looks at results and may keep them back")
     return parser.parse_args(arguments)
+
+
+def read_settings(flags: argparse.Namespace, public: bool) -> Settings:
+    """``public``: the page is open to others than this machine."""
+    return Settings(
+        flags.profile,
+        flags.device,
+        flags.precision,
+        media_dir=flags.media_dir,
+        quantisation=flags.quantisation,
+        public=public,
+        picture_filter=flags.picture_filter,
+        max_memory_gb=flags.max_memory,
+        experts=flags.experts,
+        experts_file=flags.experts_file,
+        allow_noncommercial=flags.allow_noncommercial,
+        offload=flags.offload,
+        server=flags.server,
+        server_model=flags.server_model,
+        server_grammar=flags.server_grammar,
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -30,11 +63,11 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     flags = read_flags(arguments)
     from unified_demo.ui.chat import build_chat
-    from unified_demo.ui.serve import ServeOptions, launch_options, read_auth
+    from unified_demo.ui.serve import ServeOptions, is_loopback, launch_options, read_auth
 
     try:
         options = ServeOptions(flags.host, flags.port, flags.share, read_auth(flags.auth), flags.no_auth)
-        engine = load_engine(Settings(flags.profile, flags.device, flags.precision, media_dir=flags.media_dir))
+        engine = load_engine(read_settings(flags, public=flags.share or not is_loopback(flags.host)))
         build_chat(engine).launch(**launch_options(engine, options))
     except UnifiedError as exc:
         sys.exit(str(exc))

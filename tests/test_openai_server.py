@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 
 from unified_demo.assembly import load_engine
-from unified_demo.config import GenerationOptions, Settings
+from unified_demo.config import SERVER_GRAMMARS, GenerationOptions, Settings
 from unified_demo.errors import ModelLoadError, UnifiedError
 from unified_demo.fakes import fake_spec
 from unified_demo.grammar import TASKS
 from unified_demo.media import MediaStore
 from unified_demo.messages import CallDone, Conversation, MediaPart, Message, TextPart, TurnDone
-from unified_demo.model.openai_server import GUIDED, KEY_VARIABLE, ServedModel, Server, surface_grammar
+from unified_demo.model.openai_server import KEY_VARIABLE, ServedModel, Server, surface_grammar
 from unified_demo.model.vlm_prompt import example, offers_from
 
 OFFERS = offers_from({spec.tag: ("by a test", spec.needs) for spec in TASKS.values()})
@@ -144,7 +144,7 @@ def test_a_server_that_is_not_there_and_wrong_addresses(conversation: Conversati
 
 @pytest.mark.parametrize(("guided", "field"), [("vllm", "structured_outputs"), ("sglang", "ebnf"), ("llamacpp", "grammar"), ("none", "")])
 def test_the_grammar_goes_where_the_server_wants_it(guided: str, field: str, conversation: Conversation) -> None:
-    assert guided in GUIDED
+    assert guided in SERVER_GRAMMARS
     model = ServedModel(Server("http://127.0.0.1/v1", "some", guided), OFFERS)
     extra = set(model.request(conversation, GenerationOptions())) - set(model.request(conversation, GenerationOptions(constrained=False)))
     assert extra == ({field} if field else set())

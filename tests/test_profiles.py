@@ -187,6 +187,12 @@ def test_more_memory_never_fits_less(profile: FullProfile) -> None:
         assert ranks == sorted(ranks) and ranks[-1] == 2, row.name
 
 
+def test_what_moves_in_parts_needs_no_more_than_the_whole(profile: FullProfile) -> None:
+    for row in profile.experts.values():
+        parts, whole = profile.expert_bytes(row, offload=True), profile.expert_bytes(row)
+        assert parts < whole if row.offloads else parts == whole, row.name
+
+
 def test_quantisation_makes_room(profile: FullProfile) -> None:
     whole, four = (profile.language_bytes("qwen3-vl-4b", kind) for kind in ("none", "nf4"))
     assert four < whole / 2 + GB
@@ -200,3 +206,26 @@ def test_the_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_
     assert [read_gigabytes(text) for text in ("16GB", "16 gb", "7.5", "24G")] == [16, 16, 7.5, 24]
     with pytest.raises(SystemExit):
         main(["plan", "--max-memory", "much"])
+
+
+# ---- the page of the documentation ----
+
+
+def table_line(profile: FullProfile, name: str) -> str:
+    """A row as it stands in docs/full.md."""
+    row = profile.experts[name]
+    models = profile.of(row)
+    ids = "<br>".join(f"`{model.id}`" for model in models)
+    licences = ", ".join(dict.fromkeys(model.licence + ("" if model.commercial_use else " (off by default)") for model in models))
+    memory = f"{profile.expert_bytes(row) / GB:.1f} · {profile.expert_bytes(row, offload=True) / GB:.1f} GB"
+    sets = ", ".join(row.sets) or "by file"
+    return f"| `{row.task}` | {sets} | {row.title} | `{row.pipeline}` | {ids} | {licences} | {memory} | `[{name}]` |"
+
+
+def test_the_documentation_holds_every_row(profile: FullProfile) -> None:
+    text = (ROWS.parent.parent / "docs" / "full.md").read_text(encoding="utf-8")
+    for name in profile.experts:
+        assert table_line(profile, name) in text, f"docs/full.md lacks or differs: {table_line(profile, name)}"
+    assert sum(text.count(f"\n| `{task}` |") for task in TASK_TAGS) == len(profile.experts)
+    for row in profile.experts.values():
+        assert not row.in_place_of or row.in_place_of.split(":")[0] in text

@@ -173,11 +173,9 @@ def test_features_that_work_name_a_test_that_is_there() -> None:
 
 
 def test_tasks_without_an_expert_are_said_to_be_missing() -> None:
-    from unified_demo.assembly import _own_experts
     from unified_demo.grammar import TASKS, Task
-    from unified_demo.zoo import Zoo
 
-    offered = {spec.task for spec in _own_experts(Zoo(Settings().cache_dir, Settings().weights_dir))}
+    offered = set(load_engine(Settings(), ScriptedModel([])).tasks())
     missing = {item.strip().lower() for feature, state, _ in features() if state == "not yet" for item in feature.split(",")}
     for task in Task:
         assert (TASKS[task].title in missing) == (task.value not in offered), TASKS[task].title

@@ -12,6 +12,8 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 QUANTISATIONS = ("none", "int8", "nf4")
 EXPERT_SETS = ("paper", "modern")
 """Of the full profile: the paper's experts (or what stands in for them), or today's."""
+SERVER_GRAMMARS = ("none", "vllm", "sglang", "llamacpp")
+"""Servers that take a grammar, by the field they take it in."""
 
 
 def default_cache_dir() -> Path:
@@ -94,6 +96,7 @@ class Settings:
             ("precision", PRECISIONS),
             ("quantisation", QUANTISATIONS),
             ("experts", EXPERT_SETS),
+            ("server_grammar", SERVER_GRAMMARS),
         ):
             if getattr(self, name) not in allowed:
                 raise UnifiedError(f"{name} is '{getattr(self, name)}'; allowed: {', '.join(allowed)}.")

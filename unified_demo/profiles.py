@@ -24,7 +24,8 @@ GB = 2**30
 
 @dataclass(frozen=True)
 class HubModel:
-    """A repository of the hub. ``parameters`` and ``largest`` (its largest part) in billions; ``stored_bytes`` of each on the hub.
+    """A repository of the hub. In billions: ``parameters``, ``largest`` (its largest part), ``denoiser`` (the part that works step by
+    step; 0: the largest). ``stored_bytes`` of each parameter on the hub.
 
     ``files``: patterns of what is fetched. ``note``: what else its licence asks for.
     """
@@ -33,6 +34,7 @@ class HubModel:
     licence: str
     parameters: float
     largest: float = 0.0
+    denoiser: float = 0.0
     stored_bytes: int = 4
     revision: str = "main"
     commercial_use: bool = True
@@ -48,7 +50,8 @@ class HubModel:
 class ExpertRow:
     """One expert for one task. ``kind`` names how it is built (``experts/full.py``), ``pipeline`` its class.
 
-    ``working_gb``: what it needs beside its weights while it runs. ``clip``: frames, fps, multiple, group of a video.
+    ``working_gb``: what it needs beside its weights while it runs. ``offloads``: its parts can come one by one. ``clip``: frames, fps,
+    multiple and group of a video.
     ``in_place_of``: the paper's expert that it stands in for, and why.
     """
 
@@ -64,6 +67,7 @@ class ExpertRow:
     guidance: float = 0.0
     side: int = 0
     working_gb: float = 1.0
+    offloads: bool = True
     options: dict[str, Any] = field(default_factory=dict)
     clip: dict[str, Any] = field(default_factory=dict)
     in_place_of: str = ""
@@ -81,10 +85,13 @@ class FullProfile:
         return tuple(self.models[key] for key in row.models)
 
     def expert_bytes(self, row: ExpertRow, offload: bool = False) -> int:
-        """What an expert holds on the device while it works; with ``offload`` only its largest part at a time."""
-        billions = [(model.largest or model.parameters) if offload else model.parameters for model in self.of(row)]
-        weights = max(billions) if offload else sum(billions)
-        return int(weights * 1e9 * WORD_BYTES["none"] + row.working_gb * GB)
+        """What an expert holds on the device while it works; with ``offload`` only one part at a time."""
+        models, each, working = self.of(row), WORD_BYTES["none"] * 1e9, row.working_gb * GB
+        if not (offload and row.offloads):
+            return int(sum(model.parameters for model in models) * each + working)
+        largest = max(model.largest or model.parameters for model in models) * each
+        denoising = sum(model.denoiser or model.largest or model.parameters for model in models) * each
+        return int(max(largest + GB / 2, denoising + working))
 
     def language_bytes(self, name: str, quantisation: str) -> int:
         """Weights of the language model and 2 GB for a long conversation."""

@@ -221,7 +221,7 @@ def load_pipeline(source: PipelineSource) -> Pipeline:
 def place(pipe: Any, source: PipelineSource) -> None:
     """Quiet, and on its device."""
     pipe.set_progress_bar_config(disable=True)
-    if source.offload:
+    if source.offload and source.device != "cpu":
         pipe.enable_model_cpu_offload(device=source.device)
     else:
         pipe.to(source.device)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unified_demo import grammar
-from unified_demo.config import GenerationOptions
+from unified_demo.config import SERVER_GRAMMARS, GenerationOptions
 from unified_demo.errors import ModelLoadError, UnifiedError
 from unified_demo.messages import Conversation
 from unified_demo.model.vlm_prompt import NATIVE_GRID, CoordinateTranslator, Shown, Turn, render_turns
@@ -26,8 +26,6 @@ from unified_demo.model.vlm_rules import LONGEST_PHRASE, LONGEST_PROMPT, MOST_BO
 
 KEY_VARIABLE = "UNIFIED_DEMO_SERVER_KEY"
 """Environment variable with the server's key, if it wants one."""
-GUIDED = ("none", "vllm", "sglang", "llamacpp")
-"""Servers that take a grammar, by the name of the field they take it in."""
 ANSWER_TIMEOUT_S = 120.0
 _POLL_S = 0.05
 _END = object()
@@ -35,7 +33,7 @@ _END = object()
 
 @dataclass(frozen=True)
 class Server:
-    """``url`` up to and with ``/v1``; ``model`` empty: the first one it serves; ``guided``: one of GUIDED; ``grid``: its coordinates."""
+    """``url`` up to ``/v1``; ``model`` empty: the first one it serves; ``guided``: one of SERVER_GRAMMARS; ``grid``: its coordinates."""
 
     url: str
     model: str = ""
@@ -45,8 +43,8 @@ class Server:
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
             raise UnifiedError(f"The server is '{self.url}'; an address that begins with http:// or https:// is needed.")
-        if self.guided not in GUIDED:
-            raise UnifiedError(f"The server's grammar is '{self.guided}'; allowed: {', '.join(GUIDED)}.")
+        if self.guided not in SERVER_GRAMMARS:
+            raise UnifiedError(f"The server's grammar is '{self.guided}'; allowed: {', '.join(SERVER_GRAMMARS)}.")
 
 
 class ServedModel:
