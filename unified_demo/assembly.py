@@ -75,9 +75,9 @@ def _tiny_parts(settings: Settings, zoo: Zoo) -> Parts:
 
         return load_multimodal_lm(settings, zoo, tuple(spec.task for spec in experts))
 
-    from unified_demo.experts import region_editing, restyling, segmentation
+    from unified_demo.experts import region_editing, restyling, segmentation, small_generators
 
-    experts = tuple(spec for module in (segmentation, restyling, region_editing) for spec in module.build_specs(zoo))
+    experts = tuple(spec for module in (segmentation, small_generators, restyling, region_editing) for spec in module.build_specs(zoo))
     return Parts(experts, speak, lambda: int((settings.max_memory_gb or TINY_MEMORY_GB) * GB))
 
 

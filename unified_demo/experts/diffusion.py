@@ -44,7 +44,8 @@ class PipelineSource:
     ``place``: a local folder or a hub id, ``pipeline``: the name of its class in diffusers (what model_index.json says is
     not trusted: GLIGEN's names another one). ``side``: pixels of a square picture, or of the longer side. ``preview``:
     folder or hub id of a tiny autoencoder for previews; not needed where the pipeline's own is small. ``options`` go to
-    every call, ``load_options`` to ``from_pretrained``. ``offload``: parts wait in main memory while they are not needed.
+    every call, ``load_options`` to ``from_pretrained``. ``offload``: parts wait in main
+    memory while they are not needed. ``dtype``: torch's name, or "auto" for what this CPU is fastest in.
     """
 
     place: str
@@ -197,7 +198,9 @@ def load_pipeline(source: PipelineSource) -> Pipeline:
     import diffusers
     import torch
 
-    dtype = getattr(torch, source.dtype)
+    from unified_demo.experts.mobile_sam import fastest_dtype
+
+    dtype = fastest_dtype() if source.dtype == "auto" else getattr(torch, source.dtype)
     try:
         kind = getattr(diffusers, source.pipeline)
         pipe = kind.from_pretrained(source.place, dtype=dtype, **source.load_options)

@@ -194,7 +194,7 @@ def rain(pixels: Floats, rng: np.random.Generator) -> Floats:
 def snowfall(pixels: Floats, rng: np.random.Generator) -> Floats:
     """Flakes in three sizes, near ones large and soft."""
     whitened = 0.12 + 0.85 * colder(_saturated(pixels, 0.7), rng)
-    for share, size in ((0.0012, 1.4), (0.0003, 3.0), (0.00005, 6.0)):
+    for share, size in ((0.0016, 1.8), (0.0005, 4.0), (0.0001, 8.0)):
         whitened = 1 - (1 - whitened.clip(0, 1)) * (1 - 0.95 * _scattered(pixels, rng, share, size))
     return whitened
 

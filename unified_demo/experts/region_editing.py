@@ -14,6 +14,7 @@ from PIL import Image
 from unified_demo.errors import ExpertError
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
 from unified_demo.experts.diffusion import PipelineSource
+from unified_demo.experts.inpainting import PIPELINE as GLIGEN
 from unified_demo.experts.inpainting import Inpainter, load_inpainter
 from unified_demo.experts.patches import Mask, Pixels, grow, paste_inside
 from unified_demo.experts.recolouring import recolour
@@ -21,6 +22,7 @@ from unified_demo.experts.region_wishes import Wish, read_wish
 from unified_demo.experts.removal import Remover
 from unified_demo.experts.segmentation import ROLE as SEGMENTER
 from unified_demo.experts.segmentation import SegmentationExpert, load_mobile_sam
+from unified_demo.experts.small_generators import PAINTER, memory_bytes, source
 from unified_demo.grammar import Box, MediaKind, Task
 from unified_demo.media import box_to_pixels, load_image, mask_to_box
 from unified_demo.messages import Artefact
@@ -119,24 +121,26 @@ def _growth(mask: Mask, box: Box) -> int:
     return max(LEAST_GROWTH, round(GROWTH * (box.area * width * height) ** 0.5))
 
 
-def load_region_editing(zoo: Zoo, source: PipelineSource | None = None) -> RegionEditingExpert:
-    """Fetch the weights if need be; the segmenter is the one that the segmentation task uses. ``source``: what paints new content."""
-    inpainter = load_inpainter(source) if source else None
+def load_region_editing(zoo: Zoo, painter: PipelineSource | None = None) -> RegionEditingExpert:
+    """Fetch the weights if need be; the segmenter is the one that the segmentation task uses. ``painter``: what adds content."""
+    inpainter = load_inpainter(painter) if painter else None
     return RegionEditingExpert(load_mobile_sam(zoo), Remover(zoo.path(ROLE)), inpainter)
 
 
 def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
-    """The experts of this file; nothing is loaded or fetched here."""
+    """The experts of this file; nothing is loaded or fetched here. New content is painted where the small painter is there."""
+    painter = source(zoo, PAINTER, GLIGEN)
+    painted = (f"tiny/{PAINTER}",) if painter else ()
     return (
         ExpertSpec(
             task=Task.REASONING_EDITING.value,
             name="MI-GAN",
-            description="removes or recolours the thing in a box and leaves the rest of the picture as it is",
+            description="removes, recolours or replaces one thing" if painter else "removes or recolours one thing",
             needs=(MediaKind.IMAGE,),
             gives=MediaKind.IMAGE,
             licence=zoo.file(ROLE).licence,
-            weights=(ROLE, SEGMENTER),
-            memory_bytes=700 * 2**20,
-            load=partial(load_region_editing, zoo),
+            weights=(ROLE, SEGMENTER, *painted),
+            memory_bytes=700 * 2**20 + (memory_bytes(zoo, PAINTER) if painter else 0),
+            load=partial(load_region_editing, zoo, painter),
         ),
     )

@@ -17,8 +17,10 @@ from PIL import Image
 from unified_demo.errors import ExpertError
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
 from unified_demo.experts.diffusion import PipelineSource, load_pipeline
+from unified_demo.experts.editing import PIPELINE as INSTRUCTED
 from unified_demo.experts.editing import InstructEditExpert
 from unified_demo.experts.photo_filters import apply
+from unified_demo.experts.small_generators import EDITOR, memory_bytes, source
 from unified_demo.experts.strength import read_strength
 from unified_demo.experts.style_nets import StyleNets
 from unified_demo.grammar import MediaKind, Task
@@ -96,14 +98,16 @@ class RestylingExpert:
         yield from self._instructed.run(request)
 
 
-def load_restyling(zoo: Zoo, source: PipelineSource | None = None) -> RestylingExpert:
-    """Fetch the weights if need be. ``source``: the instruct pipeline for what the table does not know."""
+def load_restyling(zoo: Zoo, editor: PipelineSource | None = None) -> RestylingExpert:
+    """Fetch the weights if need be. ``editor``: the instruct pipeline for what the table does not know."""
     nets = StyleNets(*(zoo.path(role) for role in ROLES))
-    return RestylingExpert(nets, InstructEditExpert(load_pipeline(source)) if source else None)
+    return RestylingExpert(nets, InstructEditExpert(load_pipeline(editor)) if editor else None)
 
 
 def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
-    """The experts of this file; nothing is loaded or fetched here."""
+    """The experts of this file; nothing is loaded or fetched here. What the table does not know is for the small editor, if there."""
+    editor = source(zoo, EDITOR, INSTRUCTED)
+    edited = (f"tiny/{EDITOR}",) if editor else ()
     return (
         ExpertSpec(
             task=Task.IMAGE_EDITING.value,
@@ -112,8 +116,8 @@ def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
             needs=(MediaKind.IMAGE,),
             gives=MediaKind.IMAGE,
             licence=zoo.file(ROLES[0]).licence,
-            weights=ROLES,
-            memory_bytes=500 * 2**20,
-            load=partial(load_restyling, zoo),
+            weights=(*ROLES, *edited),
+            memory_bytes=500 * 2**20 + (memory_bytes(zoo, EDITOR) if editor else 0),
+            load=partial(load_restyling, zoo, editor),
         ),
     )
