@@ -1,0 +1,81 @@
+"""A contact sheet of edits that may be passed on: every style and filter, and every removal, on the photos of ``assets/``.
+
+``python -m benchmarks.edit_sheet --out docs/edits.webp`` asks the experts of the default profile without the language model.
+Nothing is selected: each row of the style table once, the photos in turn; each thing that the detector finds, removed.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from unified_demo.assembly import load_engine
+from unified_demo.config import Settings
+from unified_demo.engine import Engine
+from unified_demo.errors import UnifiedError
+from unified_demo.evaluation.contact_sheet import Tile, draw_sheet
+from unified_demo.evaluation.expert_runs import call_expert
+from unified_demo.experts.restyling import styles
+from unified_demo.fakes import ScriptedModel
+from unified_demo.grammar import Box, Task
+from unified_demo.media import MediaStore
+from unified_demo.model.detection import Detector
+from unified_demo.zoo import Zoo
+
+PHOTOS = Path(__file__).resolve().parent.parent / "assets"
+SURE = 0.5
+"""Score of a thing that is removed."""
+WHOLE = Box(0, 0, 1, 1)
+WIDTH = 1040
+"""Pixels of the sheet that is kept: small enough to be committed."""
+
+
+def wishes(photos: list[Path], detector: Detector) -> Iterator[tuple[Path, Task, str, Box | None]]:
+    """(photo, task, instruction, box): styles first."""
+    for number, style in enumerate(styles()):
+        yield photos[number % len(photos)], Task.IMAGE_EDITING, style.words[0], None
+    for photo in photos:
+        with Image.open(photo) as opened:
+            found = detector.detect(opened.convert("RGB"))
+        for thing in found:
+            if thing.score >= SURE:
+                yield photo, Task.REASONING_EDITING, f"remove the {thing.label}", thing.box
+
+
+def draw(engine: Engine, detector: Detector, photos: list[Path], out: Path) -> int:
+    """Write the sheet; gives the number of its tiles."""
+    with tempfile.TemporaryDirectory() as folder:
+        store, tiles = MediaStore(folder), list[Tile]()
+        for photo, task, instruction, box in wishes(photos, detector):
+            picture = store.add_upload(photo, "img-1")
+            outputs, error = call_expert(engine, task, instruction, {"img-1": picture}, box=box)
+            shown = store.add_image(outputs[-1].value, "img-2") if outputs else picture
+            tiles.append(Tile(len(tiles), shown.path, f"{instruction}\n{error}", box or WHOLE, None, None))
+        draw_sheet(tiles, out)
+    with Image.open(out) as sheet:
+        small = sheet.convert("RGB").resize((WIDTH, round(sheet.height * WIDTH / sheet.width)), Image.Resampling.LANCZOS)
+    small.save(out, quality=75)
+    return len(tiles)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.edit_sheet", description=__doc__.split("\n")[0] if __doc__ else "")
+    parser.add_argument("--photos", type=Path, default=PHOTOS, help="folder of JPEG photos")
+    parser.add_argument("--out", type=Path, default=Path("docs/edits.webp"), help="WebP or PNG file to write")
+    options = parser.parse_args()
+    settings = Settings()
+    try:
+        detector = Detector(Zoo(settings.cache_dir, settings.weights_dir).path("detector"))
+        count = draw(load_engine(settings, ScriptedModel(())), detector, sorted(options.photos.glob("*.jpg")), options.out)
+    except UnifiedError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return 1
+    sys.stdout.write(f"{count} edits are drawn in {options.out}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
