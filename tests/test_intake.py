@@ -88,6 +88,21 @@ def test_tags_typed_by_a_visitor_stay_text(store: MediaStore) -> None:
     assert message is not None and message.parts == (TextPart("<seg>the dog</seg>"),)
 
 
+def attached(store: MediaStore, files: dict[str, Path], count: int = 1) -> Conversation:
+    message, _ = user_message("look", [files["good"]] * count, EMPTY, store, Limits())
+    assert message is not None
+    return Conversation((message,))
+
+
+def test_media_that_come_back_with_an_edited_message_are_not_stored_anew(store: MediaStore, files: dict[str, Path]) -> None:
+    (artefact,) = attached(store, files).artefacts().values()
+    message, _ = user_message("again", [artefact.path], EMPTY, store, Limits(), [marked()], {artefact.path.name: artefact})
+    assert message is not None and message.parts[0] == MediaPart(artefact)
+    assert isinstance(message.parts[-1], RegionPart)
+    dropped, _ = user_message("again", [], EMPTY, store, Limits(), [marked()])
+    assert dropped is not None and dropped.parts == (TextPart("again"),)
+
+
 def marked(artefact_id: str = "img-1") -> RegionPart:
     return RegionPart("", (Box(0.1, 0.1, 0.5, 0.5),), artefact_id=artefact_id)
 
@@ -117,12 +132,12 @@ def test_several_marks_go_in_order_and_what_is_left_over_to_the_end() -> None:
     assert said(place_marks("put that on this", marks)) == "put [that@img-1] on [this@img-2] [this@img-3]"
 
 
-def test_a_whole_artefact_is_named_by_its_id(store: MediaStore) -> None:
-    message, _ = user_message("make it blue", [], EMPTY, store, Limits(), [RegionPart("", artefact_id="img-2")])
+def test_a_whole_artefact_is_named_by_its_id(store: MediaStore, files: dict[str, Path]) -> None:
+    message, _ = user_message("make it blue", [], attached(store, files, 2), store, Limits(), [RegionPart("", artefact_id="img-2")])
     assert message is not None and message.parts == (TextPart("make it blue (I mean img-2)"),)
 
 
-def test_a_mark_alone_is_a_message_and_an_artefact_alone_is_not(store: MediaStore) -> None:
-    message, _ = user_message("", [], EMPTY, store, Limits(), [marked()])
+def test_a_mark_alone_is_a_message_and_an_artefact_alone_is_not(store: MediaStore, files: dict[str, Path]) -> None:
+    message, _ = user_message("", [], attached(store, files), store, Limits(), [marked()])
     assert message is not None and said(message.parts) == "[this@img-1]"
     assert user_message("", [], EMPTY, store, Limits(), [RegionPart("", artefact_id="img-2")]) == (None, [NOTHING_SENT])

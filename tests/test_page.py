@@ -2,125 +2,26 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from page_site import PHOTO, SLACK_PX, SPELT, Site, Visitor, edges, expected_edges, serve
 from PIL import Image
 
 from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
-from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
-from unified_demo.grammar import GRID
-from unified_demo.messages import Conversation, TextPart
-from unified_demo.ui.chat import ASSETS, EXAMPLES, build_chat
+from unified_demo.fakes import ScriptedModel
+from unified_demo.ui.chat import EXAMPLES, build_chat
 from unified_demo.ui.serve import ServeOptions, launch_options
 
 pytestmark = pytest.mark.browser
 
-BOX = (100, 200, 500, 900)
-SPELT = "[100,200,500,900]"
-PHOTO = ASSETS / "dog.jpg"
-SLACK_PX = 2.0
-WAIT_MS = 60_000
-"""Patience, not an expectation: the machine may be busy with other things."""
-
-
-@dataclass
-class Script:
-    """Answers by the last words; an endless one tells when it was closed."""
-
-    closed: threading.Event = field(default_factory=threading.Event)
-    gate: threading.Event = field(default_factory=threading.Event)
-
-    def __call__(self, conversation: Conversation) -> Iterator[str]:
-        text = "".join(part.text for part in conversation.messages[-1].parts if isinstance(part, TextPart))
-        if "endless" in text:
-            return self._endless()
-        if "wait" in text:
-            return self._waiting()
-        if "segment" in text.lower():
-            return iter(["I see <p>the ", "dog</p>", f"<box>{SPELT}</box>", " here. ", f"<seg>the dog<box>{SPELT}</box></seg>"])
-        if "broken" in text:
-            return iter(["I try. <seg>nothing</seg>"])
-        return iter(f"You said: {text}".split(" "))
-
-    def _endless(self) -> Iterator[str]:
-        self.closed.clear()
-        try:
-            while True:
-                yield "word "
-        finally:
-            self.closed.set()
-
-    def _waiting(self) -> Iterator[str]:
-        """Stops in the middle of a sentence, when the box is known, until the test opens the gate."""
-        yield f"Here is <p>the dog</p><box>{SPELT}</box> and"
-        self.gate.wait(120)
-        yield " the rest."
-
-
-@dataclass
-class Site:
-    url: str
-    script: Script
-    model: ScriptedModel
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    script = Script()
-    model = ScriptedModel(script, delay_s=0.02)
-    engine = load_engine(Settings(media_dir=tmp_path_factory.mktemp("media")), model, (fake_spec(FakeExpert(delay_s=0.05)),))
-    blocks = build_chat(engine)
-    _, url, _ = blocks.launch(**launch_options(engine, ServeOptions()), prevent_thread_lock=True, quiet=True)
-    yield Site(url, script, model)
-    blocks.close()
-
-
-class Visitor:
-    """One browser window on the page."""
-
-    def __init__(self, browser: Any, url: str, patience_ms: int = WAIT_MS, loaded: bool = True, **context: Any) -> None:
-        self.context = browser.new_context(**({"viewport": {"width": 1280, "height": 860}} | context))
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(patience_ms)
-        self.errors: list[str] = []
-        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(url)
-        self.composer = self.page.locator("#um-composer textarea")
-        self.composer.wait_for()
-        if loaded:
-            self.wait_for_the_model()
-
-    def wait_for_the_model(self) -> None:
-        self.page.wait_for_function("['ready', 'failed'].includes(document.querySelector('.um-status')?.dataset.state)")
-        assert self.page.locator(".um-status").get_attribute("data-state") == "ready", self.page.locator("#um-facts").inner_text()
-
-    def attach(self, path: Path) -> None:
-        self.page.locator("#um-composer input[type=file]").first.set_input_files(str(path))
-        self.page.locator("#um-composer .thumbnail-item, #um-composer .thumbnail-image").first.wait_for()
-
-    def send(self, text: str) -> None:
-        self.composer.fill(text)
-        self.page.locator("#um-composer .submit-button").click()
-
-    def press(self, name: str) -> None:
-        """One of the chat's own buttons: Retry, Undo, Clear."""
-        self.page.locator(f"#um-conversation button[aria-label={name}]").click()
-
-    def finished(self, count: int = 1) -> Any:
-        """The last of ``count`` answers, once it is complete."""
-        answers = self.page.locator(".um-answer")
-        self.page.wait_for_function(
-            "count => document.querySelectorAll('.um-answer').length === count && "
-            "[...document.querySelectorAll('.um-answer')].every(one => !['waiting', 'streaming'].includes(one.dataset.state))",
-            arg=count,
-        )
-        self.page.locator("#um-composer .submit-button").wait_for()
-        return answers.nth(count - 1)
+    with serve(tmp_path_factory.mktemp("media")) as made:
+        yield made
 
 
 @pytest.fixture
@@ -129,17 +30,6 @@ def visitor(browser: Any, site: Site, request: pytest.FixtureRequest) -> Iterato
     yield made
     made.context.close()
     assert made.errors == []
-
-
-def expected_edges(stage: dict[str, float]) -> tuple[float, ...]:
-    """Left, top, right, bottom in pixels of the screen of BOX within the picture that is shown at ``stage``."""
-    x0, y0, x1, y1 = (value / GRID for value in BOX)
-    left, top = stage["x"], stage["y"]
-    return (left + x0 * stage["width"], top + y0 * stage["height"], left + x1 * stage["width"], top + y1 * stage["height"])
-
-
-def edges(box: dict[str, float]) -> tuple[float, ...]:
-    return (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
 
 
 def test_photo_to_text_box_and_mask(visitor: Visitor) -> None:

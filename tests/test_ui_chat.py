@@ -20,10 +20,10 @@ def test_a_refused_message_stops_the_answer_and_gives_the_send_button_back(tmp_p
     page = _Page(load_engine(Settings(media_dir=tmp_path), ScriptedModel(endless), ()))
     page.build()
     visit = Visit()
-    running = page.send({"text": "go on and on"}, visit, False)
+    running = page.send({"text": "go on and on"}, visit)
     while not (visit.turn and visit.turn.view.runs):
         next(running)
-    *_, last = page.send({"text": ""}, visit, False)
+    *_, last = page.send({"text": ""}, visit)
     assert "The message is empty" in last[page.notice]
     assert last[page.composer].submit_btn is True
     assert last[page.composer].stop_btn is False

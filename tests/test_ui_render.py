@@ -26,14 +26,17 @@ from unified_demo.messages import (
     TextPart,
     TurnDone,
 )
+from unified_demo.ui.frames import LABEL_CHARACTERS, label_html, media_url
 from unified_demo.ui.panel import notice_html
-from unified_demo.ui.render import LABEL_CHARACTERS, answer_html, label_html, media_url, question_html, raw_html
+from unified_demo.ui.render import answer_html, question_html, raw_html
 from unified_demo.ui.theme import REGION_COLOURS, region_colour
 from unified_demo.ui.view import AnswerView, SceneObject
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&"
 PICTURE = Artefact("img-1", MediaKind.IMAGE, Path("one.jpg"), 200, 100)
 BOX = Box(0.25, 0.5, 0.75, 1.0)
+EVIL_PICTURE = Artefact(EVIL, MediaKind.IMAGE, Path(EVIL), 10, 10, label=EVIL, recipe={"prompt": EVIL, EVIL: EVIL})
+EVIL_QUESTION = Message("user", (TextPart(EVIL), MediaPart(EVIL_PICTURE), RegionPart(EVIL, (BOX,), artefact_id=EVIL)))
 
 
 def view(*events: object) -> AnswerView:
@@ -71,9 +74,7 @@ def test_everything_from_outside_is_escaped() -> None:
     )
     html = str(answer_html(made, raw=True))
     assert attributes_are_intact(html)
-    assert attributes_are_intact(
-        str(question_html(Message("user", (TextPart(EVIL), MediaPart(Artefact(EVIL, MediaKind.IMAGE, Path(EVIL)))))))
-    )
+    assert attributes_are_intact(str(question_html(EVIL_QUESTION, 0, {EVIL: EVIL_PICTURE})))
     assert attributes_are_intact(str(notice_html([EVIL])))
 
 
@@ -84,7 +85,7 @@ def test_any_text_survives_as_text(text: str) -> None:
     html = str(answer_html(view(TextDelta(text))))
     shown = unescape(re.sub(r"<[^>]*>", "", html.split('<div class="um-pictures">')[0]))
     assert shown == text
-    assert unescape(re.sub(r"</?b>", "", str(raw_html(text)).split("<pre>")[1].split("</pre>")[0])) == text
+    assert unescape(re.sub(r"</?[bi][^>]*>", "", str(raw_html(text)).split("<pre>")[1].split("</pre>")[0])) == text
 
 
 def test_boxes_are_drawn_in_pixels_of_the_picture() -> None:
@@ -127,7 +128,9 @@ def test_long_names_are_short_in_the_picture_only() -> None:
 def test_raw_representation_is_shown_only_when_asked_for() -> None:
     made = view(TextDelta("it"), TurnDone(Message("assistant", (TextPart("it"),)), "<p>it</p>", {}))
     assert "&lt;p&gt;" not in str(answer_html(made))
-    assert "<b>&lt;p&gt;</b>it<b>&lt;/p&gt;</b>" in str(answer_html(made, raw=True))
+    assert '<b data-kind="grounding">&lt;p&gt;</b><i data-kind="p">it</i><b data-kind="grounding">&lt;/p&gt;</b>' in str(
+        answer_html(made, raw=True)
+    )
 
 
 def test_states_are_said_in_words() -> None:

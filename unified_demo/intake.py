@@ -5,7 +5,7 @@ Nothing is escaped here (the renderer in ``conversation.py`` does that) and no m
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from unified_demo.config import Limits
 from unified_demo.errors import MediaError, UnifiedError
 from unified_demo.grammar import MediaKind
 from unified_demo.media import MediaStore, upload_kind
-from unified_demo.messages import Conversation, MediaPart, Message, Part, RegionPart, TextPart
+from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Part, RegionPart, TextPart
 
 NOTHING_SENT = "The message is empty; write something or attach a picture."
 POINTING_WORD = "this"
@@ -38,10 +38,12 @@ def user_message(
     store: MediaStore,
     limits: Limits,
     marks: Sequence[RegionPart] = (),
+    kept: Mapping[str, Artefact] | None = None,
 ) -> tuple[Message | None, list[str]]:
     """The visitor's message (pictures, videos and sounds first, then the text) and a complaint for each thing that was refused.
 
-    ``marks`` are regions that were drawn, and whole artefacts (without box) that are meant.
+    ``marks`` are regions that were drawn, and whole artefacts (without box) that are meant; those of artefacts that are gone are left
+    out. ``kept``: artefacts by their file's name that come back, with a message that is edited, and are not stored anew.
     One bad file does not lose the others. The message is None when there is nothing to answer: no text and no
     file, a text that is too long, or files of which none could be used. Never raises for what a visitor sent.
     """
@@ -56,9 +58,11 @@ def user_message(
     given: Counter[MediaKind] = Counter()
     complaints: list[str] = []
     for path in files[: limits.files]:
-        kind = upload_kind(path)
+        known = (kept or {}).get(Path(path).name)
+        kind = known.kind if known else upload_kind(path)
+        artefact_id = conversation.next_id(kind, given[kind])
         try:
-            attached.append(MediaPart(store.add_upload(path, conversation.next_id(kind, given[kind]), limits)))
+            attached.append(MediaPart(replace(known, id=artefact_id) if known else store.add_upload(path, artefact_id, limits)))
             given[kind] += 1
         except MediaError as exc:
             complaints.append(f"{Path(path).name}: {exc}")
@@ -66,7 +70,8 @@ def user_message(
         complaints.append(f"{len(files)} files were sent; at most {limits.files} at once are allowed, so the others were left out.")
     if files and not attached:
         return None, complaints
-    return Message("user", (*attached, *place_marks(text, marks))), complaints
+    there = {*conversation.artefacts(), *(part.artefact.id for part in attached)}
+    return Message("user", (*attached, *place_marks(text, [mark for mark in marks if mark.artefact_id in there]))), complaints
 
 
 def place_marks(text: str, marks: Sequence[RegionPart]) -> tuple[Part, ...]:

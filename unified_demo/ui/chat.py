@@ -4,8 +4,9 @@ The conversation lies in ``gr.State`` as a Visit; what the chat component shows 
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from markupsafe import Markup
 
 from unified_demo.engine import Engine
 from unified_demo.errors import UnifiedError
+from unified_demo.grammar import Box
 from unified_demo.intake import user_message
+from unified_demo.messages import Artefact, Message
 from unified_demo.ui.endpoint import add_endpoint
+from unified_demo.ui.marks import add_mark, marks_html, remove_mark
 from unified_demo.ui.panel import TITLE, header_html, inspector_html, notice_html, welcome_html
 from unified_demo.ui.render import answer_html, question_html
 from unified_demo.ui.visit import Turn, Visit, question_of
@@ -40,7 +44,13 @@ EXAMPLES = (
     ("cat.jpg", "Describe this picture"),
     ("astronaut.jpg", "Segment the person"),
 )
-PICTURES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"]
+FILES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", "video", "audio"]
+BUS_SCRIPT = """
+for (const name of ["mark", "unmark", "edit", "keep", "skip", "again"]) {
+  document.addEventListener(`um:${name}`, (event) => trigger(name, event.detail));
+}
+"""
+"""The page script speaks to the listeners through events of this name."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 CLEANING_S = (3600, 86400)
 """Uploads older than a day leave Gradio's temporary folder, looked at every hour."""
@@ -67,13 +77,13 @@ class _Page:
     def build(self) -> gr.Blocks:
         with gr.Blocks(title=TITLE, fill_height=True, fill_width=True, analytics_enabled=False, delete_cache=CLEANING_S) as blocks:
             self.visit = gr.State(Visit())
+            self.bus = gr.HTML("", elem_id="um-bus", js_on_load=BUS_SCRIPT, visible="hidden")
             self.header = gr.HTML(header_html(self.engine, self.warmup), elem_id="um-top", js_on_load=None)
             with gr.Row(elem_id="um-main"):
                 with gr.Column(elem_id="um-chat", scale=1):
                     self._build_chat_column()
                 with gr.Column(elem_id="um-inspector", scale=0, min_width=300):
-                    self.raw = gr.Checkbox(label="Raw representation", info="the tokens behind each answer", elem_id="um-raw-switch")
-                    self.inspector = gr.HTML(inspector_html(self.engine, self.warmup, {}), elem_id="um-facts", js_on_load=None)
+                    self._build_inspector()
             self.timer = gr.Timer(0.7)
             self._connect(blocks)
             add_endpoint(self.engine, self.warmup, ACCELERATOR, CONCURRENT_TURNS)
@@ -97,11 +107,12 @@ class _Page:
             latex_delimiters=[],
         )
         self.notice = gr.HTML("", elem_id="um-notices", js_on_load=None)
+        self.chips = gr.HTML("", elem_id="um-chips", js_on_load=None)
         self.composer = gr.MultimodalTextbox(
             elem_id="um-composer",
             placeholder="Ask about a picture",
             file_count="multiple",
-            file_types=PICTURES,
+            file_types=FILES,
             sources=["upload"],
             show_label=False,
             label="Message",
@@ -111,65 +122,134 @@ class _Page:
             autofocus=True,
         )
 
+    def _build_inspector(self) -> None:
+        self.raw = gr.Checkbox(label="Raw representation", info="the tokens behind each answer", elem_id="um-raw-switch")
+        with gr.Row(elem_id="um-options"):
+            self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1)
+            self.temperature = gr.Slider(0, 1.5, 0, step=0.1, label="Temperature")
+        self.inspector = gr.HTML(inspector_html(self.engine, self.warmup, {}), elem_id="um-facts", js_on_load=None)
+
     def _connect(self, blocks: gr.Blocks) -> None:
         work = {**PRIVATE, "concurrency_id": ACCELERATOR, "concurrency_limit": CONCURRENT_TURNS, "show_progress": "hidden"}
         quick = {**PRIVATE, "queue": False, "show_progress": "hidden"}
-        shown = [self.chatbot, self.composer, self.notice, self.inspector, self.header]
+        shown = [self.chatbot, self.composer, self.notice, self.chips, self.inspector, self.header]
         turns = [
-            self.composer.submit(self.send, [self.composer, self.visit, self.raw], shown, **work),
-            self.chatbot.example_select(self.send_example, [self.visit, self.raw], shown, **work),
-            self.chatbot.retry(self.retry, [self.visit, self.raw], shown, **work),
+            self.composer.submit(self.send, [self.composer, self.visit], shown, **work),
+            self.chatbot.example_select(self.send_example, [self.visit], shown, **work),
+            self.chatbot.retry(self.retry, [self.visit], shown, **work),
+            self.bus.again(self.again, [self.visit], shown, **work),
         ]
         for turn in turns:
-            turn.then(self.draw, [self.visit, self.raw], [self.chatbot], **quick)
+            turn.then(self.draw, [self.visit], [self.chatbot], **quick)
         self.composer.stop(self.stop, [self.visit], None, **quick)
-        self.chatbot.undo(self.undo, [self.visit, self.raw], shown, cancels=turns, **quick)
+        self.chatbot.undo(self.undo, [self.visit], shown, cancels=turns, **quick)
         self.chatbot.clear(self.clear, [self.visit], shown, cancels=turns, **quick)
-        self.raw.change(self.draw, [self.visit, self.raw], [self.chatbot], **quick)
+        for event, listener in ((self.bus.mark, self.mark), (self.bus.unmark, self.unmark), (self.bus.keep, self.keep)):
+            event(listener, [self.visit], [self.chips, self.notice], **quick)
+        self.bus.edit(self.edit, [self.visit], [self.chips, self.notice, self.composer], **quick)
+        self.bus.skip(self.skip, [self.visit], None, **quick)
+        self.raw.change(self.show_raw, [self.raw, self.visit], [self.chatbot], **quick)
+        for setting in (self.seed, self.temperature):
+            setting.change(self.set_options, [self.seed, self.temperature, self.visit], None, **quick)
         self.timer.tick(self.watch, None, [self.header, self.inspector, self.timer], **quick)
         blocks.load(self.watch, None, [self.header, self.inspector, self.timer], **quick)
 
-    # ---- listeners ----
+    # ---- listeners: turns ----
 
-    def send(self, message: dict[str, Any], visit: Visit, raw: bool) -> Iterator[Update]:
+    def send(self, message: dict[str, Any], visit: Visit) -> Iterator[Update]:
         """Answer what the composer holds; when nothing of it can be used, say why and leave it there."""
-        yield from self._ask(message.get("text") or "", message.get("files") or [], visit, raw, keep_composer=False)
+        yield from self._ask(message.get("text") or "", message.get("files") or [], visit, keep_composer=False)
 
-    def send_example(self, visit: Visit, raw: bool, event: gr.SelectData) -> Iterator[Update]:
+    def send_example(self, visit: Visit, event: gr.SelectData) -> Iterator[Update]:
         value = event.value
         paths = [file["path"] if isinstance(file, dict) else file for file in value.get("files") or []]
         known = [str(ASSETS / Path(path).name) for path in paths]
-        yield from self._ask(value.get("text") or "", [path for path in known if Path(path).is_file()], visit, raw, keep_composer=True)
+        yield from self._ask(value.get("text") or "", [path for path in known if Path(path).is_file()], visit, keep_composer=True)
 
-    def retry(self, visit: Visit, raw: bool) -> Iterator[Update]:
+    def retry(self, visit: Visit) -> Iterator[Update]:
         """Answer the last question once more; its pictures stay."""
         if visit.forget_answer():
-            yield from self._answer(visit.begin(), visit, raw)
+            yield from self._answer(visit.begin(), visit)
+
+    def again(self, visit: Visit, event: gr.EventData) -> Iterator[Update]:
+        """Carry out one call of a complete answer once more; the answer itself is not repeated."""
+        answer, index = event._data["answer"], event._data["index"]
+        call = visit.call(answer, index)
+        if call is None:
+            return
+        cancel = visit.begin_again(answer, index)
+        yield {self.composer: gr.MultimodalTextbox(submit_btn=False, stop_btn=True), self.chatbot: self.draw(visit)}
+        try:
+            with closing(self.engine.repeat(visit.conversation, call, visit.options.seed, cancel)) as events:
+                for happened in events:
+                    visit.answers[answer].apply_again(happened)
+                    yield {self.chatbot: self.draw(visit)}
+        finally:
+            cancel.set()
+            visit.settle_again(answer)
+        yield self._idle(visit)
 
     def stop(self, visit: Visit) -> None:
         visit.stop()
 
-    def undo(self, visit: Visit, raw: bool) -> Update:
+    def skip(self, visit: Visit, event: gr.EventData) -> None:
+        """End one call of the running answer; the others go on."""
+        visit.skip(event._data["index"])
+
+    def undo(self, visit: Visit) -> Update:
         """Take the last question back into the composer."""
         question = visit.undo()
-        text, files = question_of(question) if question else ("", [])
-        return {
-            **self._idle(visit, raw),
-            self.composer: gr.MultimodalTextbox({"text": text, "files": files}, submit_btn=True, stop_btn=False),
-        }
+        return {**self._idle(visit), self.composer: _composed(question, submit_btn=True, stop_btn=False)}
 
     def clear(self, visit: Visit) -> Update:
         visit.clear()
-        return self._idle(visit, False)
+        return self._idle(visit)
 
-    def draw(self, visit: Visit, raw: bool) -> list[dict[str, Any]]:
+    # ---- listeners: what goes into the next message ----
+
+    def mark(self, visit: Visit, event: gr.EventData) -> Update:
+        """A region of a picture, or a whole artefact, joins the next message."""
+        complaints: list[str] = []
+        try:
+            add_mark(visit, event._data, self._proposals)
+        except UnifiedError as exc:
+            complaints.append(str(exc))
+        return self._composing(visit, complaints)
+
+    def unmark(self, visit: Visit, event: gr.EventData) -> Update:
+        remove_mark(visit, event._data["index"])
+        return self._composing(visit)
+
+    def edit(self, visit: Visit, event: gr.EventData) -> Update:
+        """Put an earlier question, with its media and marks, back into the composer; it is replaced when that is sent."""
+        question = visit.edit(event._data["message"])
+        return {**self._composing(visit), **({self.composer: _composed(question)} if question else {})}
+
+    def keep(self, visit: Visit) -> Update:
+        """Do not edit after all; what the composer holds becomes a new message."""
+        visit.editing = None
+        return self._composing(visit)
+
+    def set_options(self, seed: float | None, temperature: float, visit: Visit) -> None:
+        visit.options = replace(visit.options, seed=int(seed or 0), temperature=temperature)
+
+    # ---- listeners: drawing ----
+
+    def show_raw(self, raw: bool, visit: Visit) -> list[dict[str, Any]]:
+        visit.raw = raw
+        return self.draw(visit)
+
+    def draw(self, visit: Visit) -> list[dict[str, Any]]:
         """The conversation as the chat component wants it: one HTML part per message."""
         answers = iter([*visit.answers, *([visit.turn.view] if visit.turn else [])])
+        artefacts = visit.conversation.artefacts()
         shown = [
-            ("user", question_html(message)) if message.role == "user" else ("assistant", answer_html(next(answers), raw))
-            for message in visit.conversation.messages
+            ("user", question_html(message, number, artefacts))
+            if message.role == "user"
+            else ("assistant", answer_html(next(answers), visit.raw))
+            for number, message in enumerate(visit.conversation.messages)
         ]
-        shown += [("assistant", answer_html(view, raw)) for view in answers]
+        shown += [("assistant", answer_html(view, visit.raw)) for view in answers]
         return [{"role": role, "content": [self.part(str(html))]} for role, html in shown]
 
     def watch(self) -> tuple[Markup, Markup | dict[str, Any], gr.Timer]:
@@ -181,29 +261,30 @@ class _Page:
 
     # ---- one turn ----
 
-    def _ask(self, text: str, files: list[str], visit: Visit, raw: bool, keep_composer: bool) -> Iterator[Update]:
+    def _ask(self, text: str, files: list[str], visit: Visit, keep_composer: bool) -> Iterator[Update]:
         stopped = visit.turn is not None
         visit.stop()
         visit.settle()
-        message, complaints = user_message(text, files, visit.conversation, self.engine.store, self.engine.settings.limits)
-        notice = notice_html(complaints)
+        kept = {artefact.path.name: artefact for artefact in visit.restored.values()}
+        message, complaints = user_message(text, files, visit.base(), self.engine.store, self.engine.settings.limits, visit.marks, kept)
         if message is None:
-            yield {**(self._idle(visit, raw) if stopped else {}), self.notice: notice}
+            yield {**(self._idle(visit) if stopped else {}), self.notice: notice_html(complaints)}
             return
+        visit.rewind()
         turn = visit.begin(message)
         value = {} if keep_composer else {"value": None}
-        start = {self.composer: gr.MultimodalTextbox(**value, submit_btn=False, stop_btn=True), self.notice: notice}
-        yield {**start, self.chatbot: self.draw(visit, raw)}
-        yield from self._answer(turn, visit, raw)
+        start = {self.composer: gr.MultimodalTextbox(**value, submit_btn=False, stop_btn=True), **self._composing(visit, complaints)}
+        yield {**start, self.chatbot: self.draw(visit)}
+        yield from self._answer(turn, visit)
 
-    def _answer(self, turn: Turn, visit: Visit, raw: bool) -> Iterator[Update]:
+    def _answer(self, turn: Turn, visit: Visit) -> Iterator[Update]:
         """Draw the answer while it grows. Closing this generator stops the engine; the answer so far stays in the visit."""
-        yield {self.composer: gr.MultimodalTextbox(submit_btn=False, stop_btn=True), self.chatbot: self.draw(visit, raw)}
+        yield {self.composer: gr.MultimodalTextbox(submit_btn=False, stop_btn=True), self.chatbot: self.draw(visit)}
         try:
             for _ in self._run(turn, visit):
                 if visit.turn is not turn:
                     return
-                yield {self.chatbot: self.draw(visit, raw)}
+                yield {self.chatbot: self.draw(visit)}
         except UnifiedError as exc:
             turn.view.fail(str(exc))
         except Exception:
@@ -214,7 +295,7 @@ class _Page:
             current = visit.turn is turn
             visit.settle(turn)
         if current:
-            yield self._idle(visit, raw)
+            yield self._idle(visit)
 
     def _run(self, turn: Turn, visit: Visit) -> Iterator[None]:
         """Wait for the weights, then fold the engine's events into the view, one yield per change."""
@@ -225,20 +306,35 @@ class _Page:
             return
         if self.warmup.error:
             raise UnifiedError(self.warmup.error)
-        with closing(self.engine.respond(visit.conversation, cancel=turn.cancel)) as events:
+        with closing(self.engine.respond(visit.conversation, visit.options, turn.cancel)) as events:
             for event in events:
                 turn.view.apply(event)
                 yield
 
-    def _idle(self, visit: Visit, raw: bool) -> Update:
+    def _proposals(self, artefact: Artefact) -> Iterable[Box]:
+        return self.engine.propose(artefact) if self.warmup.state == "ready" else ()
+
+    def _composing(self, visit: Visit, complaints: Sequence[str] = ()) -> Update:
+        """What stands above the composer: the chips, and what was wrong with the last thing that was sent or marked."""
+        chips = marks_html(visit.marks, visit.markable(), visit.editing is not None)
+        return {self.chips: chips, self.notice: notice_html(complaints)}
+
+    def _idle(self, visit: Visit) -> Update:
         """Nothing is being written: the send button is back, the inspector shows the last timings."""
         timings = visit.answers[-1].timings if visit.answers else {}
         return {
-            self.chatbot: self.draw(visit, raw),
+            self.chatbot: self.draw(visit),
             self.composer: gr.MultimodalTextbox(submit_btn=True, stop_btn=False),
+            self.chips: marks_html(visit.marks, visit.markable(), visit.editing is not None),
             self.inspector: inspector_html(self.engine, self.warmup, timings),
             self.header: header_html(self.engine, self.warmup),
         }
+
+
+def _composed(question: Message | None, **buttons: Any) -> gr.MultimodalTextbox:
+    """The composer with a question in it."""
+    text, files = question_of(question) if question else ("", [])
+    return gr.MultimodalTextbox({"text": text, "files": files}, **buttons)
 
 
 def part_maker() -> Callable[[str], ComponentMessage]:

@@ -7,8 +7,10 @@ from markupsafe import Markup
 from unified_demo.engine import Engine
 from unified_demo.fakes import SCRIPTED_NOTICE, ScriptedModel
 from unified_demo.grammar import TASKS
-from unified_demo.ui.render import EMPTY, task_title
+from unified_demo.ui.frames import EMPTY
+from unified_demo.ui.steps import task_title
 from unified_demo.ui.warmup import Warmup
+from unified_demo.ui.words import say
 
 TITLE = "UnifiedMLLM Demo"
 _MARK = Markup(
@@ -30,7 +32,9 @@ def header_html(engine: Engine, warmup: Warmup) -> Markup:
         '<span class="um-status" data-state="{state}" role="status" title="{note}"><i></i><span>{note}</span></span>'
         '<button type="button" class="um-icon" data-um="theme" aria-label="Light or dark" title="Light or dark">{theme}</button>'
         '<button type="button" class="um-icon" data-um="inspector" aria-label="Inspector" title="Inspector">{panel}</button></header>'
+        "{words}"
     ).format(
+        words=_viewer_words(),
         mark=_MARK,
         title=TITLE,
         state=warmup.state,
@@ -41,6 +45,21 @@ def header_html(engine: Engine, warmup: Warmup) -> Markup:
         panel=Markup(
             '<svg viewBox="0 0 20 20" aria-hidden="true"><rect x="3" y="4" width="14" height="12" rx="2.5"/><path d="M12.5 4v12"/></svg>'
         ),
+    )
+
+
+def _viewer_words() -> Markup:
+    """What the page script says, in the visitor's language."""
+    return Markup(
+        '<span id="um-words" hidden data-how="{how}" data-keys="{keys}" data-shapes="{shapes}" data-labels="{labels}" '
+        'data-opacity="{opacity}" data-close="{close}"></span>'
+    ).format(
+        how=say("Drag a box around what you mean, or click on it."),
+        keys=say("Arrow keys move a box, Shift with arrows changes its size, Enter marks it, Escape closes."),
+        shapes=say("Masks and boxes"),
+        labels=say("Labels"),
+        opacity=say("Opacity"),
+        close=say("Close"),
     )
 
 

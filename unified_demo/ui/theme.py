@@ -37,7 +37,7 @@ def asset(name: str) -> str:
 
 def page_head() -> str:
     """Style and script for the page's head: in the head they are not rewritten by Gradio, and they run before the first paint."""
-    return f"<style>{asset('style.css')}</style>\n<script>{asset('page.js')}</script>"
+    return f"<style>{asset('style.css')}</style>\n<script>{asset('page.js')}</script>\n<script>{asset('viewer.js')}</script>"
 
 
 def build_theme() -> "gr.themes.Base":

@@ -4,6 +4,7 @@
 it its colour, through the whole conversation: phrases, boxes, calls and masks that mean the same region share it.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,7 +19,9 @@ from unified_demo.messages import (
     CallStarted,
     Event,
     GrammarWarning,
+    MediaPart,
     Message,
+    Part,
     RegionFound,
     TaskCall,
     TextDelta,
@@ -61,7 +64,10 @@ class Run:
 
 @dataclass
 class Step:
-    """One task call: what is asked, how far it is, what came of it. Seconds are those of the expert."""
+    """One task call: what is asked, how far it is, what came of it. Seconds are those of the expert.
+
+    ``began`` is when the first step was done (seconds of ``time.monotonic``) and its number.
+    """
 
     index: int
     task: str
@@ -70,12 +76,20 @@ class Step:
     note: str = ""
     step: int = 0
     steps: int = 0
+    began: tuple[float, int] | None = None
     preview: Any = None
     seconds: float = 0.0
     error: str = ""
     recipe: dict[str, Any] = field(default_factory=dict)
     artefacts: tuple[Artefact, ...] = ()
     objects: list[int] = field(default_factory=list)
+
+    @property
+    def eta_s(self) -> float:
+        """Seconds that the rest will take at the speed so far; 0 when nothing is known yet."""
+        if self.began is None or self.step <= self.began[1]:
+            return 0.0
+        return (time.monotonic() - self.began[0]) / (self.step - self.began[1]) * (self.steps - self.step)
 
 
 class AnswerView:
@@ -97,6 +111,7 @@ class AnswerView:
         self.state: AnswerState = "waiting"
         self.note = ""
         self.error = ""
+        self.version = 0
         self._builder = TurnBuilder()
         self._final: Message | None = None
 
@@ -114,6 +129,10 @@ class AnswerView:
         """The pictures this answer points into, in order of the first thing found."""
         ids = dict.fromkeys(thing.artefact_id for thing in self.objects.values() if thing.boxes or thing.masks)
         return [self.artefacts[key] for key in ids if key in self.artefacts]
+
+    def things_in(self, picture: Artefact) -> list[SceneObject]:
+        """What this answer points at in ``picture``."""
+        return [thing for thing in self.objects.values() if thing.artefact_id == picture.id and (thing.boxes or thing.masks)]
 
     def outputs(self) -> list[Artefact]:
         """What the experts returned besides masks, in order."""
@@ -136,6 +155,19 @@ class AnswerView:
         handler = _HANDLERS.get(type(event))
         if handler:
             handler(self, event)
+
+    def apply_again(self, event: CallProgress | CallDone | CallFailed) -> None:
+        """Fold in an event of a call that is carried out once more, after the answer was complete."""
+        if isinstance(event, CallDone):
+            self._final = _with_outputs(self.message(), event)
+        _HANDLERS[type(event)](self, event)
+        self.version += 1
+
+    def wait_again(self, index: int) -> None:
+        """The call with this number is about to be carried out once more."""
+        old = self.steps[index]
+        self.steps[index] = Step(index, old.task, "queued", old.call, objects=old.objects)
+        self.version += 1
 
     def stop(self) -> None:
         """The visitor closed the turn: keep what is there."""
@@ -193,6 +225,8 @@ class AnswerView:
     def _on_progress(self, event: CallProgress) -> None:
         step = self.steps.setdefault(event.index, Step(event.index, ""))
         step.status, step.note, step.step, step.steps = "running", event.note, event.step, event.steps
+        if event.step and step.began is None:
+            step.began = (time.monotonic(), event.step)
         step.preview = event.preview if event.preview is not None else step.preview
 
     def _on_done(self, event: CallDone) -> None:
@@ -207,6 +241,7 @@ class AnswerView:
     def _on_failed(self, event: CallFailed) -> None:
         step = self.steps.setdefault(event.index, Step(event.index, ""))
         stopped = event.error == STOPPED
+        step.preview = None
         step.status, step.seconds, step.error = ("stopped" if stopped else "failed"), event.seconds, "" if stopped else event.error
 
     def _on_warning(self, event: GrammarWarning) -> None:
@@ -257,6 +292,16 @@ class AnswerView:
 def _add_box(thing: SceneObject, box: Box) -> None:
     if all(own.iou(box) < SAME_OBJECT_IOU for own in thing.boxes):
         thing.boxes.append(box)
+
+
+def _with_outputs(message: Message, done: CallDone) -> Message:
+    """What a call returned stands behind the call."""
+    parts: list[Part] = []
+    for part in message.parts:
+        parts.append(part)
+        if isinstance(part, TaskCall) and part.index == done.index:
+            parts += [MediaPart(artefact) for artefact in done.artefacts]
+    return Message(message.role, tuple(parts))
 
 
 def _same_words(one: str, other: str) -> bool:

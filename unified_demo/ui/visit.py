@@ -8,8 +8,11 @@ import threading
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from unified_demo.messages import Conversation, MediaPart, Message, TextPart
+from unified_demo.config import GenerationOptions
+from unified_demo.engine import TurnCancel
+from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TaskCall, TextPart
 from unified_demo.ui.view import AnswerView, SceneObject
+from unified_demo.ui.words import Language
 
 
 @dataclass
@@ -17,17 +20,29 @@ class Turn:
     """The answer that is being written; ``cancel`` stops model and experts, ``ending`` lets one thread alone end it."""
 
     view: AnswerView
-    cancel: threading.Event = field(default_factory=threading.Event)
+    cancel: TurnCancel = field(default_factory=TurnCancel)
     ending: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass
 class Visit:
-    """``conversation`` is the truth; ``answers`` holds one view per assistant message of it, in order."""
+    """``conversation`` is the truth; ``answers`` holds one view per assistant message of it, in order.
+
+    ``marks`` go into the next message, which takes the place of the message with the number ``editing`` if there is one.
+    ``restored`` are the artefacts of a question that was put back into the composer, by id.
+    ``again`` is the flag of a call of an earlier answer that is being carried out once more.
+    """
 
     conversation: Conversation = field(default_factory=Conversation)
     answers: list[AnswerView] = field(default_factory=list)
     turn: Turn | None = None
+    marks: list[RegionPart] = field(default_factory=list)
+    editing: int | None = None
+    restored: dict[str, Artefact] = field(default_factory=dict)
+    again: TurnCancel | None = None
+    options: GenerationOptions = field(default_factory=GenerationOptions)
+    raw: bool = False
+    language: Language = "en"
 
     def begin(self, message: Message | None = None) -> Turn:
         """Start to answer ``message``, or the last message of the conversation."""
@@ -52,9 +67,68 @@ class Visit:
             self.turn = None
 
     def stop(self) -> None:
-        """Tell the running turn to end; it settles by itself."""
+        """Tell the running turn, or the call that is repeated, to end; it settles by itself."""
         if self.turn:
             self.turn.cancel.set()
+        if self.again:
+            self.again.set()
+
+    def skip(self, index: int) -> None:
+        """Tell one call of the running answer, or the one that is repeated, to end."""
+        if self.again:
+            self.again.set()
+        elif self.turn:
+            self.turn.cancel.of_call(index).set()
+
+    def base(self) -> Conversation:
+        """The conversation that the next message continues: all of it, or what stands before the message that is edited."""
+        return Conversation(self.conversation.messages[: self.editing])
+
+    def rewind(self) -> None:
+        """Forget the message that is edited and all behind it."""
+        self.conversation = self.base()
+        self.compose_anew()
+        del self.answers[sum(message.role == "assistant" for message in self.conversation.messages) :]
+
+    def edit(self, number: int) -> Message | None:
+        """The question with this number, to be put back into the composer; None when there is none."""
+        messages = self.conversation.messages
+        if not 0 <= number < len(messages) or messages[number].role != "user":
+            return None
+        self.editing = number
+        self._restore(messages[number])
+        return messages[number]
+
+    def compose_anew(self) -> None:
+        """Nothing is marked or edited any more."""
+        self.marks, self.editing, self.restored = [], None, {}
+
+    def markable(self) -> dict[str, Artefact]:
+        """What the next message can point at, by id."""
+        return self.base().artefacts() | self.restored
+
+    def _restore(self, question: Message) -> None:
+        self.marks = [part for part in question.parts if isinstance(part, RegionPart)]
+        self.restored = {part.artefact.id: part.artefact for part in question.parts if isinstance(part, MediaPart)}
+
+    def call(self, answer: int, index: int) -> TaskCall | None:
+        """A call of an answer that is complete, both counted from 0."""
+        if not 0 <= answer < len(self.answers) or self.turn or self.again:
+            return None
+        step = self.answers[answer].steps.get(index)
+        return step.call if step and step.status in ("failed", "stopped") else None
+
+    def begin_again(self, answer: int, index: int) -> TurnCancel:
+        self.answers[answer].wait_again(index)
+        self.again = TurnCancel()
+        return self.again
+
+    def settle_again(self, answer: int) -> None:
+        """Put the message of an answer whose call was repeated back into the conversation."""
+        places = [place for place, message in enumerate(self.conversation.messages) if message.role == "assistant"]
+        messages = list(self.conversation.messages)
+        messages[places[answer]] = self.answers[answer].message()
+        self.conversation, self.again = Conversation(tuple(messages)), None
 
     def forget_answer(self) -> bool:
         """Drop the last answer, keep the question; False when there is no question."""
@@ -71,6 +145,8 @@ class Visit:
         if not self.forget_answer():
             return None
         question = self.conversation.messages[-1]
+        self.compose_anew()
+        self._restore(question)
         self.conversation = Conversation(self.conversation.messages[:-1])
         return question
 
@@ -78,6 +154,7 @@ class Visit:
         self.stop()
         with self.turn.ending if self.turn else nullcontext():
             self.conversation, self.answers, self.turn = Conversation(), [], None
+        self.compose_anew()
 
     def _known(self) -> tuple[SceneObject, ...]:
         return self.answers[-1].all_objects() if self.answers else ()
@@ -85,5 +162,6 @@ class Visit:
 
 def question_of(message: Message) -> tuple[str, list[str]]:
     """Text and file paths of a user's message, to be put back into the composer."""
-    text = "".join(part.text for part in message.parts if isinstance(part, TextPart))
+    said = [part.text if isinstance(part, TextPart) else part.phrase for part in message.parts if isinstance(part, TextPart | RegionPart)]
+    text = "".join(said)
     return text, [str(part.artefact.path) for part in message.parts if isinstance(part, MediaPart)]

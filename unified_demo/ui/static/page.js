@@ -5,6 +5,7 @@
   const lit = new WeakMap();
   const clocks = new WeakMap();
   const opened = new WeakMap();
+  const etas = new WeakMap();
 
   const remember = (key, value) => { try { localStorage.setItem(key, value); } catch { /* private mode: the choice lasts until reload */ } };
   const recall = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
@@ -40,20 +41,34 @@
     if (summary) opened.set(summary.parentElement, !summary.parentElement.open);
   }
 
-  /* Labels are placed by the server for any size; here they only give way to each other and stay inside the picture. */
+  /* Labels are placed by the server for any size; here they give way to each other and stay inside the picture: of all places above,
+     below and beside, the nearest that is free. Where there is none, the label hides until its thing is lit. */
   function placeLabels(stage) {
     const frame = stage.getBoundingClientRect();
     const placed = [];
     for (const label of stage.querySelectorAll(".um-label")) {
       label.style.transform = "";
+      label.classList.remove("is-crowded");
       const box = label.getBoundingClientRect();
-      let shift = Math.max(0, frame.top - box.top) - Math.max(0, box.bottom - frame.bottom);
-      const hits = () => placed.find((other) => box.left < other.right && other.left < box.right &&
-        box.top + shift < other.bottom - 1 && other.top + 1 < box.bottom + shift);
-      for (let tries = 0, other = hits(); other && tries < 8; tries += 1, other = hits()) shift = other.bottom - box.top + 2;
-      if (box.bottom + shift > frame.bottom) shift = frame.bottom - box.bottom;
-      if (shift) label.style.transform = `translateY(${shift}px)`;
-      placed.push({ left: box.left, right: box.right, top: box.top + shift, bottom: box.bottom + shift });
+      const free = ({ x, y }) => placed.every((other) => box.right + x <= other.left || other.right <= box.left + x ||
+        box.bottom + y <= other.top || other.bottom <= box.top + y);
+      const xs = new Set([0, frame.left - box.left, frame.right - box.right]);
+      const ys = new Set([0]);
+      for (const other of placed) {
+        xs.add(other.right + 2 - box.left).add(other.left - 2 - box.right);
+        ys.add(other.bottom + 2 - box.top).add(other.top - 2 - box.bottom);
+      }
+      const spots = [];
+      for (const x of xs) for (const y of ys) {
+        const spot = { x: Math.min(Math.max(x, frame.left - box.left), frame.right - box.right),
+          y: Math.min(Math.max(y, frame.top - box.top), frame.bottom - box.bottom) };
+        if (free(spot)) spots.push(spot);
+      }
+      spots.sort((one, other) => Math.hypot(one.x, one.y) - Math.hypot(other.x, other.y));
+      if (!spots.length) { label.classList.add("is-crowded"); continue; }
+      const { x, y } = spots[0];
+      if (x || y) label.style.transform = `translate(${x}px, ${y}px)`;
+      placed.push({ left: box.left + x, right: box.right + x, top: box.top + y, bottom: box.bottom + y });
     }
   }
 
@@ -64,6 +79,7 @@
     document.querySelector(".examples[role=list]")?.removeAttribute("role"); /* a list of buttons without items confuses screen readers */
     for (const stage of document.querySelectorAll(".um-stage")) { resizes.observe(stage); placeLabels(stage); }
     for (const answer of document.querySelectorAll(".um-answer")) if (lit.get(answer)) light(answer, lit.get(answer));
+    window.umSettle?.();
     for (const details of document.querySelectorAll(".um-step, .um-warnings")) {
       if (opened.has(details) && details.open !== opened.get(details)) details.open = opened.get(details);
     }
@@ -74,6 +90,11 @@
       if (!clocks.has(clock)) clocks.set(clock, performance.now());
       clock.textContent = `${((performance.now() - clocks.get(clock)) / 1000).toFixed(1)} s`;
     }
+    for (const eta of document.querySelectorAll(".um-eta")) {
+      if (etas.get(eta)?.told !== eta.dataset.eta) etas.set(eta, { told: eta.dataset.eta, at: performance.now() });
+      const rest = Number(eta.dataset.eta) - (performance.now() - etas.get(eta).at) / 1000;
+      eta.textContent = `−${Math.max(0, rest).toFixed(0)} s`;
+    }
   }
 
   function start() {
@@ -83,7 +104,7 @@
     if (panel) document.body.classList.add(panel === "open" ? "um-inspector-open" : "um-inspector-closed");
     let waiting = false;
     new MutationObserver((changes) => {
-      const ours = changes.some(({ target }) => !(target instanceof Element && target.closest(".um-label, .um-clock")));
+      const ours = changes.some(({ target }) => !(target instanceof Element && target.closest(".um-label, .um-clock, .um-eta, .um-marks, .um-stage, #um-viewer")));
       if (waiting || !ours) return;
       waiting = true;
       requestAnimationFrame(() => { waiting = false; settle(); });

@@ -1,0 +1,67 @@
+"""Steps of an answer: counter and time left, one cancelled, one tried again, settings that are used."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from page_site import PHOTO, Site, Visitor, serve
+
+from unified_demo.errors import ExpertError
+from unified_demo.fakes import FakeExpert, fake_spec
+from unified_demo.grammar import MediaKind
+
+pytestmark = pytest.mark.browser
+
+SLOW = FakeExpert(MediaKind.IMAGE, steps=400, delay_s=0.1)
+FRAGILE = FakeExpert(MediaKind.IMAGE)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with serve(tmp_path_factory.mktemp("media"), (fake_spec(SLOW, "edit"), fake_spec(FRAGILE, "gen"))) as made:
+        yield made
+
+
+@pytest.fixture
+def visitor(browser: Any, site: Site) -> Iterator[Visitor]:
+    made = Visitor(browser, site.url)
+    yield made
+    made.context.close()
+    assert made.errors == []
+
+
+def test_a_step_counts_tells_the_time_left_and_is_cancelled_alone(visitor: Visitor) -> None:
+    visitor.attach(PHOTO)
+    visitor.send("slowly")
+    step = visitor.page.locator(".um-step").first
+    step.locator(".um-eta").wait_for()
+    assert step.locator(".um-step-count").inner_text().endswith("/400")
+    visitor.page.get_by_role("button", name="Cancel this step").first.click()
+    answer = visitor.finished()
+    assert [one.get_attribute("data-status") for one in answer.locator(".um-step").all()] == ["stopped", "done"]
+    assert answer.get_attribute("data-state") == "done"
+    assert answer.locator(".um-output").count() == 1
+
+
+def test_a_failed_step_is_tried_again_without_the_answer(visitor: Visitor, site: Site) -> None:
+    FRAGILE.error = ExpertError("The brush is dry.")
+    visitor.page.get_by_label("Seed").fill("7")
+    visitor.page.get_by_label("Seed").press("Enter")
+    visitor.send("draw a fox")
+    answer = visitor.finished()
+    assert answer.locator(".um-step").first.get_attribute("data-status") == "failed"
+    assert answer.locator(".um-error").first.inner_text() == "The brush is dry."
+    turns = len(site.model.turns)
+    FRAGILE.error = None
+    answer.get_by_role("button", name="Try this step again").first.click()
+    visitor.page.locator(".um-step[data-status=done]").wait_for()
+    visitor.page.locator("#um-composer .submit-button").wait_for()
+    assert len(site.model.turns) == turns
+    assert answer.locator(".um-output img").count() == 1
+    step = answer.locator(".um-step").first
+    step.locator("summary").click()
+    assert "seed\n7" in step.locator("dl").inner_text()
+    assert step.locator(".um-badge").inner_text() == "Apache-2.0"
+    visitor.send("hello")
+    visitor.finished(2)
+    assert "img-1" in site.model.turns[-1].artefacts()

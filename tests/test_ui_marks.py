@@ -1,0 +1,58 @@
+"""What the page script sends becomes a mark, or one sentence."""
+
+from pathlib import Path
+
+import pytest
+
+from unified_demo.errors import UnifiedError
+from unified_demo.grammar import Box, MediaKind
+from unified_demo.messages import Artefact, RegionPart
+from unified_demo.ui.marks import MOST_MARKS, box_at, marks_html, read_mark
+
+PICTURE = Artefact("img-1", MediaKind.IMAGE, Path("one.jpg"), 200, 100)
+SOUND = Artefact("aud-1", MediaKind.AUDIO, Path("one.flac"))
+KNOWN = {"img-1": PICTURE, "aud-1": SOUND}
+
+
+def test_a_box_in_any_direction_is_clipped_to_the_picture() -> None:
+    mark = read_mark({"artefact": "img-1", "box": [0.9, 0.5, 0.2, -0.3]}, KNOWN, [])
+    assert mark == RegionPart("", (Box(0.2, 0.0, 0.9, 0.5),), artefact_id="img-1")
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({}, "no longer part"),
+        ({"artefact": "img-9", "box": [0, 0, 1, 1]}, "no longer part"),
+        ({"artefact": "img-1", "box": [0.5, 0.5, 0.501, 0.9]}, "too small"),
+        ({"artefact": "img-1", "box": [0, 0, float("nan"), 1]}, "mark it again"),
+        ({"artefact": "img-1", "box": "all"}, "mark it again"),
+        ({"artefact": "img-1", "box": [2, 2, 3, 3]}, "outside"),
+        ({"artefact": "aud-1", "box": [0, 0, 1, 1]}, "only in pictures"),
+    ],
+)
+def test_what_is_no_region_gets_one_sentence(data: dict, sentence: str) -> None:
+    with pytest.raises(UnifiedError, match=sentence):
+        read_mark(data, KNOWN, [])
+
+
+def test_there_is_a_limit() -> None:
+    marks = [RegionPart("", artefact_id="img-1")] * MOST_MARKS
+    with pytest.raises(UnifiedError, match="At most"):
+        read_mark({"artefact": "img-1"}, KNOWN, marks)
+
+
+def test_a_click_means_the_smallest_thing_around_it_else_a_small_square() -> None:
+    around, tight = Box(0.0, 0.0, 1.0, 1.0), Box(0.4, 0.4, 0.6, 0.6)
+    assert box_at([0.5, 0.5], PICTURE, [around, tight]) == tight
+    assert box_at([0.1, 0.5], PICTURE, [around, tight]) == around
+    square = box_at([0.5, 0.5], PICTURE, [])
+    assert (square.x1 - square.x0) * 200 == pytest.approx((square.y1 - square.y0) * 100)
+    assert box_at([0.0, 1.0], PICTURE, []).x0 == 0.0
+
+
+def test_chips_of_artefacts_that_are_gone_are_not_shown() -> None:
+    marks = [RegionPart("", (Box(0, 0, 0.5, 0.5),), artefact_id="img-1"), RegionPart("", artefact_id="img-7")]
+    html = str(marks_html(marks, KNOWN))
+    assert html.count("um-marked") == 1 and 'data-letter="A"' in html
+    assert marks_html([], KNOWN) == ""

@@ -1,0 +1,250 @@
+/* Marking regions and looking closely: drag a box or click on any picture of the conversation; the viewer shows one large, for touch and
+   keyboard too. What is marked goes to the server as an event and comes back as a chip, from which the outlines here are drawn. */
+(() => {
+  "use strict";
+  const SLIP = 5; /* pixels: a shorter drag is a click */
+  const STEP = 0.02;
+  let drag = null;
+  let viewer = null;
+  let keyBox = null;
+
+  const send = (name, detail) => document.dispatchEvent(new CustomEvent(`um:${name}`, { detail }));
+  const clip = (value) => Math.min(1, Math.max(0, value));
+  const inViewer = (element) => Boolean(element.closest("#um-viewer"));
+
+  function place(stage, event) {
+    const frame = stage.getBoundingClientRect();
+    return [clip((event.clientX - frame.left) / frame.width), clip((event.clientY - frame.top) / frame.height)];
+  }
+
+  const ordered = ([x0, y0], [x1, y1]) => [Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1)];
+
+  function outline(box, letter, kind) {
+    const element = document.createElement("i");
+    element.className = `um-outline ${kind}`;
+    Object.assign(element.style, { left: `${100 * box[0]}%`, top: `${100 * box[1]}%`, width: `${100 * (box[2] - box[0])}%`, height: `${100 * (box[3] - box[1])}%` });
+    if (letter) element.dataset.letter = letter;
+    return element;
+  }
+
+  const artefactOf = (stage) => stage.closest("[data-artefact]").dataset.artefact;
+
+  function onDown(event) {
+    const stage = event.target instanceof Element && event.target.closest('[data-kind="img"] .um-stage');
+    if (!stage || event.button !== 0 || event.target.closest("button, a") || (event.pointerType !== "mouse" && !inViewer(stage))) return;
+    drag = { stage, from: place(stage, event), x: event.clientX, y: event.clientY, rubber: null };
+    stage.setPointerCapture(event.pointerId);
+    event.preventDefault();
+  }
+
+  function onMove(event) {
+    if (!drag) return;
+    if (!drag.rubber && Math.hypot(event.clientX - drag.x, event.clientY - drag.y) < SLIP) return;
+    drag.rubber?.remove();
+    drag.rubber = outline(ordered(drag.from, place(drag.stage, event)), "", "um-rubber");
+    drag.stage.append(drag.rubber);
+  }
+
+  function onUp(event) {
+    if (!drag) return;
+    const { stage, from, rubber } = drag;
+    drag = null;
+    rubber?.remove();
+    const artefact = artefactOf(stage);
+    if (rubber) send("mark", { artefact, box: ordered(from, place(stage, event)) });
+    else send("mark", { artefact, point: from });
+    if (!inViewer(stage) && event.pointerType === "mouse") document.querySelector("#um-composer textarea")?.focus({ preventScroll: true });
+  }
+
+  function onCancel() {
+    drag?.rubber?.remove();
+    drag = null;
+  }
+
+  /* ---- outlines of the chips ---- */
+
+  const boxOf = (chip) => chip.dataset.box.split(",").map(Number);
+
+  function drawMarks() {
+    const chips = [...document.querySelectorAll("#um-chips .um-marked[data-box]")].filter((chip) => chip.dataset.box);
+    const told = chips.map((chip) => `${chip.dataset.letter} ${chip.dataset.artefact} ${chip.dataset.box}`).join("|");
+    for (const holder of document.querySelectorAll(".um-marks")) {
+      if (holder.dataset.told === told && (holder.childElementCount || !told)) continue;
+      holder.dataset.told = told;
+      const own = chips.filter((chip) => chip.dataset.artefact === artefactOf(holder));
+      holder.replaceChildren(...own.map((chip) => outline(boxOf(chip), chip.dataset.letter, "um-pending")));
+    }
+  }
+
+  function onPoint(event) {
+    document.querySelectorAll(".um-hint").forEach((element) => element.remove());
+    const said = event.target instanceof Element && event.target.closest(".um-question .um-marked[data-box]");
+    if (!said) return;
+    for (const stage of document.querySelectorAll(`[data-artefact="${CSS.escape(said.dataset.artefact)}"] .um-stage`)) {
+      stage.append(outline(boxOf(said), "", "um-pending um-hint"));
+    }
+  }
+
+  /* ---- the viewer ---- */
+
+  function openViewer(figure) {
+    closeViewer();
+    viewer = document.createElement("dialog");
+    viewer.id = "um-viewer";
+    viewer.dataset.artefact = figure.dataset.artefact;
+    viewer.dataset.kind = figure.dataset.kind;
+    viewer.style.cssText = figure.style.cssText;
+    viewer.setAttribute("aria-labelledby", "um-viewer-title");
+    const words = document.querySelector("#um-words")?.dataset ?? {};
+    viewer.innerHTML = `<header><h2 id="um-viewer-title"></h2><p></p><button type="button" class="um-close"></button></header>
+      <div class="um-viewer-room"></div><footer><label class="um-layer"><input type="checkbox" checked data-layer="shapes"><span></span></label>
+      <label class="um-layer"><input type="checkbox" checked data-layer="labels"><span></span></label>
+      <label class="um-opacity"><span></span><input type="range" min="0" max="100"></label></footer>`;
+    const text = (selector, value) => { viewer.querySelector(selector).textContent = value; };
+    text("h2", figure.dataset.artefact);
+    text("header p", figure.dataset.kind === "img" ? words.how : "");
+    text('[data-layer="shapes"] + span', words.shapes);
+    text('[data-layer="labels"] + span', words.labels);
+    text(".um-opacity span", words.opacity);
+    text(".um-close", words.close);
+    const stage = figure.querySelector(".um-stage").cloneNode(true);
+    stage.querySelector(".um-marks").dataset.told = "";
+    if (figure.dataset.kind === "img") {
+      stage.tabIndex = 0;
+      stage.setAttribute("role", "application");
+      stage.setAttribute("aria-label", words.keys);
+    }
+    viewer.querySelector(".um-viewer-room").append(stage);
+    const recipe = figure.querySelector(".um-recipe");
+    if (recipe?.childElementCount) {
+      const told = recipe.cloneNode(true);
+      told.hidden = false;
+      viewer.querySelector("footer").before(told);
+    }
+    const opacity = viewer.querySelector(".um-opacity input");
+    opacity.value = getComputedStyle(document.documentElement).getPropertyValue("--um-fill") || 42;
+    opacity.addEventListener("input", () => document.documentElement.style.setProperty("--um-fill", opacity.value));
+    viewer.addEventListener("change", (event) => {
+      const layer = event.target.dataset.layer;
+      if (layer) viewer.classList.toggle(`um-without-${layer}`, !event.target.checked);
+    });
+    viewer.addEventListener("close", closeViewer);
+    viewer.querySelector(".um-close").addEventListener("click", () => viewer?.close());
+    document.body.append(viewer);
+    viewer.showModal();
+    stage.focus();
+    drawMarks();
+  }
+
+  function closeViewer() {
+    keyBox = null;
+    viewer?.remove();
+    viewer = null;
+  }
+
+  function onKey(event) {
+    const stage = event.target instanceof Element && event.target.closest('#um-viewer[data-kind="img"] .um-stage');
+    if (!stage) return;
+    const [x, y] = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] }[event.key] ?? [0, 0];
+    if (x || y) {
+      keyBox ??= [0.35, 0.35, 0.65, 0.65];
+      const [left, top, right, bottom] = keyBox;
+      if (event.shiftKey) keyBox = [left, top, Math.max(left + STEP, clip(right + x)), Math.max(top + STEP, clip(bottom + y))];
+      else if (left + x >= 0 && right + x <= 1 && top + y >= 0 && bottom + y <= 1) keyBox = [left + x, top + y, right + x, bottom + y];
+    } else if (event.key === "Enter" && keyBox) {
+      send("mark", { artefact: viewer.dataset.artefact, box: keyBox });
+      keyBox = null;
+    } else return;
+    event.preventDefault();
+    stage.querySelector(".um-rubber")?.remove();
+    if (keyBox) stage.append(outline(keyBox, "", "um-rubber"));
+  }
+
+  /* ---- buttons ---- */
+
+  const ANSWERS = {
+    use: (button) => send("mark", { artefact: button.dataset.of }),
+    unmark: (button) => send("unmark", { index: Number(button.dataset.index) }),
+    edit: (button) => send("edit", { message: Number(button.dataset.message) }),
+    keep: () => send("keep", {}),
+    skip: (button) => send("skip", { index: Number(button.dataset.index) }),
+    again: (button) => send("again", {
+      answer: [...document.querySelectorAll(".um-answer")].indexOf(button.closest(".um-answer")), index: Number(button.dataset.index) }),
+    inspect: (button) => openViewer(button.closest(".um-media")),
+  };
+
+  /* The server names files by their content; people get the artefact's id. */
+  async function save(link) {
+    const saved = document.createElement("a");
+    saved.href = URL.createObjectURL(await (await fetch(link.href)).blob());
+    saved.download = link.download;
+    saved.click();
+    setTimeout(() => URL.revokeObjectURL(saved.href), 60000);
+  }
+
+  function onClick(event) {
+    if (!(event.target instanceof Element)) return;
+    const link = event.target.closest(".um-media a[download]");
+    if (link) {
+      event.preventDefault();
+      save(link);
+    }
+    const button = event.target.closest("button[data-um]");
+    if (button && ANSWERS[button.dataset.um]) {
+      event.preventDefault();
+      ANSWERS[button.dataset.um](button);
+    }
+  }
+
+  function onTap(event) {
+    if (event.pointerType === "mouse" || !(event.target instanceof Element) || event.target.closest("button, a")) return;
+    const stage = event.target.closest('#um-conversation [data-kind="img"] .um-stage');
+    if (stage) openViewer(stage.closest(".um-media"));
+  }
+
+  /* ---- masks of videos, waves of sounds ---- */
+
+  function onFrame() {
+    for (const masklet of document.querySelectorAll(".um-masklet")) {
+      const video = masklet.closest(".um-stage").querySelector("video");
+      const due = Math.min(masklet.childElementCount - 1, Math.floor((video.currentTime / Number(masklet.dataset.seconds)) * masklet.childElementCount));
+      [...masklet.children].forEach((path, index) => { path.style.display = index === due ? "" : "none"; });
+    }
+    requestAnimationFrame(onFrame);
+  }
+
+  async function drawWave(holder) {
+    const canvas = holder.querySelector("canvas");
+    canvas.dataset.drawn = "yes";
+    const bytes = await (await fetch(holder.querySelector("audio").src)).arrayBuffer();
+    const sound = await new OfflineAudioContext(1, 1, 22050).decodeAudioData(bytes);
+    const samples = sound.getChannelData(0);
+    const [width, height] = [canvas.width, canvas.height] = [600, 96];
+    const pen = canvas.getContext("2d");
+    pen.fillStyle = getComputedStyle(document.body).getPropertyValue("--um-accent");
+    for (let bar = 0; bar < width; bar += 4) {
+      let peak = 0;
+      const end = Math.floor(((bar + 4) / width) * samples.length);
+      for (let at = Math.floor((bar / width) * samples.length); at < end; at += 1) peak = Math.max(peak, Math.abs(samples[at]));
+      const tall = Math.max(2, peak * height);
+      pen.fillRect(bar, (height - tall) / 2, 2.5, tall);
+    }
+  }
+
+  window.umSettle = () => {
+    drawMarks();
+    for (const holder of document.querySelectorAll(".um-sound")) if (!holder.querySelector("canvas").dataset.drawn) drawWave(holder);
+  };
+
+  document.addEventListener("pointerdown", onDown);
+  document.addEventListener("pointermove", onMove);
+  document.addEventListener("pointerup", onUp);
+  document.addEventListener("pointercancel", onCancel);
+  document.addEventListener("pointerover", onPoint);
+  document.addEventListener("focusin", onPoint);
+  document.addEventListener("click", onClick);
+  document.addEventListener("click", onTap);
+  document.addEventListener("keydown", onKey);
+  document.addEventListener("dragstart", (event) => { if (event.target instanceof Element && event.target.closest(".um-stage")) event.preventDefault(); });
+  requestAnimationFrame(onFrame);
+})();
