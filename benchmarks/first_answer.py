@@ -16,11 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from unified_demo import provenance
 from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
 from unified_demo.engine import Engine
 from unified_demo.errors import MediaError, UnifiedError
-from unified_demo.evaluation import provenance
 from unified_demo.evaluation.referring import ANNOTATIONS, label_targets, read_photos
 from unified_demo.media import MediaStore
 from unified_demo.messages import CallDone, Conversation, MediaPart, Message, RegionFound, TaskCall, TextDelta, TextPart, TurnDone

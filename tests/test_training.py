@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from tiny_model import LABELS, make_network, make_scene
 
 from unified_demo.data.dialogues import DialogueWriter
 from unified_demo.messages import RegionPart, TaskCall, TextPart
+from unified_demo.training.curves import draw_curve, read_curve, series, smooth
 from unified_demo.training.loop import POOL, Example, LoopOptions, Trainer
 from unified_demo.training.reading import ReadOptions, train_reader
 from unified_demo.training.recipes import GROUNDING, RECIPES, Recipe, stream
@@ -194,3 +196,22 @@ def test_the_reader_learns_alone_and_the_rest_stays(tmp_path: Path) -> None:
     assert figures["boxes"] >= 64 and 0 <= figures["unseen"] <= 1
     changed = {name for name, tensor in trainer.network.trained_state().items() if not torch.equal(tensor, before[name])}
     assert changed and all(name.startswith("reader.") for name in changed)
+
+
+# ---- curves ----
+
+
+def test_a_curve_is_drawn_and_a_line_cut_off_does_not_matter(tmp_path: Path) -> None:
+    rows = [{"words": 1 / step, "point": 0.5, "points": step % 2, "tokens_per_s": 100, "minutes": step} for step in range(1, 9)]
+    lines = [json.dumps(row) for row in rows]
+    (tmp_path / "curve.jsonl").write_text("\n".join([*lines, lines[0][:9]]), encoding="utf-8")
+    assert read_curve(tmp_path / "curve.jsonl") == rows
+    assert series(rows, "point") == ([1, 3, 5, 7], [0.5] * 4)
+    assert series(rows, "drift") == ([], [])
+    with Image.open(draw_curve(tmp_path)) as picture:
+        assert picture.width > 800 and len(picture.convert("RGB").getcolors(1 << 20)) > 10
+
+
+def test_the_moving_mean_looks_back_only() -> None:
+    assert smooth([1.0, 3.0, 5.0, 7.0], 2) == [1.0, 2.0, 4.0, 6.0]
+    assert smooth([]) == []

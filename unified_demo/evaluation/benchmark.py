@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from unified_demo import provenance
 from unified_demo.config import Settings
 from unified_demo.errors import UnifiedError
-from unified_demo.evaluation import provenance
 from unified_demo.evaluation.subjects import Subjects
 
 Item = TypeVar("Item")

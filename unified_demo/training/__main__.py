@@ -8,9 +8,12 @@ from pathlib import Path
 
 import torch
 
+from unified_demo import provenance
 from unified_demo.config import Settings
+from unified_demo.errors import UnifiedError
 from unified_demo.model.loading import build_network, load_language_model, save_trained
 from unified_demo.training.chats import sample_chats, write_chats
+from unified_demo.training.curves import PANELS, draw_curve, read_curve, series, smooth
 from unified_demo.training.loop import LoopOptions, Trainer
 from unified_demo.training.reading import ReadOptions, train_reader
 from unified_demo.training.recipes import RECIPES, stream
@@ -99,8 +102,22 @@ def main() -> None:
         trainer.save()
         return
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "run.json").write_text(json.dumps({name: str(value) for name, value in vars(arguments).items()}, indent=1))
     trainer.run(lambda figures: logger.info("%s", json.dumps(figures)) if figures["step"] % 10 == 1 else None)
+    _report(arguments)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    """``run.json``: flags, commit, machine, what the run did in all and at its end; ``curve.png`` beside it."""
+    rows = read_curve(arguments.out / "curve.jsonl")
+    last = {name: round(smooth(series(rows, name)[1])[-1], 4) for name, _ in PANELS if series(rows, name)[1]}
+    done = {"steps": len(rows), "minutes": rows[-1]["minutes"], "tokens": sum(row["tokens"] for row in rows), "last": last} if rows else {}
+    flags = {name: str(value) for name, value in vars(arguments).items()}
+    report = {"flags": flags, "commit": provenance.commit(), "machine": provenance.machine(), **done}
+    (arguments.out / "run.json").write_text(json.dumps(report, indent=1))
+    try:
+        draw_curve(arguments.out)
+    except UnifiedError as exc:
+        logger.warning("%s", exc)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where a figure comes from: commit, weights, machine. Written into every result file; computes no figure itself."""
+"""Where a figure comes from: commit, weights, machine. Written into every result file and every run; computes no figure itself."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from pathlib import Path
 from unified_demo.config import Settings
 from unified_demo.zoo import Zoo, sha256_of
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def commit() -> str:
