@@ -1,0 +1,123 @@
+"""``python -m unified_demo.training.generators``: train the small generators in steps, look at them, export them; each resumes.
+
+decoder: the autoencoder (its encoder is set at once). diffusion: UNet and text encoder. sheet: fixed prompts drawn by the last
+checkpoint. export: the folder that the experts load.
+"""
+
+import argparse
+import json
+import logging
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from unified_demo.data.catalogue import CutoutInfo, read_catalogue
+from unified_demo.data.cutouts import CutoutLibrary
+from unified_demo.training.generators import autoencoder as coder
+from unified_demo.training.generators import diffusion
+from unified_demo.training.generators.crops import CropMaker
+from unified_demo.training.generators.export import SHEET_PROMPTS, draw_sheet, export, pipeline_of
+from unified_demo.training.generators.networks import Sizes, build_text_encoder, build_unet, picture_codes
+from unified_demo.training.generators.pictures import Painter
+from unified_demo.training.generators.stream import Mix, PictureStream
+from unified_demo.training.generators.words import build_tokenizer, vocabulary
+
+logger = logging.getLogger("unified_demo.training.generators")
+COMPONENTS = "components.pt"
+SOURCES = ("fluent-emoji-3d", "fluent-emoji-flat", "sweethome3d-furniture")
+"""Cut-outs that weights made from them may be shipped with."""
+
+
+def _flags() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m unified_demo.training.generators", description=__doc__)
+    parser.add_argument("action", choices=("decoder", "diffusion", "sheet", "export"))
+    parser.add_argument("--assets", type=Path, required=True, help="folder made by 'python -m unified_demo.data fetch'")
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and curves")
+    parser.add_argument("--minutes", type=float, default=60.0, help="in all runs together")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--lr", type=float, default=8e-4)
+    parser.add_argument(
+        "--noisier", type=float, default=2.0, help="1: all noise levels alike; more: high ones, where words matter, more often"
+    )
+    parser.add_argument("--boxed", type=float, default=0.2, help="share of batches with boxes, for layouts")
+    parser.add_argument("--arranged", type=float, default=0.0, help="share of batches with several things and no boxes")
+    parser.add_argument("--usual", type=float, default=0.5, help="share of single things on the usual ground in their own colours")
+    parser.add_argument("--weights", type=Path, default=Path("weights/tiny/generator"), help="where export writes")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = _flags()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(arguments.seed)
+    library = CutoutLibrary(arguments.assets, read_catalogue(arguments.assets), capacity=4000)
+    components = _components(library, arguments.out)
+    if arguments.action == "decoder":
+        _decoder_trainer(library, components, arguments).run(_report(50))
+        return
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    trainer = _diffusion_trainer(library, components, arguments, device)
+    if arguments.action == "diffusion":
+        trainer.run(_report(50))
+        return
+    trainer.resume()
+    autoencoder = coder.build_autoencoder(components).to(device)
+    autoencoder.load_state_dict(torch.load(arguments.out / coder.CHECKPOINT, weights_only=True, map_location=device)["network"])
+    pipeline = pipeline_of(trainer, autoencoder.eval())
+    if arguments.action == "sheet":
+        draw_sheet(pipeline, SHEET_PROMPTS, coder.SIDE, arguments.out / f"sheet-{trainer.step:06d}.png")
+    else:
+        export(pipeline, vocabulary(), arguments.weights)
+
+
+def _report(every: int) -> Callable[[dict], None]:
+    return lambda figures: logger.info("%s", json.dumps(figures)) if figures["step"] % every == 1 else None
+
+
+def _infos(library: CutoutLibrary) -> tuple[CutoutInfo, ...]:
+    """What the decoder sees: the looks of the vocabulary three times as often as other cut-outs."""
+    looks = set(vocabulary().looks.values())
+    cutouts = [info for info in library.catalogue.cutouts if info.source in SOURCES]
+    return (*cutouts, *(info for info in cutouts if info.key in looks for _ in range(6)))
+
+
+def _components(library: CutoutLibrary, folder: Path) -> coder.Components:
+    """Those of the folder, else new ones from 1,000 crops; whatever was trained on them needs the same."""
+    path = folder / COMPONENTS
+    if not path.is_file():
+        looks = vocabulary().looks.values()
+        infos = tuple(library.catalogue.by_key[key] for key in looks)
+        found = coder.patch_components(CropMaker(library, infos)(random.Random(1), 1000) * 2 - 1)
+        torch.save({"matrix": found.matrix, "mean": found.mean}, path)
+    return coder.Components(**torch.load(path, weights_only=True))
+
+
+def _decoder_trainer(library: CutoutLibrary, components: coder.Components, arguments: argparse.Namespace) -> coder.AutoencoderTrainer:
+    options = coder.AutoencoderOptions(minutes=arguments.minutes, seed=arguments.seed)
+    return coder.AutoencoderTrainer(coder.build_autoencoder(components), CropMaker(library, _infos(library)), options, arguments.out)
+
+
+def _diffusion_trainer(
+    library: CutoutLibrary, components: coder.Components, arguments: argparse.Namespace, device: str
+) -> diffusion.DiffusionTrainer:
+    words, sizes = vocabulary(), Sizes()
+    mix = Mix(boxed=arguments.boxed, arranged=arguments.arranged, usual=arguments.usual)
+    stream = PictureStream(Painter(library, words), components, mix)
+    codes: dict[str, torch.Tensor] = {}
+    if not (arguments.out / diffusion.CHECKPOINT).is_file():
+        latents = stream.usual_latents()
+        codes = dict(zip(latents, picture_codes(torch.stack(list(latents.values())), sizes.text), strict=True))
+    tokenizer = build_tokenizer(words)
+    options = diffusion.DiffusionOptions(
+        minutes=arguments.minutes, batch=arguments.batch, lr=arguments.lr, noisier=arguments.noisier, seed=arguments.seed
+    )
+    unet, encoder = build_unet(sizes), build_text_encoder(sizes, tokenizer, codes)
+    return diffusion.DiffusionTrainer(unet, encoder, tokenizer, words.meanings(), stream, options, arguments.out, device)
+
+
+if __name__ == "__main__":
+    main()

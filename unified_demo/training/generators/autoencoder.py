@@ -1,0 +1,220 @@
+"""The generators' autoencoder: 8 latents for 8 x 8 pixels, in diffusers' ``AutoencoderTiny`` layout.
+
+The encoder is linear, the principal components of 8 x 8 patches, and is set, not trained: latents are there at once and stay what they
+are while the decoder, a small network, goes on learning. Training resumes to the exact batch. It knows nothing of words.
+"""
+
+import json
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderTiny
+
+SIDE, FACTOR, CHANNELS = 128, 8, 8
+"""Pixels of a picture while training, and pixels of a latent, along one side; latents at one place."""
+WIDTH = 48
+"""Of the encoder: 4 x 4 x 3 numbers pass its second last level whole."""
+DEVIATION, SCALING = 0.4, 2.0
+"""Mean standard deviation of the latents, which the layout's decoder squashes to -3..3, and what they are multiplied with for a UNet."""
+CHECKPOINT = "autoencoder.pt"
+
+Crops = Callable[[random.Random, int], torch.Tensor]
+"""``crops(rng, count)`` -> (count, 3, side, side), 0..1."""
+
+
+@dataclass(frozen=True)
+class Components:
+    """``matrix`` (CHANNELS, 192): latents = matrix @ (patch - mean), patches -1..1 as (3, 8, 8) flattened; ``mean`` (192,)."""
+
+    matrix: torch.Tensor
+    mean: torch.Tensor
+
+    def encode(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(n, 3, h, w) of -1..1 -> (n, CHANNELS, h / 8, w / 8): what the network's encoder gives, much faster."""
+        count, _, height, width = pictures.shape
+        patches = functional.unfold(pictures, FACTOR, stride=FACTOR)
+        latents = self.matrix @ (patches - self.mean[:, None])
+        return latents.view(count, -1, height // FACTOR, width // FACTOR)
+
+
+def patch_components(pictures: torch.Tensor) -> Components:
+    """The strongest components of the 8 x 8 patches of (n, 3, h, w), -1..1, half whitened: strong ones stay larger."""
+    patches = functional.unfold(pictures, FACTOR, stride=FACTOR).transpose(1, 2).flatten(0, 1)
+    mean = patches.mean(0)
+    values, vectors = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
+    strength, directions = values.flip(0)[:CHANNELS], vectors.flip(1)[:, :CHANNELS].T
+    scale = DEVIATION * strength**-0.25 / (strength**0.25).mean()
+    return Components(scale[:, None] * directions, mean)
+
+
+@dataclass(frozen=True)
+class AutoencoderOptions:
+    """``minutes`` in all runs together; the learning rate falls to a twentieth along them, or along ``steps`` when given.
+
+    ``noise``: standard deviation of what is added to the latents, so that the decoder forgives what a generator gets wrong.
+    """
+
+    minutes: float = 30.0
+    steps: int | None = None
+    batch: int = 8
+    lr: float = 4e-4
+    noise: float = 0.03
+    edges: float = 1.0
+    warmup_steps: int = 50
+    save_every_s: float = 180.0
+    seed: int = 0
+
+
+def build_autoencoder(components: Components, decoder: tuple[int, tuple[int, ...]] = (WIDTH, (3, 3, 1, 0))) -> "AutoencoderTiny":
+    """The encoder is set from ``components`` and frozen, the decoder (width, blocks per level from coarse to fine) is random."""
+    from diffusers import AutoencoderTiny
+
+    levels = len(decoder[1])
+    network = AutoencoderTiny(
+        latent_channels=CHANNELS,
+        scaling_factor=SCALING,
+        encoder_block_out_channels=(WIDTH,) * levels,
+        num_encoder_blocks=(0,) * levels,
+        decoder_block_out_channels=(decoder[0],) * levels,
+        num_decoder_blocks=decoder[1],
+    )
+    _set_encoder(network, components)
+    _begin(network.decoder)
+    network.encoder.requires_grad_(False)
+    return network
+
+
+def _set_encoder(network: "AutoencoderTiny", components: Components) -> None:
+    """Two convolutions of stride 2 put 2 x 2 neighbours into channels, the third takes the components of what they hold.
+
+    The library shifts pictures to 0..1 first; the last bias takes that and the mean back.
+    """
+    first, *halving, last = [layer for layer in network.encoder.layers if isinstance(layer, nn.Conv2d)]
+    for layer in (first, *halving, last):
+        layer.weight.data.zero_()
+        if layer.bias is not None:
+            layer.bias.data.zero_()
+    first.weight.data[range(3), range(3), 1, 1] = 1
+    place = [(channel, 0, 0) for channel in range(3)]
+    for level, layer in enumerate(halving[:-1]):
+        spread = [(source, row, column) for source in range(len(place)) for row in (0, 1) for column in (0, 1)]
+        for target, (source, row, column) in enumerate(spread):
+            layer.weight.data[target, source, 1 + row, 1 + column] = 1
+        place = [
+            (place[source][0], place[source][1] + (row << level), place[source][2] + (column << level)) for source, row, column in spread
+        ]
+    matrix = components.matrix.view(-1, 3, FACTOR, FACTOR)
+    for source, (channel, row, column) in enumerate(place):
+        for down in (0, 1):
+            for right in (0, 1):
+                pixel = matrix[:, channel, down * FACTOR // 2 + row, right * FACTOR // 2 + column]
+                halving[-1].weight.data[:CHANNELS, source, 1 + down, 1 + right] = 2 * pixel
+    last.weight.data[range(CHANNELS), range(CHANNELS), 1, 1] = 1
+    last.bias.data.copy_(-components.matrix @ (components.mean + 1))
+
+
+def _begin(decoder: nn.Module) -> None:
+    """Kaiming's start for rectified layers, residual branches at a fifth; from the library's default it learns for minutes next to
+    nothing."""
+    layers = [module for module in decoder.modules() if isinstance(module, nn.Conv2d)]
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    for block in decoder.modules():
+        if type(block).__name__ == "AutoencoderTinyBlock":
+            block.conv[-1].weight.data.mul_(0.2)
+    layers[-1].weight.data.mul_(0.3)
+
+
+def reconstruction_loss(answer: torch.Tensor, truth: torch.Tensor, edges: float) -> torch.Tensor:
+    """Mean absolute difference at full, half, quarter and eighth size, and of neighbouring pixels' steps; (n, 3, h, w) each."""
+    difference = answer - truth
+    total = difference.abs().mean() + edges * 0.5 * (difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean())
+    for size in (2, 4, 8):
+        total = total + functional.avg_pool2d(difference, size).abs().mean()
+    return total
+
+
+class AutoencoderTrainer:
+    """Trains the decoder. Network, crops and checkpoints; ``run`` may be called again and again."""
+
+    def __init__(self, network: "AutoencoderTiny", crops: Crops, options: AutoencoderOptions, folder: Path) -> None:
+        self.network = network.to(memory_format=torch.channels_last)
+        self.crops, self.options, self.folder = crops, options, folder
+        self.optimizer = torch.optim.AdamW(network.decoder.parameters(), lr=options.lr, betas=(0.9, 0.98), weight_decay=0.0)
+        self.step, self.spent_s = 0, 0.0
+
+    def run(self, report: Callable[[dict], None]) -> None:
+        """Train until the minutes are spent or the steps are done."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.resume()
+        started, saved = time.monotonic() - self.spent_s, time.monotonic()
+        while self._done() < 1 and self.spent_s < self.options.minutes * 60:
+            figures = self.train_step()
+            self.spent_s = time.monotonic() - started
+            figures["minutes"] = round(self.spent_s / 60, 2)
+            report(figures)
+            with (self.folder / "autoencoder.jsonl").open("a") as handle:
+                handle.write(json.dumps(figures) + "\n")
+            if time.monotonic() - saved > self.options.save_every_s:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+
+    def train_step(self) -> dict:
+        """One batch; a function of seed and step."""
+        rng = random.Random(self.options.seed * 1_000_003 + self.step)
+        torch.manual_seed(rng.getrandbits(31))
+        truth = (self.crops(rng, self.options.batch) * 2 - 1).contiguous(memory_format=torch.channels_last)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.lr * self._schedule()
+        with torch.autocast(truth.device.type, torch.bfloat16):
+            latents = self.network.encode(truth).latents
+            answer = self.network.decode(latents + self.options.noise * torch.randn_like(latents)).sample
+        loss = reconstruction_loss(answer.float(), truth, self.options.edges)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.decoder.parameters(), 10.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        error = float(((answer.detach().float().clamp(-1, 1) - truth) ** 2).mean()) / 4
+        return {
+            "step": self.step,
+            "loss": round(loss.item(), 4),
+            "psnr": round(-10 * math.log10(max(error, 1e-9)), 2),
+            "norm": round(float(norm), 3),
+        }
+
+    def save(self) -> None:
+        state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step, "spent_s": self.spent_s}
+        partial = self.folder / (CHECKPOINT + ".part")
+        torch.save(state, partial)
+        partial.replace(self.folder / CHECKPOINT)
+
+    def resume(self) -> None:
+        """Go on from the folder's checkpoint; nothing when there is none."""
+        path = self.folder / CHECKPOINT
+        if path.is_file():
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.spent_s = state["step"], state["spent_s"]
+
+    def _done(self) -> float:
+        if self.options.steps is not None:
+            return min(1.0, self.step / self.options.steps)
+        return min(1.0, self.spent_s / (self.options.minutes * 60))
+
+    def _schedule(self) -> float:
+        return min(1.0, (self.step + 1) / self.options.warmup_steps) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * self._done())))

@@ -1,0 +1,77 @@
+"""Trained generators as a folder that ``StableDiffusionPipeline`` and ``StableDiffusionGLIGENPipeline`` load, and what they can draw.
+
+Half precision, averaged weights, every spelling with its meaning's embedding. ``vocabulary.json`` beside them names the nouns, so that
+an expert can refuse others. Contact sheets of fixed prompts are drawn here as well.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from unified_demo.training.generators.networks import build_scheduler
+from unified_demo.training.generators.words import FILLER, SPECIAL, Vocabulary
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderTiny, StableDiffusionPipeline
+
+    from unified_demo.training.generators.diffusion import DiffusionTrainer
+
+COLUMNS, CAPTION = 8, 14
+GUIDANCE, STEPS = 2.5, 8
+SHEET_PROMPTS = (
+    "a dog", "a cat", "an apple", "a car", "a house", "a tree", "a bicycle", "a guitar",
+    "a fox", "an elephant", "a banana", "a fire engine", "a castle", "a rose", "a rocket", "a camera",
+    "a red umbrella", "a green umbrella", "a blue balloon", "a yellow hat", "a purple chair",
+    "an orange book", "a pink t-shirt", "a red bed",
+    "a dog on the beach", "a car in the snow", "a cactus in the desert", "a ship on the sea", "an owl at night", "a cow on grass",
+    "a pizza on a blue background", "a star on a black background",
+)  # fmt: skip
+
+
+def pipeline_of(trainer: "DiffusionTrainer", autoencoder: "AutoencoderTiny") -> "StableDiffusionPipeline":
+    """The averaged weights as a pipeline; the trainer's networks are part of it."""
+    from diffusers import StableDiffusionPipeline
+
+    trainer.load_average()
+    return StableDiffusionPipeline(
+        vae=autoencoder,
+        text_encoder=trainer.encoder.eval(),
+        tokenizer=trainer.tokenizer,
+        unet=trainer.unet.eval(),
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def export(pipeline: "StableDiffusionPipeline", words: Vocabulary, folder: Path) -> None:
+    """Write the pipeline in half precision and ``vocabulary.json`` to ``folder``; the pipeline is half precision afterwards."""
+    pipeline.to(dtype=torch.float16)
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    spellings = words.tokens()
+    meanings = list(words.meanings())
+    looks = {spellings[noun.lower()] for noun in words.looks}
+    nouns = [spelling for spelling, number in spellings.items() if meanings[number] in looks]
+    others = [spelling for spelling in spellings if spelling not in {*nouns, *SPECIAL}]
+    content = {"nouns": sorted(nouns), "words": sorted({*others, *FILLER}), "looks": words.looks}
+    (folder / "vocabulary.json").write_text(json.dumps(content, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def draw_sheet(pipeline: Any, prompts: Sequence[str], side: int, path: Path, **options: Any) -> None:
+    """One picture for each prompt, seed = its number, eight beside each other with the prompt below."""
+    pipeline.set_progress_bar_config(disable=True)
+    rows = -(-len(prompts) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * side, rows * (side + CAPTION)), "white")
+    for number, prompt in enumerate(prompts):
+        call = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "height": side, "width": side, **options}
+        picture = pipeline(prompt, generator=torch.Generator().manual_seed(number), **call).images[0]
+        left, top = number % COLUMNS * side, number // COLUMNS * (side + CAPTION)
+        sheet.paste(picture, (left, top))
+        ImageDraw.Draw(sheet).text((left + 2, top + side), prompt[:24], fill="black", font=ImageFont.load_default(10))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path)
