@@ -140,11 +140,13 @@ def test_only_the_chosen_models_are_fetched_and_only_what_is_needed_of_them(monk
     assert all(revision and files for _, revision, files in asked)
 
 
-def test_a_snapshot_is_taken_from_the_cache_first(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("offline", "answers"), [(True, True), (False, False), (False, True)])
+def test_a_snapshot_is_completed_where_the_hub_answers(monkeypatch: pytest.MonkeyPatch, offline: bool, answers: bool) -> None:
+    """A cached folder may be the rest of a download that broke off, so it is trusted only where nobody can be asked."""
     import huggingface_hub
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    from unified_demo.weight_sources import fetch_snapshot
+    from unified_demo import weight_sources
 
     calls: list[dict] = []
 
@@ -152,15 +154,17 @@ def test_a_snapshot_is_taken_from_the_cache_first(monkeypatch: pytest.MonkeyPatc
         calls.append(named)
         if repository == "a/absent":
             raise LocalEntryNotFoundError("nothing here")
-        return "cached"
+        return "folder"
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
-    assert fetch_snapshot("a/b", "main", ("*.json",)) == Path("cached")
-    assert calls == [
-        {"revision": "main", "allow_patterns": ["*.json"], "ignore_patterns": calls[0]["ignore_patterns"], "local_files_only": True}
-    ]
-    with pytest.raises(SourceError):
-        fetch_snapshot("a/absent", "main", ("*.json",))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(weight_sources, "_answers", lambda address: answers)
+    asks = answers and not offline
+    assert weight_sources.fetch_snapshot("a/b", "main", ("*.json",)) == Path("folder")
+    assert calls[0].get("local_files_only", False) is not asks and calls[0]["allow_patterns"] == ["*.json"]
+    assert "*fp16*" in calls[0]["ignore_patterns"] and len(calls) == 1
+    with pytest.raises(SourceError, match="HF_HUB_OFFLINE" if offline else "nothing here" if asks else "no connection"):
+        weight_sources.fetch_snapshot("a/absent", "main", ("*.json",))
 
 
 # ---- plans ----
@@ -206,6 +210,22 @@ def test_the_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_
     assert [read_gigabytes(text) for text in ("16GB", "16 gb", "7.5", "24G")] == [16, 16, 7.5, 24]
     with pytest.raises(SystemExit):
         main(["plan", "--max-memory", "much"])
+
+
+# ---- flags ----
+
+
+def test_the_programs_flags_become_settings() -> None:
+    from app import read_flags, read_settings
+
+    said = "--profile full --experts paper --experts-file own.toml --allow-noncommercial --max-memory 24GB --offload --quantisation nf4"
+    served = "--server http://127.0.0.1:8000/v1 --server-model some --server-grammar vllm --picture-filter a:b"
+    settings = read_settings(read_flags([*said.split(), *served.split()]), public=True)
+    assert settings == Settings(
+        "full", quantisation="nf4", public=True, picture_filter="a:b", max_memory_gb=24.0, experts="paper", experts_file=Path("own.toml"),
+        allow_noncommercial=True, offload=True, server="http://127.0.0.1:8000/v1", server_model="some", server_grammar="vllm",
+    )  # fmt: skip
+    assert read_settings(read_flags([]), public=False) == Settings()
 
 
 # ---- the page of the documentation ----

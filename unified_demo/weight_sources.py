@@ -80,9 +80,15 @@ def fetch_from_hub(source: WeightSource, target: Path, expected_bytes: int, prog
     if importlib.util.find_spec("huggingface_hub") is None:
         raise SourceError("huggingface_hub is not installed")
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     download = partial(hf_hub_download, repo_id=source.id, filename=source.member, revision=source.revision)
-    found = _from_hub(download, lambda: progress(0, expected_bytes))
+    try:
+        found = download(local_files_only=True)
+    except LocalEntryNotFoundError as missing:
+        _expect_hub(missing)
+        progress(0, expected_bytes)
+        found = _ask_hub(download)
     shutil.copyfile(str(found), target)
     progress(expected_bytes, expected_bytes)
 
@@ -92,33 +98,43 @@ SKIPPED = ("*fp16*", "*non_ema*", "*.onnx*", "*.msgpack", "*.h5")
 
 
 def fetch_snapshot(repository: str, revision: str, files: Sequence[str]) -> Path:
-    """The folder of a whole hub repository in the hub's own cache, downloaded if need be; ``files`` are patterns of its files.
+    """The folder of a whole hub repository in the hub's own cache; ``files`` are patterns of its files.
 
-    SourceError within seconds when there is no network. A gated repository says so in its own words.
+    The hub is asked where it answers, for a cached folder may be the rest of a download that broke off; what is there is not fetched
+    again. SourceError within seconds when there is neither network nor cache; a gated repository says so in its own words.
     """
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     download = partial(snapshot_download, repository, revision=revision, allow_patterns=list(files), ignore_patterns=list(SKIPPED))
-    return Path(_from_hub(download, lambda: log.info("fetching %s from the hub", repository)))
+    try:
+        _expect_hub(None)
+    except SourceError as exc:
+        try:
+            return Path(download(local_files_only=True))
+        except LocalEntryNotFoundError as missing:
+            raise exc from missing
+    log.info("fetching %s from the hub, as far as it is not here", repository)
+    return Path(_ask_hub(download))
 
 
-def _from_hub(download: Callable[..., str], begin: Callable[[], None]) -> str:
-    """From the cache, else from the hub."""
+def _expect_hub(cause: Exception | None) -> None:
+    """SourceError when the hub is not to be asked, or does not answer."""
     from huggingface_hub import constants
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    if constants.HF_HUB_OFFLINE:
+        raise SourceError("HF_HUB_OFFLINE is set") from cause
+    if not _answers(constants.ENDPOINT):
+        raise SourceError("no connection") from cause
+
+
+def _ask_hub(download: Callable[[], str]) -> str:
+    from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return download(local_files_only=True)
-    except LocalEntryNotFoundError as missing:
-        if constants.HF_HUB_OFFLINE:
-            raise SourceError("HF_HUB_OFFLINE is set") from missing
-        if not _answers(constants.ENDPOINT):
-            raise SourceError("no connection") from missing
-        begin()
-        try:
-            return download()
-        except (HfHubHTTPError, OSError, ValueError) as exc:
-            raise SourceError(_first_line(exc)) from exc
+        return download()
+    except (HfHubHTTPError, OSError, ValueError) as exc:
+        raise SourceError(_first_line(exc)) from exc
 
 
 @cache
