@@ -9,6 +9,7 @@ def benchmarks() -> dict[str, Benchmark]:
     from unified_demo.evaluation.classification import Classification
     from unified_demo.evaluation.composed import Composed
     from unified_demo.evaluation.editing import Editing
+    from unified_demo.evaluation.generation import Generation
     from unified_demo.evaluation.layout import Layout
     from unified_demo.evaluation.references import References
     from unified_demo.evaluation.referring_benchmark import Reasoning, Referring
@@ -19,7 +20,7 @@ def benchmarks() -> dict[str, Benchmark]:
     from unified_demo.evaluation.video import Video
 
     known: tuple[Benchmark, ...] = (
-        Routing(), References(), Referring(), Reasoning(), Composed(), Layout(), Captioning(), RetentionBenchmark(), Editing(),
-        RemovalBenchmark(), Video(), Classification(), Sound(),
+        Routing(), References(), Referring(), Reasoning(), Composed(), Layout(), Captioning(), RetentionBenchmark(), Generation(),
+        Editing(), RemovalBenchmark(), Video(), Classification(), Sound(),
     )  # fmt: skip
     return {benchmark.name: benchmark for benchmark in known}
