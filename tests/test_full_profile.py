@@ -1,6 +1,7 @@
 """Every row of the full profile: a call goes through router and pipeline to an artefact, on a tiny checkpoint in the hub's layout.
 
-No real weights of the hub were run here; sizes, steps and ids are those of ``weights/full.toml`` but for what would be too large.
+In bfloat16, as the profile runs by default. No real weights of the hub were run here; ids, classes and options are those of
+``weights/full.toml``, sizes and steps are smaller.
 """
 
 import threading
@@ -107,7 +108,7 @@ def test_a_call_goes_through_to_an_artefact(name: str, hub: Callable[[str], Path
         monkeypatch.setattr("unified_demo.experts.region_editing.RegionEditingExpert.prepare", lambda self, inputs: None)
         monkeypatch.setattr(Zoo, "path", lambda self, role: Path(role))
     zoo = Zoo(tmp_path / "cache", Settings().weights_dir)
-    specs = build_specs(profile, Choice("", (row,), {}), lambda model: hub(model.id), Placement("cpu", "float32"), zoo)
+    specs = build_specs(profile, Choice("", (row,), {}), lambda model: hub(model.id), Placement("cpu", "bfloat16"), zoo)
     (offer,) = offers_from({task: ("", known.needs)})
     call = example(offer).replace("1000", "999").replace("replace the red cup by a green apple (or: remove the red cup)", "add a fox")
     engine = load_engine(
@@ -130,7 +131,7 @@ def test_the_whole_profile_speaks_and_acts(hub: Callable[[str], Path], tmp_path:
     own = tmp_path / "own.toml"
     own.write_text("[folders]\n" + "".join(f"'{key}' = '{hub(key).as_posix()}'\n" for key in ids))
     engine = load_engine(
-        Settings("full", "cpu", "float32", media_dir=tmp_path / "media", experts_file=own, max_memory_gb=64, allow_noncommercial=True)
+        Settings("full", "cpu", media_dir=tmp_path / "media", experts_file=own, max_memory_gb=64, allow_noncommercial=True)
     )
     assert set(engine.tasks()) == {task.value for task in Task} and isinstance(engine.model, VisionLanguageModel)
     message, _ = user_message("segment the dog", sent(tmp_path, (MediaKind.IMAGE,)), Conversation(), engine.store, Limits())
@@ -151,7 +152,7 @@ def test_cancelled_calls_of_slow_experts_end_the_turn(hub: Callable[[str], Path]
     profile, _ = small("modelscope-t2v")
     row = replace(profile.experts["modelscope-t2v"], steps=90)
     zoo = Zoo(tmp_path / "cache", Settings().weights_dir)
-    specs = build_specs(profile, Choice("", (row,), {}), lambda model: hub(model.id), Placement("cpu", "float32"), zoo)
+    specs = build_specs(profile, Choice("", (row,), {}), lambda model: hub(model.id), Placement("cpu", "bfloat16"), zoo)
     engine = load_engine(Settings(media_dir=tmp_path / "media", max_memory_gb=100), ScriptedModel(["<vgen>waves</vgen>"]), specs)
     message, _ = user_message("go", [], Conversation(), engine.store, Limits())
     assert message

@@ -203,6 +203,12 @@ def test_quantisation_makes_room(profile: FullProfile) -> None:
     assert "does not fit" in "\n".join(plan_lines(profile, choose(profile, "paper", Overrides(), False), 8 * GB).copy())
 
 
+def test_the_list_names_small_files_and_hub_models(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--profile", "full"]) == 0
+    said = capsys.readouterr().out
+    assert "mobile_sam.pt" in said and "Wan-AI/Wan2.1-T2V-1.3B-Diffusers" in said
+
+
 def test_the_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["plan", "--profile", "tiny"]) == 1 and "--profile full" in capsys.readouterr().err
     assert main(["plan", "--profile", "full", "--experts-file", str(tmp_path / "none.toml")]) == 1

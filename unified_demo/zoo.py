@@ -288,7 +288,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 zoo.fetch(options.profile, bars)
             if full:
                 full.fetch()
-        return _show(zoo, options.profile, rehash=options.command == "verify")
+        status = _show(zoo, options.profile, rehash=options.command == "verify")
+        if full and options.command == "list":
+            _show_plan(full, options.max_memory, options.quantisation)
+        return status
     except UnifiedError as exc:
         sys.stderr.write(f"{exc}\n")
         return 1
