@@ -85,7 +85,11 @@ def test_settings_as_text_and_left_out(client: Client) -> None:
     [
         ("", None, "The message is empty"),
         ("x" * 10_001, None, "10,001 characters"),
-        ("hello", {"steps": 3}, "There is no setting 'steps'; allowed: max_new_tokens, temperature, seed, constrained."),
+        (
+            "hello",
+            {"stepps": 3},
+            "There is no setting 'stepps'; allowed: max_new_tokens, temperature, seed, constrained, steps, guidance, strength.",
+        ),
         ("hello", "{", "The settings are not JSON"),
     ],
 )

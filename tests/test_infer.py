@@ -12,6 +12,7 @@ from unified_demo.config import GenerationOptions, Settings
 from unified_demo.engine import Engine
 from unified_demo.errors import ExpertError, UnifiedError
 from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
+from unified_demo.grammar import MediaKind, Task
 from unified_demo.infer import infer, read_settings
 
 ANSWER = ["<p>The dog</p>", "<box>[100,200,500,900]</box> sits. ", "<seg>the dog<box>[100,200,500,900]</box></seg>"]
@@ -79,7 +80,11 @@ def test_settings_reach_the_model() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"steps": 3},
+        {"stepps": 3},
+        {"steps": 0},
+        {"steps": 2.5},
+        {"guidance": -1},
+        {"strength": 1.5},
         {"seed": "1"},
         {"seed": True},
         {"seed": 1.5},
@@ -102,5 +107,16 @@ def test_bad_settings_are_refused_with_a_sentence(settings: Any) -> None:
 
 
 def test_an_unknown_setting_names_the_allowed_ones() -> None:
-    with pytest.raises(UnifiedError, match="no setting 'steps'; allowed: max_new_tokens, temperature, seed, constrained"):
-        read_settings({"steps": 3})
+    with pytest.raises(UnifiedError, match="no setting 'stepps'; allowed: max_new_tokens, temperature, seed, constrained, steps"):
+        read_settings({"stepps": 3})
+
+
+def test_how_experts_draw_reaches_them(tmp_path: Path) -> None:
+    expert = FakeExpert(MediaKind.IMAGE)
+    spec = fake_spec(expert, Task.IMAGE_GENERATION.value)
+    engine = load_engine(Settings(media_dir=tmp_path), ScriptedModel(["<gen>a fox</gen>"]), (spec,))
+    infer(engine, "draw a fox", settings={"steps": 4, "guidance": 2, "strength": 0.5, "seed": 7})
+    infer(engine, "draw a fox")
+    asked, usual = expert.requests
+    assert (asked.steps, asked.guidance, asked.strength, asked.seed) == (4, 2.0, 0.5, 7)
+    assert (usual.steps, usual.guidance, usual.strength) == (None, None, None)

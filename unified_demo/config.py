@@ -42,19 +42,47 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """How experts that draw in steps do it, and how strong an edit is (0 to 1); None: as the expert is used to."""
+
+    steps: int | None = None
+    guidance: float | None = None
+    strength: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and not 1 <= self.steps <= 100:
+            raise UnifiedError(f"steps is {self.steps}; 1 to 100 are allowed.")
+        if self.guidance is not None and not 0 <= self.guidance <= 30:
+            raise UnifiedError(f"guidance is {self.guidance}; 0 to 30 are allowed.")
+        if self.strength is not None and not 0 <= self.strength <= 1:
+            raise UnifiedError(f"strength is {self.strength}; 0 to 1 are allowed.")
+
+
+@dataclass(frozen=True)
 class GenerationOptions:
-    """How an answer is decoded. ``temperature`` 0 is greedy; ``constrained`` forces well-formed calls."""
+    """How an answer is decoded. ``temperature`` 0 is greedy; ``constrained`` forces well-formed calls.
+
+    ``seed`` is that of the experts as well; the others are those of ``Drawing``.
+    """
 
     max_new_tokens: int = 160
     temperature: float = 0.0
     seed: int = 0
     constrained: bool = True
+    steps: int | None = None
+    guidance: float | None = None
+    strength: float | None = None
+
+    @property
+    def drawing(self) -> Drawing:
+        return Drawing(self.steps, self.guidance, self.strength)
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_new_tokens <= 2048:
             raise UnifiedError(f"max_new_tokens is {self.max_new_tokens}; 1 to 2048 are allowed.")
         if not 0 <= self.temperature <= 2:
             raise UnifiedError(f"temperature is {self.temperature}; 0 to 2 are allowed.")
+        _ = self.drawing
 
 
 @dataclass(frozen=True)

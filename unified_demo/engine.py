@@ -164,7 +164,7 @@ class Engine:
     ) -> Generator[Event, None, None]:
         """Carry out ``call``, which stands in ``conversation``, once more: its CallProgress, then CallDone or CallFailed."""
         cancel = cancel or TurnCancel()
-        calls = _Calls(self.router, self.store, conversation, seed, cancel)
+        calls = _Calls(self.router, self.store, conversation, GenerationOptions(seed=seed), cancel)
         ended = False
         try:
             calls.start(call)
@@ -187,11 +187,13 @@ class Engine:
 class _Calls:
     """The task calls of one turn, carried out in order by one worker thread; its events wait in a queue."""
 
-    def __init__(self, router: Router, store: MediaStore, conversation: Conversation, seed: int, cancel: threading.Event) -> None:
+    def __init__(
+        self, router: Router, store: MediaStore, conversation: Conversation, options: GenerationOptions, cancel: threading.Event
+    ) -> None:
         self._router = router
         self._store = store
         self._conversation = conversation
-        self._seed = seed
+        self._options = options
         self._cancel = cancel
         self._artefacts = conversation.artefacts()
         self._given: Counter[MediaKind] = Counter()
@@ -261,8 +263,8 @@ class _Calls:
     def _carry_out(self, call: TaskCall, cancel: threading.Event) -> tuple[tuple[Artefact, ...], dict[str, Any]]:
         """Run one call; its outputs are stored and join the artefacts that later calls may refer to."""
         outputs: list[Artefact] = []
-        recipe: dict[str, Any] = {"made_with": MADE_WITH, "task": call.task, "prompt": call.prompt, "seed": self._seed}
-        with closing(self._router.dispatch(call, self._artefacts, self._seed, cancel)) as events:
+        recipe: dict[str, Any] = {"made_with": MADE_WITH, "task": call.task, "prompt": call.prompt, "seed": self._options.seed}
+        with closing(self._router.dispatch(call, self._artefacts, self._options.seed, cancel, self._options.drawing)) as events:
             for event in events:
                 if isinstance(event, Progress):
                     self._events.put(CallProgress(call.index, event.step, event.steps, event.note, event.preview))
@@ -302,7 +304,7 @@ class _Turn:
         self._options = options
         self._cancel = cancel
         self._parser = StreamParser(dict.fromkeys((*TASK_TAGS, *engine.tasks())))
-        self._calls = _Calls(engine.router, engine.store, conversation, options.seed, cancel)
+        self._calls = _Calls(engine.router, engine.store, conversation, options, cancel)
         self._builder = TurnBuilder()
         self._artefacts = conversation.artefacts()
         self._latest = next((key for key in reversed(self._artefacts) if self._artefacts[key].kind == MediaKind.IMAGE), None)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from unified_demo.config import GenerationOptions
 from unified_demo.engine import Engine
@@ -108,7 +108,7 @@ def read_settings(settings: Mapping[str, Any] | str | None) -> GenerationOptions
         return GenerationOptions()
     if not isinstance(settings, Mapping):
         raise UnifiedError(f"The settings are a {type(settings).__name__}; an object with {_allowed()} is expected.")
-    kinds = {item.name: type(item.default) for item in fields(GenerationOptions)}
+    kinds = {item.name: (get_args(item.type) or (item.type,))[0] for item in fields(GenerationOptions)}
     values: dict[str, Any] = {}
     for name, value in settings.items():
         if name not in kinds:

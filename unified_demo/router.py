@@ -6,7 +6,9 @@ It decides which expert works on which artefacts; it stores nothing, holds no th
 import logging
 import threading
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 
+from unified_demo.config import Drawing
 from unified_demo.errors import ExpertError, RoutingError, UnifiedError
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
 from unified_demo.experts.registry import ExpertRegistry
@@ -36,7 +38,7 @@ class Router:
         return self.registry.tasks()
 
     def dispatch(
-        self, call: TaskCall, artefacts: Mapping[str, Artefact], seed: int, cancel: threading.Event
+        self, call: TaskCall, artefacts: Mapping[str, Artefact], seed: int, cancel: threading.Event, drawing: Drawing | None = None
     ) -> Generator[ExpertEvent, None, None]:
         """Validate ``call``, run its expert on the artefacts of the conversation and pass its events on.
 
@@ -45,6 +47,8 @@ class Router:
         ModelLoadError or MediaError (its weights or a file are missing).
         """
         request = self._request(call, artefacts, seed, cancel)
+        if drawing:
+            request = replace(request, steps=drawing.steps, guidance=drawing.guidance, strength=drawing.strength)
         if call.task not in self.registry.loaded():
             yield Progress(0, 0, f"loading {self.registry.spec(call.task).name}")
         try:
