@@ -9,6 +9,7 @@ def benchmarks() -> dict[str, Benchmark]:
     from unified_demo.evaluation.classification import Classification
     from unified_demo.evaluation.composed import Composed
     from unified_demo.evaluation.editing import Editing
+    from unified_demo.evaluation.gates import Gates
     from unified_demo.evaluation.generation import Generation
     from unified_demo.evaluation.layout import Layout
     from unified_demo.evaluation.references import References
@@ -20,7 +21,7 @@ def benchmarks() -> dict[str, Benchmark]:
     from unified_demo.evaluation.video import Video
 
     known: tuple[Benchmark, ...] = (
-        Routing(), References(), Referring(), Reasoning(), Composed(), Layout(), Captioning(), RetentionBenchmark(), Generation(),
+        Routing(), References(), Referring(), Reasoning(), Composed(), Layout(), Captioning(), RetentionBenchmark(), Gates(), Generation(),
         Editing(), RemovalBenchmark(), Video(), Classification(), Sound(),
     )  # fmt: skip
     return {benchmark.name: benchmark for benchmark in known}

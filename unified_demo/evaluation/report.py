@@ -14,6 +14,7 @@ from unified_demo.errors import UnifiedError
 from unified_demo.evaluation.aims import AIMS, Aim
 from unified_demo.evaluation.bars import Bar, draw_bars
 from unified_demo.evaluation.catalogue import benchmarks
+from unified_demo.evaluation.gates import draw_gates
 
 MOST_BARS = 120
 OURS = "tiny_adapters"
@@ -125,8 +126,15 @@ def _section(name: str, runs: Sequence[Run], plots: Path, base: Path) -> str:
     lines += ["", *(f"- *{key}*: {text}" for key, text in measures.items()), ""]
     lines += [f"- {row['system']}: {row['note']}" for run in runs for row in run.rows if row["note"] and row["figures"]]
     lines += [_origin(run) for run in runs] + [""]
-    picture = _plot(name, runs, measures, plots)
-    return "\n".join([*lines, f"![{runs[0].title}]({picture.relative_to(base).as_posix()})", ""] if picture else lines)
+    pictures = _plot(name, runs, measures, plots) + [_gates(run, plots) for run in runs if "gates" in run.written]
+    return "\n".join([*lines, *(f"![{runs[0].title}]({picture.relative_to(base).as_posix()})\n" for picture in pictures)])
+
+
+def _gates(run: Run, plots: Path) -> Path:
+    """The picture of the gates by task and layer."""
+    path = plots / f"{run.benchmark}-{run.system}.svg"
+    path.write_text(draw_gates(run.written["gates"][run.system], f"{run.title}: {run.system}, layers from left to right"), encoding="utf-8")
+    return path
 
 
 def _cell(value: float | None) -> str:
@@ -147,7 +155,7 @@ def _origin(run: Run) -> str:
     return f"- {run.system}: {run.started[:10]}, commit {commit}, weights {weights}, {place}, {seconds} s for the run{limit}"
 
 
-def _plot(name: str, runs: Sequence[Run], measures: Mapping[str, str], plots: Path) -> Path | None:
+def _plot(name: str, runs: Sequence[Run], measures: Mapping[str, str], plots: Path) -> list[Path]:
     """Bars of the figure that an aim speaks of (else the first), for each group and system, whole groups before their parts."""
     aims = [aim for aim in AIMS if aim.benchmark == name]
     figure = aims[0].figure if aims else next(iter(measures), "")
@@ -160,8 +168,8 @@ def _plot(name: str, runs: Sequence[Run], measures: Mapping[str, str], plots: Pa
                 aim = next((aim.value for aim in aims if (aim.group, aim.figure) == (group, figure)), None)
                 bars.append(Bar(group, run.system, found[0], aim))
     if not bars:
-        return None
+        return []
     plots.mkdir(parents=True, exist_ok=True)
     path = plots / f"{name}.svg"
     path.write_text(draw_bars(bars[:MOST_BARS], f"{runs[0].title}: {figure} (red: the aim)"), encoding="utf-8")
-    return path
+    return [path]
