@@ -243,7 +243,7 @@ def test_codes_tell_pictures_apart_and_have_one_size() -> None:
 @pytest.fixture(scope="module")
 def exported(made: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("family")
-    trainer = diffusion_trainer(made, folder, 2)
+    trainer = diffusion_trainer(made, folder, 4)
     trainer.run(lambda figures: None)
     pipeline = pipeline_of(trainer, build_autoencoder(made[1], (8, (1, 0, 0, 0))))
     draw_sheet(pipeline, ("a cat", "a ball"), SIDE, folder / "sheet.png", num_inference_steps=1)
