@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from unified_demo.training.generators.autoencoder import SIDE
 from unified_demo.training.generators.networks import build_scheduler
 from unified_demo.training.generators.words import FILLER, SPECIAL, Vocabulary
 
@@ -50,7 +51,7 @@ def pipeline_of(trainer: "DiffusionTrainer", autoencoder: "AutoencoderTiny") -> 
 
 
 def export(pipeline: "StableDiffusionPipeline", words: Vocabulary, folder: Path) -> None:
-    """Write the pipeline in half precision and ``vocabulary.json`` to ``folder``; the pipeline is half precision afterwards."""
+    """Write the pipeline in half precision, ``vocabulary.json`` and ``sampling.json`` to ``folder``; the pipeline is half precision then."""
     pipeline.to(dtype=torch.float16)
     pipeline.save_pretrained(folder, safe_serialization=True)
     spellings = words.tokens()
@@ -60,6 +61,8 @@ def export(pipeline: "StableDiffusionPipeline", words: Vocabulary, folder: Path)
     others = [spelling for spelling in spellings if spelling not in {*nouns, *SPECIAL}]
     content = {"nouns": sorted(nouns), "words": sorted({*others, *FILLER}), "looks": words.looks}
     (folder / "vocabulary.json").write_text(json.dumps(content, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
+    sampling = {"steps": STEPS, "guidance": GUIDANCE, "side": SIDE, "share": 1.0}
+    (folder / "sampling.json").write_text(json.dumps(sampling) + "\n", encoding="utf-8")
 
 
 def draw_sheet(pipeline: Any, prompts: Sequence[str], side: int, path: Path, **options: Any) -> None:
