@@ -51,7 +51,7 @@ def pipeline_of(trainer: "DiffusionTrainer", autoencoder: "AutoencoderTiny") -> 
 
 
 def export(pipeline: "StableDiffusionPipeline", words: Vocabulary, folder: Path) -> None:
-    """Write the pipeline in half precision, ``vocabulary.json`` and ``sampling.json`` to ``folder``; the pipeline is half precision then."""
+    """Write the pipeline in half precision, ``vocabulary.json`` and ``sampling.json`` to ``folder``; it is half precision then."""
     pipeline.to(dtype=torch.float16)
     pipeline.save_pretrained(folder, safe_serialization=True)
     spellings = words.tokens()
