@@ -150,7 +150,7 @@ def test_an_edited_video_keeps_its_size_and_length(animatediff: Expert, wan_edit
     assert output.value.shape == (5, 60, 110, 3) and output.recipe["strength"] == 0.6
 
 
-def test_a_stronger_edit_leaves_the_original_further(animatediff: Expert, video: Artefact) -> None:
+def test_strength_decides_how_much_is_drawn_anew(animatediff: Expert, video: Artefact) -> None:
     near, far = (
         result(animatediff.run(ExpertRequest("winter", (video,), steps=3, strength=strength)))[1].value.astype(int)
         for strength in (0.1, 1.0)
@@ -208,6 +208,12 @@ def test_trap_a_text_encoder_saved_with_the_old_names_still_loads(hub: Path) -> 
     ids = torch.tensor([[0, 5, 2]])
     with torch.no_grad():
         assert torch.allclose(loaded(ids).last_hidden_state, encoder.eval()(ids).last_hidden_state)
+
+
+def test_the_autoencoder_of_wan_stays_exact(hub: Path) -> None:
+    place = tiny_films.wan(hub / "exact")
+    pipe = load_film(PipelineSource(str(place), "WanPipeline", 3, 5.0, 64, dtype="bfloat16")).pipe
+    assert (pipe.vae.dtype, pipe.transformer.dtype) == (torch.float32, torch.bfloat16)
 
 
 def test_the_scheduler_is_left_as_it_was(modelscope: Expert) -> None:

@@ -37,12 +37,12 @@ def read_seconds(prompt: str, most: float) -> tuple[str, float]:
 
 
 class Voice(Protocol):
-    """One of the models: ``call`` makes ``seconds`` of what ``prompt`` says, calling ``on_step`` after each step."""
+    """One of the models: ``call`` makes ``seconds`` of what ``prompt`` says, by the scheduler of ``pipeline``."""
 
     pipeline: Pipeline
     most_seconds: float
 
-    def call(self, prompt: str, seconds: float, request: ExpertRequest, on_step: StepCallback) -> Sound: ...
+    def call(self, prompt: str, seconds: float, request: ExpertRequest) -> Sound: ...
 
 
 class AudioExpert:
@@ -68,7 +68,7 @@ class AudioExpert:
 
         def call(on_step: StepCallback) -> Sound:
             with watched_steps(voice.pipeline.pipe, on_step):
-                return voice.call(prompt, seconds, request, on_step)
+                return voice.call(prompt, seconds, request)
 
         return (yield from voice.pipeline.carry_out(request, call, lambda sound: sound, "composing"))
 
@@ -94,7 +94,7 @@ class Auffusion:
         self.hop = math.prod(vocoder.config.upsample_rates)
         self.most_seconds = pipeline.source.side * self.hop / self.sample_rate
 
-    def call(self, prompt: str, seconds: float, request: ExpertRequest, on_step: StepCallback) -> Sound:
+    def call(self, prompt: str, seconds: float, request: ExpertRequest) -> Sound:
         columns = max(math.ceil(seconds * self.sample_rate / self.hop / self.MULTIPLE), 1) * self.MULTIPLE
         made = self.pipeline.pipe(prompt, height=self.MELS, width=columns, output_type="pt", **_named(self.pipeline, request))
         samples = self.hear(made.images[0])
@@ -117,7 +117,7 @@ class AudioLdm2:
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
 
-    def call(self, prompt: str, seconds: float, request: ExpertRequest, on_step: StepCallback) -> Sound:
+    def call(self, prompt: str, seconds: float, request: ExpertRequest) -> Sound:
         made = self.pipeline.pipe(prompt, audio_length_in_s=seconds, output_type="np", **_named(self.pipeline, request))
         rate = self.pipeline.pipe.vocoder.config.sampling_rate
         return Sound(np.asarray(made.audios[0], np.float32)[:, None].clip(-1, 1), rate)
@@ -131,7 +131,7 @@ class StableAudio:
         vae = pipeline.pipe.vae
         self.most_seconds = pipeline.pipe.transformer.config.sample_size * vae.hop_length / vae.config.sampling_rate
 
-    def call(self, prompt: str, seconds: float, request: ExpertRequest, on_step: StepCallback) -> Sound:
+    def call(self, prompt: str, seconds: float, request: ExpertRequest) -> Sound:
         made = self.pipeline.pipe(prompt, audio_end_in_s=seconds, **_named(self.pipeline, request))
         return Sound(made.audios[0].T.float().cpu().numpy().clip(-1, 1), self.pipeline.pipe.vae.config.sampling_rate)
 

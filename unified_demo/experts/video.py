@@ -181,7 +181,10 @@ def _resized(frame: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def load_film(source: PipelineSource, adapter: str = "") -> Pipeline:
-    """A pipeline of videos; ``adapter``: folder of AnimateDiff's motion module. ModelLoadError: not there or another layout."""
+    """A pipeline of videos; ``adapter``: folder of AnimateDiff's motion module. ModelLoadError: not there or another layout.
+
+    Wan's autoencoder stays in float32, as its authors run it: in bfloat16 its pictures suffer.
+    """
     import diffusers
     import torch
 
@@ -191,6 +194,8 @@ def load_film(source: PipelineSource, adapter: str = "") -> Pipeline:
     try:
         if adapter:
             options["motion_adapter"] = diffusers.MotionAdapter.from_pretrained(adapter, dtype=dtype)
+        if source.pipeline.startswith("Wan"):
+            options["vae"] = diffusers.AutoencoderKLWan.from_pretrained(source.place, subfolder="vae", dtype=torch.float32)
         pipe = getattr(diffusers, source.pipeline).from_pretrained(source.place, dtype=dtype, **options)
     except (OSError, ValueError, RuntimeError, AttributeError, TypeError) as exc:
         raise ModelLoadError(f"The {source.pipeline} of '{source.place}' cannot be loaded ({exc}); fetch it again.") from exc
