@@ -164,5 +164,7 @@ def test_a_grammar_engine_agrees() -> None:
     accepts = xgrammar.testing._is_grammar_accept_string
     for offer in OFFERS:
         assert accepts(compiled, f"Here: {example(offer)} done, 3 < 4."), offer
+    for right in ("<p>she sings</p><time>[0,1000]</time>", "<vseg><ref>vid-1</ref>the dog<box>[1,2,3,4]</box><time>[0,500]</time></vseg>"):
+        assert accepts(compiled, right), right
     for wrong in ("<seg>dog</seg>", "<gen></gen>", "<p>dog</p> no box", "<gen>open", "<seg><ref>img-9</ref>dog<box>[1,2,3,4]</box></seg>"):
         assert not accepts(compiled, wrong), wrong

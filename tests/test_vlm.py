@@ -145,10 +145,10 @@ def test_the_oldest_pictures_are_only_named(store: MediaStore, monkeypatch: pyte
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_boxes_are_translated_however_the_text_is_cut(size: int) -> None:
-    text = "a < b <p>dog</p><box>[0,500,1000,1000]</box> <box>[1,2]</box> <bo"
+    text = "a < b <p>dog</p><box>[0,500,1000,1000]</box><time>[500,1000]</time> <box>[1,2,3]</box> <bo"
     translator = CoordinateTranslator(1000)
     out = "".join(translator.feed(text[start : start + size]) for start in range(0, len(text), size)) + translator.close()
-    assert out == "a < b <p>dog</p><box>[0,500,999,999]</box> <box>[1,2]</box> <bo"
+    assert out == "a < b <p>dog</p><box>[0,500,999,999]</box><time>[500,999]</time> <box>[1,2,3]</box> <bo"
 
 
 def test_native_coordinates_round_trip() -> None:
@@ -184,6 +184,13 @@ def test_cached_steps_equal_the_full_forward(model: VisionLanguageModel, store: 
             input_ids=ids, pixel_values=prompt.pixel_values, image_grid_thw=prompt.grid, mm_token_type_ids=(ids == reader.image_id).int()
         )
     assert torch.allclose(decoder.logits, whole.logits[0, -1], atol=1e-4)
+
+
+def test_a_span_of_the_whole_video_survives_the_parser() -> None:
+    text = "<p>she sings</p><time>[0,1000]</time>"
+    place = SurfaceRules(OFFERS, ("vid-1",), 1000).advance(Place(), text)
+    assert place is not None and place.may_end
+    assert not [event for event in StreamParser().feed(CoordinateTranslator().feed(text)) if isinstance(event, GrammarWarning)]
 
 
 @pytest.mark.parametrize("seed", range(8))

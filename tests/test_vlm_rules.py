@@ -82,6 +82,11 @@ def test_a_task_without_its_medium_or_not_on_offer_cannot_begin() -> None:
     assert rules("img-1").advance(Place(), "<seg>") is not None
 
 
+def test_what_is_only_heard_has_moments_and_no_boxes() -> None:
+    assert accepts("<p>a bark</p><time>[0,500]</time>", "aud-1") and not accepts(f"<p>a bark</p>{BOX}", "aud-1")
+    assert not accepts("<p>the dog</p><time>[0,500]</time>", "img-1")
+
+
 def test_a_plugin_task_is_known_by_its_offer_alone() -> None:
     speak = Offer("speak", "speech", "say something aloud")
     assert accepts("<speak>hello</speak>", offers=[speak]) and not accepts("<speak></speak>", offers=[speak])

@@ -20,6 +20,7 @@ from typing import Any
 from unified_demo import grammar
 from unified_demo.config import SERVER_GRAMMARS, GenerationOptions
 from unified_demo.errors import ModelLoadError, UnifiedError
+from unified_demo.grammar import MediaKind
 from unified_demo.messages import Conversation
 from unified_demo.model.vlm_prompt import NATIVE_GRID, CoordinateTranslator, Shown, Turn, render_turns
 from unified_demo.model.vlm_rules import LONGEST_PHRASE, LONGEST_PROMPT, MOST_BOXES, Offer
@@ -182,26 +183,29 @@ def surface_grammar(offers: Sequence[Offer], references: Sequence[str], grid: in
     kinds = {reference.split("-")[0] for reference in references}
     usable = [offer for offer in offers if all(kind.value in kinds for kind in offer.needs)]
     numbers = " | ".join(["[0-9]", "[1-9] [0-9] [0-9]? [0-9]?" if grid > 999 else "[1-9] [0-9] [0-9]?"])
-    some = any(kind in kinds for kind in ("img", "vid"))
+    visible, timed = bool(kinds & {"img", "vid"}), bool(kinds & {"vid", "aud"})
+    regions = " | ".join([*(["boxes span?" if timed else "boxes"] if visible else ()), *(["span"] if timed else ())])
     lines = [
-        f"root ::= (text{' | phrase' if some else ''}{''.join(f' | call-{index}' for index in range(len(usable)))})*",
+        f"root ::= (text{' | phrase' if regions else ''}{''.join(f' | call-{index}' for index in range(len(usable)))})*",
         'text ::= [^<] | "<" [^a-z/<]',
         f"number ::= {numbers}",
         'box ::= "<box>[" number "," number "," number "," number "]</box>"',
         f"boxes ::= box{{1,{MOST_BOXES}}}",
+        'span ::= "<time>[" number "," number "]</time>"',
         f"words ::= [a-zA-Z0-9] [^<\\n]{{0,{LONGEST_PHRASE - 1}}}",
         f"wish ::= [a-zA-Z0-9] [^<\\n]{{0,{LONGEST_PROMPT - 1}}}",
         f"between ::= [^<\\n]{{0,{LONGEST_PHRASE}}}",
     ]
-    if some:
+    if regions:
         place = f'("<ref>" ({_either(references)}) "</ref>")? ' if len(references) > 1 else ""
-        lines.append(f'phrase ::= "<p>" words "</p>" {place}boxes')
+        lines.append(f'phrase ::= "<p>" words "</p>" {place}({regions})')
     if any(offer.plans for offer in usable):
         lines.append('planned ::= "<p>" words "</p>" boxes between')
     for index, offer in enumerate(usable):
         fitting = [reference for reference in references if reference.split("-")[0] in {kind.value for kind in offer.needs}]
         ref = f'"<ref>" ({_either(fitting)}) "</ref>" ' if offer.needs else ""
-        inner = f"wish? planned{{1,{MOST_BOXES}}}" if offer.plans else f"wish{' boxes' if offer.needs_box else ''}"
+        boxes = (" boxes span?" if MediaKind.VIDEO in offer.needs else " boxes") if offer.needs_box else ""
+        inner = f"wish? planned{{1,{MOST_BOXES}}}" if offer.plans else f"wish{boxes}"
         lines.append(f'call-{index} ::= "{grammar.open_tag(offer.tag)}" {ref}{inner} "{grammar.close_tag(offer.tag)}"')
     return "\n".join(lines) + "\n"
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from unified_demo import grammar
 from unified_demo.conversation import Coordinates, Piece, Tag, Text, render_conversation
 from unified_demo.errors import GrammarError
-from unified_demo.grammar import Box, MediaKind, close_tag, open_tag
+from unified_demo.grammar import Box, MediaKind, TimeSpan, close_tag, open_tag
 from unified_demo.media import load_image, load_video
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message
 from unified_demo.model.vlm_rules import Offer
@@ -24,7 +24,7 @@ MOST_PICTURES = 24
 """Pictures and frames that the model is shown; the oldest beyond are only named."""
 _EXAMPLE_BOX = "[120,80,640,900]"
 _HELD_LIMIT = 64
-_NUMBERS = re.compile(r"\s*\[\s*([\d.]+)\s*,\s*([\d.]+)\s*,\s*([\d.]+)\s*,\s*([\d.]+)\s*\]\s*", re.ASCII)
+_NUMBERS = re.compile(r"\s*\[\s*((?:[\d.]+\s*,\s*)*[\d.]+)\s*\]\s*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ def system_text(offers: Sequence[Offer], grid: int = NATIVE_GRID) -> str:
         f"When you speak of a thing that can be seen, mark it: <p>the red cup</p>{box}. A box is [x0,y0,x1,y1], integers from 0 to {grid} "
         "relative to the picture, left and top first. With several pictures, name the one you mean before the box: "
         f"<p>the red cup</p><ref>img-2</ref>{box}.",
+        f"For a part of a video write {open_tag(grammar.TIME)}[start,end]{close_tag(grammar.TIME)} behind the phrase, from 0 to {grid} of "
+        "its length.",
     ]
     if not offers:
         return "\n".join([*lines, "No task can be called now; say so when something should be made or changed."])
@@ -172,22 +174,20 @@ def spell_native(box: Box, grid: int) -> str:
     return f"[{','.join(str(round(value * grid)) for value in box.as_tuple())}]"
 
 
-def read_native(text: str, grid: int) -> Box:
-    """Inverse of ``spell_native``, also for decimals; values beyond the grid are cut off. GrammarError when it is no region."""
+def read_native(text: str, grid: int) -> Box | TimeSpan:
+    """``[x0,y0,x1,y1]`` or ``[start,end]`` on the model's grid, also decimals; what exceeds it is cut off. GrammarError: neither."""
     found = _NUMBERS.fullmatch(text)
-    if not found:
-        raise GrammarError(f"'{text[:40]}' is not a box; four numbers from 0 to {grid} are needed.")
     try:
-        x0, y0, x1, y1 = (min(float(number) / grid, 1.0) for number in found.groups())
-    except ValueError as exc:
-        raise GrammarError(f"'{text[:40]}' is not a box; four numbers from 0 to {grid} are needed.") from exc
-    return Box(x0, y0, x1, y1)
+        numbers = [min(float(number) / grid, 1.0) for number in found[1].split(",")] if found else []
+        return TimeSpan(*numbers) if len(numbers) == 2 else Box(*numbers)
+    except (ValueError, TypeError) as exc:
+        raise GrammarError(f"'{text[:40]}' is neither a box nor a span; numbers from 0 to {grid} are needed.") from exc
 
 
 class CoordinateTranslator:
-    """Surface text with boxes on the model's grid -> the same text with boxes on ours; push, any chunks, nothing is scanned twice.
+    """Surface text with boxes and spans on the model's grid -> the same text with both on ours; push, any chunks.
 
-    What is no box passes unchanged: the parser says what is wrong with it.
+    What is neither passes unchanged: the parser says what is wrong with it.
     """
 
     def __init__(self, grid: int = NATIVE_GRID) -> None:
@@ -195,7 +195,7 @@ class CoordinateTranslator:
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """What is certain by now; the beginning of a box is held back."""
+        """What is certain by now; the beginning of a box or span is held back."""
         given = []
         for letter in text:
             self._held += letter
@@ -208,26 +208,25 @@ class CoordinateTranslator:
         return held
 
     def _settled(self) -> str:
-        opening, closing = open_tag(grammar.BOX), close_tag(grammar.BOX)
         held = self._held
-        if not held.startswith(opening):
-            if opening.startswith(held):
+        opened = next((name for name in (grammar.BOX, grammar.TIME) if held.startswith(open_tag(name))), None)
+        if opened is None:
+            if any(open_tag(name).startswith(held) for name in (grammar.BOX, grammar.TIME)):
                 return ""
-            keep = "<" if held.endswith("<") else ""
-            self._held = keep
-            return held[: len(held) - len(keep)]
+            self._held = "<" if held.endswith("<") else ""
+            return held[: len(held) - len(self._held)]
+        opening, closing = open_tag(opened), close_tag(opened)
         if held.endswith(closing):
             self._held = ""
             return opening + self._translated(held[len(opening) : -len(closing)]) + closing
-        if len(held) > _HELD_LIMIT:
-            return self.close()
-        return ""
+        return self.close() if len(held) > _HELD_LIMIT else ""
 
     def _translated(self, payload: str) -> str:
         try:
-            return grammar.spell_box(read_native(payload, self._grid))
+            place = read_native(payload, self._grid)
         except GrammarError:
             return payload
+        return grammar.spell_box(place) if isinstance(place, Box) else grammar.spell_span(place)
 
 
 def offers_from(specs: Mapping[str, tuple[str, tuple[MediaKind, ...]]]) -> tuple[Offer, ...]:

@@ -149,7 +149,8 @@ class SurfaceRules:
         return self._tags_in_call(place, self._offers[name])
 
     def _tags_outside(self, place: Place) -> set[str]:
-        more = {_OPEN_BOX, *([_OPEN_TIME] if self._timed else ())} if place.regions < MOST_BOXES else set()
+        kinds = ({_OPEN_BOX} if self._visible else set()) | ({_OPEN_TIME} if self._timed else set())
+        more = kinds if place.regions < MOST_BOXES else set()
         if place.due:
             return more | ({_OPEN_REF} if len(self._references) > 1 and not place.referred else set())
         allowed = {open_tag(tag) for tag in self._offers} | ({_OPEN_P} if self._visible or self._timed else set())
