@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from unified_demo import load_engine
-from unified_demo.config import DEVICES, EXPERT_SETS, PRECISIONS, PROFILES, QUANTISATIONS, SERVER_GRAMMARS, Settings
+from unified_demo.config import DEVICES, EXPERT_SETS, PRECISIONS, PROFILES, QUANTISATIONS, SERVER_GRAMMARS, Settings, default_data_dir
 from unified_demo.errors import UnifiedError
 from unified_demo.zoo import read_gigabytes
 
@@ -17,7 +17,9 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--profile", choices=PROFILES, default="tiny", help="which set of models")
     parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
-    parser.add_argument("--media-dir", type=Path, help="folder for pictures alone, visitors may read all in it (default: a temporary one)")
+    parser.add_argument("--data-dir", type=Path, default=default_data_dir(), help="conversations and their media (default: %(default)s)")
+    parser.add_argument("--no-history", action="store_true", help="keep no conversations: their media go when the program ends")
+    parser.add_argument("--media-dir", type=Path, help="folder for media alone, visitors may read all in it (default: in --data-dir)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; others than this machine need --auth or --no-auth")
     parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")
     parser.add_argument("--share", action="store_true", help="a public link through Gradio; needs --auth or --no-auth")
@@ -43,7 +45,7 @@ def read_settings(flags: argparse.Namespace, public: bool) -> Settings:
         flags.profile,
         flags.device,
         flags.precision,
-        media_dir=flags.media_dir,
+        media_dir=flags.media_dir or (None if flags.no_history else flags.data_dir / "media"),
         quantisation=flags.quantisation,
         public=public,
         picture_filter=flags.picture_filter,
@@ -62,13 +64,15 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     flags = read_flags(arguments)
+    from unified_demo.history import History
     from unified_demo.ui.chat import build_chat
     from unified_demo.ui.serve import ServeOptions, is_loopback, launch_options, read_auth
 
     try:
         options = ServeOptions(flags.host, flags.port, flags.share, read_auth(flags.auth), flags.no_auth)
         engine = load_engine(read_settings(flags, public=flags.share or not is_loopback(flags.host)))
-        build_chat(engine).launch(**launch_options(engine, options))
+        history = None if flags.no_history else History(flags.data_dir / "conversations.sqlite", engine.store.root)
+        build_chat(engine, history).launch(**launch_options(engine, options))
     except UnifiedError as exc:
         sys.exit(str(exc))
 

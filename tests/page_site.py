@@ -14,6 +14,7 @@ from unified_demo.config import Settings
 from unified_demo.experts.base import ExpertSpec
 from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
 from unified_demo.grammar import GRID
+from unified_demo.history import History
 from unified_demo.messages import Conversation, RegionPart, TextPart
 from unified_demo.ui.chat import ASSETS, build_chat
 from unified_demo.ui.serve import ServeOptions, launch_options
@@ -75,13 +76,13 @@ class Site:
 
 
 @contextmanager
-def serve(media: Path, experts: Sequence[ExpertSpec] = ()) -> Iterator[Site]:
-    """The page over a scripted model; ``experts`` join a fake segmentation."""
+def serve(media: Path, experts: Sequence[ExpertSpec] = (), kept: Path | None = None, port: int | None = None) -> Iterator[Site]:
+    """The page over a scripted model; ``experts`` join a fake segmentation, ``kept`` is the file of the history."""
     script = Script()
     model = ScriptedModel(script, delay_s=0.02)
     engine = load_engine(Settings(media_dir=media), model, (fake_spec(FakeExpert(delay_s=0.05)), *experts))
-    blocks = build_chat(engine)
-    _, url, _ = blocks.launch(**launch_options(engine, ServeOptions()), prevent_thread_lock=True, quiet=True)
+    blocks = build_chat(engine, History(kept, engine.store.root) if kept else None)
+    _, url, _ = blocks.launch(**launch_options(engine, ServeOptions(port=port)), prevent_thread_lock=True, quiet=True)
     yield Site(url, script, model)
     blocks.close()
 

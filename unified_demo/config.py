@@ -21,6 +21,11 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("UNIFIED_DEMO_CACHE") or Path.home() / ".cache" / "unified_demo")
 
 
+def default_data_dir() -> Path:
+    """``$UNIFIED_DEMO_DATA`` or ``~/.local/share/unified_demo``: conversations that are kept."""
+    return Path(os.environ.get("UNIFIED_DEMO_DATA") or Path.home() / ".local" / "share" / "unified_demo")
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a visitor may send. Checked before a file is decoded fully.

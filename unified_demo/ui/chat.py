@@ -18,8 +18,10 @@ from markupsafe import Markup
 from unified_demo.engine import Engine
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box
+from unified_demo.history import History
 from unified_demo.intake import user_message
 from unified_demo.messages import Artefact, Message
+from unified_demo.ui.drawer import Drawer, text_of
 from unified_demo.ui.endpoint import add_endpoint
 from unified_demo.ui.marks import add_mark, marks_html, remove_mark
 from unified_demo.ui.panel import TITLE, header_html, inspector_html, notice_html, welcome_html
@@ -46,7 +48,7 @@ EXAMPLES = (
 )
 FILES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", "video", "audio"]
 BUS_SCRIPT = """
-for (const name of ["mark", "unmark", "edit", "keep", "skip", "again"]) {
+for (const name of ["mark", "unmark", "edit", "keep", "skip", "again", "open", "rename", "delete"]) {
   document.addEventListener(`um:${name}`, (event) => trigger(name, event.detail));
 }
 """
@@ -59,16 +61,17 @@ BROKEN_TURN = "Something went wrong while answering; the conversation is kept, p
 Update = dict[Any, Any]
 
 
-def build_chat(engine: Engine) -> gr.Blocks:
-    """The whole page over ``engine``. Loading starts when the page is served, not here."""
-    return _Page(engine).build()
+def build_chat(engine: Engine, history: History | None = None) -> gr.Blocks:
+    """The whole page over ``engine``, conversations kept in ``history``. Loading starts when the page is served, not here."""
+    return _Page(engine, history).build()
 
 
 class _Page:
     """Components as attributes, listeners as methods; what belongs to one visitor lies in the Visit."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, history: History | None = None) -> None:
         self.engine = engine
+        self.drawer = Drawer(history)
         self.warmup = Warmup(engine)
         self.part = part_maker()
 
@@ -80,6 +83,8 @@ class _Page:
             self.bus = gr.HTML("", elem_id="um-bus", js_on_load=BUS_SCRIPT, visible="hidden")
             self.header = gr.HTML(header_html(self.engine, self.warmup), elem_id="um-top", js_on_load=None)
             with gr.Row(elem_id="um-main"):
+                with gr.Column(elem_id="um-history", scale=0, min_width=280):
+                    self._build_drawer()
                 with gr.Column(elem_id="um-chat", scale=1):
                     self._build_chat_column()
                 with gr.Column(elem_id="um-inspector", scale=0, min_width=300):
@@ -88,6 +93,16 @@ class _Page:
             self._connect(blocks)
             add_endpoint(self.engine, self.warmup, ACCELERATOR, CONCURRENT_TURNS)
         return blocks.queue(max_size=QUEUE_LENGTH, api_open=False)
+
+    def _build_drawer(self) -> None:
+        secret = self.drawer.history.secret if self.drawer.history else None
+        self.key = gr.BrowserState(None, storage_key="unified_demo", secret=secret)
+        self.new = gr.Button("New conversation", elem_id="um-new", size="sm")
+        self.search = gr.Textbox(placeholder="Search", label="Search", show_label=False, container=False, elem_id="um-search")
+        self.kept = gr.HTML("", elem_id="um-kept", js_on_load=None)
+        with gr.Row(elem_id="um-zip"):
+            self.export = gr.Button("Export all", size="sm")
+            self.upload = gr.UploadButton("Import", file_types=[".zip"], size="sm")
 
     def _build_chat_column(self) -> None:
         self.chatbot = gr.Chatbot(
@@ -132,7 +147,7 @@ class _Page:
     def _connect(self, blocks: gr.Blocks) -> None:
         work = {**PRIVATE, "concurrency_id": ACCELERATOR, "concurrency_limit": CONCURRENT_TURNS, "show_progress": "hidden"}
         quick = {**PRIVATE, "queue": False, "show_progress": "hidden"}
-        shown = [self.chatbot, self.composer, self.notice, self.chips, self.inspector, self.header]
+        shown = [self.chatbot, self.composer, self.notice, self.chips, self.inspector, self.header, self.kept]
         turns = [
             self.composer.submit(self.send, [self.composer, self.visit], shown, **work),
             self.chatbot.example_select(self.send_example, [self.visit], shown, **work),
@@ -144,6 +159,14 @@ class _Page:
         self.composer.stop(self.stop, [self.visit], None, **quick)
         self.chatbot.undo(self.undo, [self.visit], shown, cancels=turns, **quick)
         self.chatbot.clear(self.clear, [self.visit], shown, cancels=turns, **quick)
+        self.new.click(self.clear, [self.visit], shown, cancels=turns, **quick)
+        self.bus.open(self.open, [self.visit], shown, cancels=turns, **quick)
+        self.bus.delete(self.delete, [self.visit, self.search], shown, **quick)
+        self.bus.rename(self.rename, [self.visit, self.search], [self.kept], **quick)
+        self.search.change(self.find, [self.visit, self.search], [self.kept], **quick)
+        exported = self.export.click(self.export_all, [self.visit], [self.kept], **quick)
+        exported.then(None, js="() => { document.querySelector('#um-export')?.click(); }", **PRIVATE)
+        self.upload.upload(self.import_all, [self.upload, self.visit], [self.kept, self.notice], **quick)
         for event, listener in ((self.bus.mark, self.mark), (self.bus.unmark, self.unmark), (self.bus.keep, self.keep)):
             event(listener, [self.visit], [self.chips, self.notice], **quick)
         self.bus.edit(self.edit, [self.visit], [self.chips, self.notice, self.composer], **quick)
@@ -153,6 +176,8 @@ class _Page:
             setting.change(self.set_options, [self.seed, self.temperature, self.visit], None, **quick)
         self.timer.tick(self.watch, None, [self.header, self.inspector, self.timer], **quick)
         blocks.load(self.watch, None, [self.header, self.inspector, self.timer], **quick)
+        entered = blocks.load(self.enter, [self.key, self.visit], [self.key, self.kept], **quick)
+        entered.then(None, js="() => document.dispatchEvent(new CustomEvent('um:arrived'))", **PRIVATE)
 
     # ---- listeners: turns ----
 
@@ -187,6 +212,7 @@ class _Page:
         finally:
             cancel.set()
             visit.settle_again(answer)
+            self.drawer.keep(visit)
         yield self._idle(visit)
 
     def stop(self, visit: Visit) -> None:
@@ -204,6 +230,47 @@ class _Page:
     def clear(self, visit: Visit) -> Update:
         visit.clear()
         return self._idle(visit)
+
+    # ---- listeners: kept conversations ----
+
+    def enter(self, key: str | None, visit: Visit, request: gr.Request) -> tuple[str, Markup]:
+        kept = self.drawer.enter(visit, key, request.username)
+        return kept, self.drawer.html(visit)
+
+    def find(self, visit: Visit, search: str) -> Markup:
+        return self.drawer.html(visit, search)
+
+    def open(self, visit: Visit, event: gr.EventData) -> Update:
+        """Show a kept conversation in place of the present one, which is kept as well."""
+        visit.stop()
+        visit.settle()
+        self.drawer.keep(visit)
+        complaints: list[str] = []
+        try:
+            self.drawer.open(visit, text_of(event._data, "key"))
+        except UnifiedError as exc:
+            complaints.append(str(exc))
+        return {**self._idle(visit), **self._composing(visit, complaints)}
+
+    def delete(self, visit: Visit, search: str, event: gr.EventData) -> Update:
+        if self.drawer.delete(visit, text_of(event._data, "key")):
+            return self._idle(visit)
+        return {self.kept: self.drawer.html(visit, search)}
+
+    def rename(self, visit: Visit, search: str, event: gr.EventData) -> Markup:
+        self.drawer.rename(visit, text_of(event._data, "key"), text_of(event._data, "title"))
+        return self.drawer.html(visit, search)
+
+    def export_all(self, visit: Visit) -> Markup:
+        return self.drawer.html(visit, export=self.drawer.export(visit))
+
+    def import_all(self, file: str, visit: Visit) -> Update:
+        complaints: list[str] = []
+        try:
+            self.drawer.read_export(visit, Path(file))
+        except UnifiedError as exc:
+            complaints.append(str(exc))
+        return {self.kept: self.drawer.html(visit), self.notice: notice_html(complaints)}
 
     # ---- listeners: what goes into the next message ----
 
@@ -272,6 +339,7 @@ class _Page:
             return
         visit.rewind()
         turn = visit.begin(message)
+        self.drawer.keep(visit)
         value = {} if keep_composer else {"value": None}
         start = {self.composer: gr.MultimodalTextbox(**value, submit_btn=False, stop_btn=True), **self._composing(visit, complaints)}
         yield {**start, self.chatbot: self.draw(visit)}
@@ -294,6 +362,8 @@ class _Page:
             turn.cancel.set()
             current = visit.turn is turn
             visit.settle(turn)
+            if current:
+                self.drawer.keep(visit)
         if current:
             yield self._idle(visit)
 
@@ -328,6 +398,7 @@ class _Page:
             self.chips: marks_html(visit.marks, visit.markable(), visit.editing is not None),
             self.inspector: inspector_html(self.engine, self.warmup, timings),
             self.header: header_html(self.engine, self.warmup),
+            self.kept: self.drawer.html(visit),
         }
 
 

@@ -28,13 +28,16 @@ _TIMINGS = (
 def header_html(engine: Engine, warmup: Warmup) -> Markup:
     """Name, loading state, and the two switches that the page script answers to."""
     return Markup(
-        '<header class="um-header">{mark}<div class="um-title"><h1>{title}</h1><p>words, regions and experts in one answer</p></div>'
+        '<header class="um-header"><button type="button" class="um-icon" data-um="history" aria-label="{kept}" title="{kept}">'
+        '{list}</button>{mark}<div class="um-title"><h1>{title}</h1><p>words, regions and experts in one answer</p></div>'
         '<span class="um-status" data-state="{state}" role="status" title="{note}"><i></i><span>{note}</span></span>'
         '<button type="button" class="um-icon" data-um="theme" aria-label="Light or dark" title="Light or dark">{theme}</button>'
         '<button type="button" class="um-icon" data-um="inspector" aria-label="Inspector" title="Inspector">{panel}</button></header>'
         "{words}"
     ).format(
         words=_viewer_words(),
+        kept=say("Conversations"),
+        list=Markup('<svg viewBox="0 0 20 20" aria-hidden="true"><path d="M3.5 5.5h13M3.5 10h13M3.5 14.5h8"/></svg>'),
         mark=_MARK,
         title=TITLE,
         state=warmup.state,

@@ -29,7 +29,8 @@ def step_html(step: Step) -> Markup:
     running = step.status in ("queued", "running")
     clock = f"{step.seconds:.1f} s" if step.status in ("done", "failed") else ""
     return Markup(
-        '<div class="um-call"><details class="um-step" data-status="{status}" data-index="{index}"{unfolded}><summary><i class="um-dot"></i>'
+        '<div class="um-call"><details class="um-step" data-status="{status}" data-index="{index}"{unfolded}>'
+        '<summary><i class="um-dot"></i>'
         '<span class="um-step-title">{title}</span><span class="um-step-note">{note}</span>{licence}{counter}'
         '<span class="um-clock" data-run="{run}">{clock}</span></summary>{bar}<div class="um-step-body">{error}{preview}'
         "<dl>{facts}</dl></div></details>{action}</div>"

@@ -112,6 +112,8 @@ class AnswerView:
         self.note = ""
         self.error = ""
         self.version = 0
+        self.told: list[Event] = []
+        self.told_again: list[Event] = []
         self._builder = TurnBuilder()
         self._final: Message | None = None
 
@@ -151,6 +153,7 @@ class AnswerView:
         if self.finished:
             return
         self._builder.add(event)
+        _remember(self.told, event)
         self.state, self.note = "streaming", ""
         handler = _HANDLERS.get(type(event))
         if handler:
@@ -161,6 +164,7 @@ class AnswerView:
         if isinstance(event, CallDone):
             self._final = _with_outputs(self.message(), event)
         _HANDLERS[type(event)](self, event)
+        _remember(self.told_again, event)
         self.version += 1
 
     def wait_again(self, index: int) -> None:
@@ -292,6 +296,15 @@ class AnswerView:
 def _add_box(thing: SceneObject, box: Box) -> None:
     if all(own.iou(box) < SAME_OBJECT_IOU for own in thing.boxes):
         thing.boxes.append(box)
+
+
+def _remember(told: list[Event], event: Event) -> None:
+    """Events from which the view can be built again: text in one piece, progress left out."""
+    last = told[-1] if told else None
+    if isinstance(event, TextDelta) and isinstance(last, TextDelta) and last.phrase == event.phrase:
+        told[-1] = TextDelta(last.text + event.text, event.phrase)
+    elif not isinstance(event, CallProgress):
+        told.append(event)
 
 
 def _with_outputs(message: Message, done: CallDone) -> Message:

@@ -30,6 +30,7 @@ class Visit:
 
     ``marks`` go into the next message, which takes the place of the message with the number ``editing`` if there is one.
     ``restored`` are the artefacts of a question that was put back into the composer, by id.
+    ``owner`` and ``key`` say whose conversation this is and under what name it is kept.
     ``again`` is the flag of a call of an earlier answer that is being carried out once more.
     """
 
@@ -43,6 +44,8 @@ class Visit:
     options: GenerationOptions = field(default_factory=GenerationOptions)
     raw: bool = False
     language: Language = "en"
+    owner: str = ""
+    key: str = ""
 
     def begin(self, message: Message | None = None) -> Turn:
         """Start to answer ``message``, or the last message of the conversation."""
@@ -155,6 +158,7 @@ class Visit:
         with self.turn.ending if self.turn else nullcontext():
             self.conversation, self.answers, self.turn = Conversation(), [], None
         self.compose_anew()
+        self.key = ""
 
     def _known(self) -> tuple[SceneObject, ...]:
         return self.answers[-1].all_objects() if self.answers else ()

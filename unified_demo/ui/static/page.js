@@ -6,6 +6,7 @@
   const clocks = new WeakMap();
   const opened = new WeakMap();
   const etas = new WeakMap();
+  let arrived = false;
 
   const remember = (key, value) => { try { localStorage.setItem(key, value); } catch { /* private mode: the choice lasts until reload */ } };
   const recall = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
@@ -32,6 +33,8 @@
     if (action === "theme") {
       const dark = document.body.classList.toggle("dark");
       remember("um-theme", dark ? "dark" : "light");
+    } else if (action === "history") {
+      document.body.classList.toggle("um-history-open");
     } else if (action === "inspector") {
       const open = document.body.classList.toggle("um-inspector-open");
       document.body.classList.toggle("um-inspector-closed", !open);
@@ -80,6 +83,8 @@
     for (const stage of document.querySelectorAll(".um-stage")) { resizes.observe(stage); placeLabels(stage); }
     for (const answer of document.querySelectorAll(".um-answer")) if (lit.get(answer)) light(answer, lit.get(answer));
     window.umSettle?.();
+    const current = document.querySelector("#um-kept nav")?.dataset.current;
+    if (current) sessionStorage.setItem("um-conversation", current); else if (current === "" && arrived) sessionStorage.removeItem("um-conversation");
     for (const details of document.querySelectorAll(".um-step, .um-warnings")) {
       if (opened.has(details) && details.open !== opened.get(details)) details.open = opened.get(details);
     }
@@ -112,6 +117,12 @@
     setInterval(tick, 100);
   }
 
+  /* A reload shows the conversation that was open in this window. */
+  document.addEventListener("um:arrived", () => {
+    const key = sessionStorage.getItem("um-conversation");
+    if (key) document.dispatchEvent(new CustomEvent("um:open", { detail: { key } }));
+    arrived = true;
+  });
   document.addEventListener("pointerover", onPoint);
   document.addEventListener("focusin", onPoint);
   document.addEventListener("click", onAction, true);

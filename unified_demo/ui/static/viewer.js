@@ -170,6 +170,12 @@
     skip: (button) => send("skip", { index: Number(button.dataset.index) }),
     again: (button) => send("again", {
       answer: [...document.querySelectorAll(".um-answer")].indexOf(button.closest(".um-answer")), index: Number(button.dataset.index) }),
+    open: (button) => { send("open", { key: button.dataset.key }); document.body.classList.remove("um-history-open"); },
+    rename: (button) => rename(button.closest("li"), button.dataset.key),
+    delete: (button) => {
+      if (button.dataset.sure) send("delete", { key: button.dataset.key });
+      else Object.assign(button.dataset, { sure: "yes" });
+    },
     inspect: (button) => openViewer(button.closest(".um-media")),
   };
 
@@ -194,6 +200,26 @@
       event.preventDefault();
       ANSWERS[button.dataset.um](button);
     }
+  }
+
+  /* The title becomes a field; Enter or leaving it renames, Escape does not. */
+  function rename(line, key) {
+    const title = line.querySelector(".um-open span");
+    const field = document.createElement("input");
+    field.value = title.textContent;
+    field.className = "um-rename";
+    field.setAttribute("aria-label", line.querySelector("[data-um=rename]").getAttribute("aria-label"));
+    let over = false;
+    const end = (keep) => {
+      if (over) return;
+      over = true;
+      field.remove();
+      if (keep && field.value.trim() && field.value !== title.textContent) send("rename", { key, title: field.value });
+    };
+    field.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === "Escape") end(event.key === "Enter"); });
+    field.addEventListener("blur", () => end(true));
+    line.append(field);
+    field.select();
   }
 
   function onTap(event) {

@@ -1,0 +1,101 @@
+"""Kept conversations in a real browser: reload, restart, two browsers, search, rename, delete, export and import."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_site import PHOTO, Site, Visitor, serve
+
+pytestmark = pytest.mark.browser
+
+
+@contextmanager
+def entered(browser: Any, site: Site, **context: Any) -> Iterator[Visitor]:
+    visitor = Visitor(browser, site.url, **context)
+    yield visitor
+    visitor.context.close()
+    assert visitor.errors == []
+
+
+def titles(visitor: Visitor) -> list[str]:
+    return visitor.page.locator("#um-kept .um-open span").all_inner_texts()
+
+
+def open_drawer(visitor: Visitor) -> None:
+    visitor.page.get_by_role("button", name="Conversations").click()
+    visitor.page.locator("#um-search").wait_for()
+
+
+def test_a_reload_and_a_restart_show_the_conversation_again(browser: Any, tmp_path: Path) -> None:
+    with serve(tmp_path / "media", kept=tmp_path / "kept.sqlite") as site, entered(browser, site) as visitor:
+        visitor.attach(PHOTO)
+        visitor.send("segment the dog")
+        visitor.finished()
+        visitor.page.reload()
+        assert visitor.finished().locator(".um-mask").count() == 1
+        state = visitor.context.storage_state()
+        port = int(site.url.rstrip("/").rsplit(":", 1)[1])
+    with (
+        serve(tmp_path / "media", kept=tmp_path / "kept.sqlite", port=port) as site,
+        entered(browser, site, storage_state=state) as visitor,
+    ):
+        visitor.page.locator("#um-kept .um-open").wait_for(state="attached")
+        open_drawer(visitor)
+        visitor.page.locator("#um-kept .um-open").click()
+        answer = visitor.finished()
+        assert answer.locator(".um-stage img").evaluate("image => image.complete && image.naturalWidth") == 1024
+        visitor.send("hello")
+        visitor.finished(2)
+        assert len(site.model.turns[-1].messages) == 3
+        assert titles(visitor) == ["segment the dog"]
+
+
+def test_two_browsers_do_not_see_each_other_s(browser: Any, tmp_path: Path) -> None:
+    with (
+        serve(tmp_path / "media", kept=tmp_path / "kept.sqlite") as site,
+        entered(browser, site) as first,
+        entered(browser, site) as second,
+    ):
+        first.send("my secret")
+        first.finished()
+        second.send("hello")
+        second.finished()
+        assert titles(second) == ["hello"]
+        key = first.page.locator("#um-kept .um-open").get_attribute("data-key")
+        second.page.evaluate("key => document.dispatchEvent(new CustomEvent('um:open', { detail: { key } }))", key)
+        second.page.locator(".um-notice").get_by_text("gone").wait_for()
+        assert "secret" not in second.page.locator("body").inner_text()
+
+
+def test_new_search_rename_delete_export_import(browser: Any, tmp_path: Path) -> None:
+    with serve(tmp_path / "media", kept=tmp_path / "kept.sqlite") as site, entered(browser, site) as visitor:
+        page = visitor.page
+        visitor.send("about foxes")
+        visitor.finished()
+        open_drawer(visitor)
+        page.get_by_role("button", name="New conversation").click()
+        page.locator(".um-welcome").wait_for()
+        visitor.send("about hens")
+        visitor.finished()
+        page.wait_for_function("document.querySelectorAll('#um-kept li').length === 2")
+        page.get_by_placeholder("Search").fill("fox")
+        page.wait_for_function("document.querySelectorAll('#um-kept li').length === 1")
+        page.locator("#um-kept li").hover()
+        page.get_by_role("button", name="Rename").click()
+        page.locator(".um-rename").fill("Reynard, a fox")
+        page.keyboard.press("Enter")
+        page.locator("#um-kept").get_by_text("Reynard").wait_for()
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="Export all").click()
+        waiting.value.save_as(tmp_path / "all.zip")
+        page.wait_for_function("document.querySelectorAll('#um-kept li').length === 2")
+        for left in (1, 0):
+            page.locator("#um-kept li").first.hover()
+            page.get_by_role("button", name="Delete").first.click()
+            page.get_by_role("button", name="Delete").first.click()
+            page.wait_for_function("left => document.querySelectorAll('#um-kept .um-open').length === left", arg=left)
+        page.locator("#um-zip input[type=file]").set_input_files(str(tmp_path / "all.zip"))
+        page.wait_for_function("document.querySelectorAll('#um-kept .um-open').length === 2")
+        assert sorted(titles(visitor)) == ["Reynard, a fox", "about hens"]
