@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from unified_demo.config import Settings
-from unified_demo.data.collages import MOST_REGIONS, draw_collage
 from unified_demo.data.dialogues import NO_PICTURE, PICTURE_ID, DialogueWriter, without_picture
 from unified_demo.data.expressions import NUMBERS, Describer, Expression, article, knowledge, plural
 from unified_demo.data.reports import jitter
@@ -319,42 +318,6 @@ def test_pairs_with_bad_rows_are_read(tmp_path: Path) -> None:
     path = tmp_path / "pairs.json"
     path.write_text(json.dumps([*bad[:3], good, *bad[3:]]), encoding="utf-8")
     assert read_pairs(path) == [(("dog", Box(0.1, 0.1, 0.1 + 0.2, 0.1 + 0.2)), ("cat", Box(0.5, 0.5, 1.0, 0.7)))]
-
-
-# ---- collages ----
-
-
-def test_a_collage_keeps_what_was_reported_and_says_what_is_there() -> None:
-    seen = [scene_of(seed) for seed in range(30)]
-    for seed in range(60):
-        collage = draw_collage(random.Random(seed), seen)
-        assert collage.regions[0].label == WHOLE_PICTURE
-        assert len(collage.regions) <= MOST_REGIONS + 1
-        assert set(collage.things) <= set(range(1, len(collage.regions)))
-        again = draw_collage(random.Random(seed), seen)
-        assert [(region.label, region.box) for region in again.regions] == [(region.label, region.box) for region in collage.regions]
-        middles = [region.box.x0 + region.box.x1 for region in collage.regions[1:]]
-        assert middles == sorted(middles)
-
-
-def test_a_thing_stays_the_thing_it_was_wherever_it_is_put() -> None:
-    """Of a photo with one sure thing and one doubt the collage has as many things as it shows photos, less what was missed."""
-    colours = np.full((PARTS, len(COLOURS)), 1 / len(COLOURS), np.float32)
-    regions = (
-        Region(WHOLE_PICTURE, 1.0, Box(0, 0, 1, 1), colours), Region("dog", 0.9, Box(0.1, 0.1, 0.6, 0.9), colours),
-        Region("cat", 0.3, Box(0.2, 0.2, 0.5, 0.5), colours),
-    )  # fmt: skip
-    photo = Scene(regions, (1,))
-    shown = missed = 0
-    for seed in range(200):
-        collage = draw_collage(random.Random(seed), [photo])
-        assert {collage.regions[index].label for index in collage.things} <= {"dog"}
-        assert all(collage.regions[index].score > 0.4 for index in collage.things)
-        doubts = [region for region in collage.regions if region.label == "cat"]
-        assert len(doubts) >= len(collage.things)
-        shown, missed = shown + len(doubts), missed + len(collage.unseen)
-        assert len(collage.things) + len(collage.unseen) == len(doubts)
-    assert 0.03 < missed / shown < 0.15
 
 
 # ---- dialogues ----

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unified_demo.data.collages import draw_collage
 from unified_demo.data.dialogues import DialogueWriter, without_picture
 from unified_demo.data.exchanges import Exchange
 from unified_demo.data.knowledge import knowledge
@@ -30,8 +29,6 @@ class Recipe:
     """Shares of the stream (the rest are scenes of regions alone) and turns per conversation."""
 
     sights: float = 0.35
-    collages: float = 0.0
-    """Share of scenes put together from several photos, where there are photos."""
     without_picture: float = 0.04
     drop_features: float = 0.3
     fine_names: bool = True
@@ -44,7 +41,7 @@ class Recipe:
 
 
 GROUNDING = Recipe()
-MULTITASK = Recipe(sights=0.2, collages=0.35, multitask=0.6, plain=0.12)
+MULTITASK = Recipe(multitask=0.6, plain=0.12)
 RECIPES = {"grounding": GROUNDING, "multitask": MULTITASK}
 
 WITHOUT_GENERATOR = (Task.IMAGE_SEGMENTATION, Task.REASONING_EDITING, Task.IMAGE_EDITING)
@@ -64,11 +61,8 @@ def stream(
     palette = palette_of(seen)
 
     def draw_any(rng: random.Random) -> Scene:
-        roll = rng.random()
-        if not seen or roll >= recipe.sights + recipe.collages:
+        if not seen or rng.random() >= recipe.sights:
             return draw_scene(rng, labels, pairs, palette)
-        if roll >= recipe.sights:
-            return draw_collage(rng, seen)
         scene = rng.choice(seen)
         if not recipe.fine_names:
             scene = replace(scene, names={})
