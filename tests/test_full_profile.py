@@ -14,6 +14,7 @@ import pytest
 import tiny_films
 import tiny_hub
 import tiny_sounds
+import torch
 from PIL import Image
 from tiny_pipelines import write_pipeline
 from tiny_vlm import make_checkpoint
@@ -138,6 +139,27 @@ def test_the_whole_profile_speaks_and_acts(hub: Callable[[str], Path], tmp_path:
     assert message
     events = list(engine.respond(Conversation((message,)), GenerationOptions(max_new_tokens=30, temperature=1.0)))
     assert isinstance(events[-1], TurnDone) and events[-1].timings["tokens"] <= 30
+
+
+def test_experts_of_the_full_profile_can_wait_in_main_memory(hub: Callable[[str], Path], tmp_path: Path) -> None:
+    """Whatever their kind, the order to move reaches their networks."""
+    for name in ("instruct-pix2pix", "modelscope-t2v", "auffusion", "grounded-sam2"):
+        profile, task = small(name)
+        row = profile.experts[name]
+        zoo = Zoo(tmp_path / "cache", Settings().weights_dir)
+        (spec,) = build_specs(profile, Choice("", (row,), {}), lambda model: hub(model.id), Placement("cpu", "bfloat16"), zoo)
+        expert = spec.load()
+        expert.move_to("meta")  # type: ignore[attr-defined]
+        networks = [value for value in reachable(expert) if isinstance(value, torch.nn.Module)]
+        assert networks and any(weight.device.type == "meta" for network in networks for weight in network.parameters()), task
+
+
+def reachable(thing: object, depth: int = 4) -> list[object]:
+    """What hangs on an expert, as deep as its networks lie."""
+    if depth == 0 or not hasattr(thing, "__dict__"):
+        return []
+    parts = [*vars(thing).values(), *(getattr(thing, "components", None) or {}).values()]
+    return [*parts, *(deeper for part in parts if not isinstance(part, torch.nn.Module) for deeper in reachable(part, depth - 1))]
 
 
 def test_a_server_may_speak_in_place_of_the_profile(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from unified_demo.experts.base import Expert, ExpertEvent, ExpertRequest, ExpertSpec
 from unified_demo.experts.diffusion import Pipeline, PipelineSource, load_pipeline
 from unified_demo.grammar import TASKS, Task
+from unified_demo.messages import Artefact
 from unified_demo.profiles import Choice, ExpertRow, FullProfile, HubModel
 from unified_demo.zoo import Zoo
 
@@ -61,6 +62,10 @@ class Movable:
     def __init__(self, expert: Expert, pipeline: Pipeline) -> None:
         self._expert, self._pipeline = expert, pipeline
 
+    def prepare(self, inputs: Sequence[Artefact]) -> None:
+        if early := getattr(self._expert, "prepare", None):
+            early(inputs)
+
     def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
         return self._expert.run(request)
 
@@ -92,9 +97,12 @@ def _editing(order: Order) -> Expert:
 
 
 def _region_editing(order: Order) -> Expert:
-    from unified_demo.experts.region_editing import load_region_editing
+    from unified_demo.experts import region_editing as parts
+    from unified_demo.experts.inpainting import Inpainter
 
-    return load_region_editing(order.zoo, order.source())
+    pipeline = load_pipeline(order.source())
+    outliner, remover = parts.load_mobile_sam(order.zoo), parts.Remover(order.zoo.path(parts.ROLE))
+    return Movable(parts.RegionEditingExpert(outliner, remover, Inpainter(pipeline)), pipeline)
 
 
 def _grounded(tracking: bool, order: Order) -> Expert:
