@@ -97,9 +97,9 @@ def palette_of(scenes: list[Scene]) -> dict[str, list[Floats]]:
 
 
 def _offer(rng: random.Random) -> tuple[str, ...]:
-    """The tasks on offer: mostly all, else those that need no generator, or some."""
+    """The tasks on offer: often all, often those that need no generator (as on the page of the tiny profile), else some."""
     roll = rng.random()
-    if roll < 0.6:
+    if roll < 0.45:
         return TASK_TAGS
     if roll < 0.8:
         return tuple(task.value for task in WITHOUT_GENERATOR)
