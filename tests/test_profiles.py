@@ -197,6 +197,18 @@ def test_what_moves_in_parts_needs_no_more_than_the_whole(profile: FullProfile) 
         assert parts < whole if row.offloads else parts == whole, row.name
 
 
+def test_what_cannot_run_is_not_offered(profile: FullProfile, caplog: pytest.LogCaptureFixture) -> None:
+    from unified_demo.assembly import load_engine
+
+    with caplog.at_level("INFO", "unified_demo.assembly"):
+        offered = load_engine(Settings("full", "cpu", max_memory_gb=16)).tasks()
+    assert {"seg", "layout", "edit", "agen"} <= set(offered) and "gen" not in offered and "vgen" not in offered
+    assert "gen is off: Z-Image-Turbo needs 22.2 GB, there are 5.7 GB; --offload" in caplog.text
+    roomy = load_engine(Settings("full", "cpu", max_memory_gb=16, offload=True, quantisation="nf4")).tasks()
+    assert "vgen" in roomy and "gen" not in roomy
+    assert len(load_engine(Settings("full", "cpu", max_memory_gb=80)).tasks()) == len(TASK_TAGS)
+
+
 def test_quantisation_makes_room(profile: FullProfile) -> None:
     whole, four = (profile.language_bytes("qwen3-vl-4b", kind) for kind in ("none", "nf4"))
     assert four < whole / 2 + GB
@@ -224,8 +236,8 @@ def test_the_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_
 def test_the_programs_flags_become_settings() -> None:
     from app import read_flags, read_settings
 
-    said = "--no-history --profile full --experts paper --experts-file own.toml --allow-noncommercial --max-memory 24GB --offload --quantisation nf4"
-    served = "--server http://127.0.0.1:8000/v1 --server-model some --server-grammar vllm --picture-filter a:b"
+    said = "--no-history --profile full --experts paper --experts-file own.toml --allow-noncommercial --max-memory 24GB --offload"
+    served = "--quantisation nf4 --server http://127.0.0.1:8000/v1 --server-model some --server-grammar vllm --picture-filter a:b"
     settings = read_settings(read_flags([*said.split(), *served.split()]), public=True)
     assert settings == Settings(
         "full", quantisation="nf4", public=True, picture_filter="a:b", max_memory_gb=24.0, experts="paper", experts_file=Path("own.toml"),

@@ -18,7 +18,7 @@ from unified_demo.engine import Engine, LanguageBackend
 from unified_demo.experts.base import ExpertSpec
 from unified_demo.experts.registry import ExpertRegistry
 from unified_demo.media import MediaStore
-from unified_demo.profiles import GB, read_full
+from unified_demo.profiles import GB, read_full, within
 from unified_demo.router import Router
 from unified_demo.safety import Safety, read_picture_filter
 from unified_demo.zoo import Zoo
@@ -32,11 +32,11 @@ TINY_MEMORY_GB = 6.0
 @dataclass(frozen=True)
 class Parts:
     """What a profile is made of. ``speak`` builds the language model for the experts that are offered, loading nothing;
-    ``expert_bytes``: what experts may hold on the device, asked only when a registry is built."""
+    ``expert_bytes``: what experts may hold on the device."""
 
     experts: tuple[ExpertSpec, ...]
     speak: Callable[[Sequence[ExpertSpec]], LanguageBackend]
-    expert_bytes: Callable[[], int]
+    expert_bytes: int
     device: str = "cpu"
 
 
@@ -55,7 +55,7 @@ def load_engine(
     experts = parts.experts if experts is None else experts
     if model is None:
         model = _served_model(settings, experts) if settings.server else parts.speak(experts)
-    registry = ExpertRegistry(experts, parts.expert_bytes(), int(settings.parked_gb * GB), parts.device)
+    registry = ExpertRegistry(experts, parts.expert_bytes, int(settings.parked_gb * GB), parts.device)
     root = settings.media_dir or Path(tempfile.mkdtemp(prefix="unified_demo-"))
     engine = Engine(model, Router(registry, _safety(settings)), MediaStore(root), settings)
     if settings.media_dir is None:
@@ -78,15 +78,13 @@ def _tiny_parts(settings: Settings, zoo: Zoo) -> Parts:
     from unified_demo.experts import region_editing, restyling, segmentation, small_generators
 
     experts = tuple(spec for module in (segmentation, small_generators, restyling, region_editing) for spec in module.build_specs(zoo))
-    return Parts(experts, speak, lambda: int((settings.max_memory_gb or TINY_MEMORY_GB) * GB))
+    return Parts(experts, speak, int((settings.max_memory_gb or TINY_MEMORY_GB) * GB))
 
 
 def _full_parts(settings: Settings, zoo: Zoo) -> Parts:
     from unified_demo.experts.full import Placement, build_specs
 
     full = read_full(settings)
-    for task, reason in full.choice.refused.items():
-        log.info("%s is off: %s", task, reason)
     device = _device(settings)
     placement = Placement(device, "float32" if settings.precision == "float32" else "bfloat16", settings.offload)
     language_model = full.profile.models[full.profile.language_models[full.choice.language_model]]
@@ -96,12 +94,13 @@ def _full_parts(settings: Settings, zoo: Zoo) -> Parts:
 
         return load_vision_language_model(lambda: full.folder(language_model), settings, _offers(experts))
 
-    def expert_bytes() -> int:
-        whole = int(settings.max_memory_gb * GB) if settings.max_memory_gb else _device_bytes(device)
-        speaks = 0 if settings.server else full.profile.language_bytes(full.choice.language_model, settings.quantisation)
-        return max(whole - speaks, 0)
-
-    return Parts(build_specs(full.profile, full.choice, full.folder, placement, zoo), speak, expert_bytes, device)
+    whole = int(settings.max_memory_gb * GB) if settings.max_memory_gb else _device_bytes(device)
+    speaks = 0 if settings.server else full.profile.language_bytes(full.choice.language_model, settings.quantisation)
+    room = max(whole - speaks, 0)
+    choice = within(full.profile, full.choice, room, settings.offload)
+    for task, reason in choice.refused.items():
+        log.info("%s is off: %s", task, reason)
+    return Parts(build_specs(full.profile, choice, full.folder, placement, zoo), speak, room, device)
 
 
 PROFILE_PARTS: dict[str, Callable[[Settings, Zoo], Parts]] = {"tiny": _tiny_parts, "full": _full_parts}

@@ -179,6 +179,18 @@ def choose(profile: FullProfile, wanted: str, overrides: Overrides, allow_noncom
     return Choice(language_model, tuple(chosen), refused)
 
 
+def within(profile: FullProfile, choice: Choice, room: int, offload: bool) -> Choice:
+    """The choice without experts that need more than ``room`` bytes: what cannot run is not offered."""
+    kept = tuple(row for row in choice.experts if profile.expert_bytes(row, offload) <= room)
+    lost = {
+        row.task: f"{row.title} needs {_gb(profile.expert_bytes(row, offload))}, there are {_gb(room)}; --offload, --quantisation nf4, "
+        "a larger --max-memory or a smaller expert helps"
+        for row in choice.experts
+        if row not in kept
+    }
+    return Choice(choice.language_model, kept, choice.refused | lost)
+
+
 # ---- on this machine ----
 
 
