@@ -122,6 +122,23 @@ def test_cached_decoding_equals_the_full_forward(built):
         torch.testing.assert_close(decoder.logits, expected[place], rtol=1e-3, atol=1e-3)
 
 
+def test_the_gates_of_an_answer_are_counted(built) -> None:
+    network, vocabulary = built
+    scene = make_scene(3)
+    tokens = tokenize(vocabulary, scene, dialogue(3, turns=1))
+    projected = {"img-1": project(network, vocabulary, scene)}
+    assert _Decoder(network, tokens, projected).gate_usage() == {}
+    for layer in network.lora_layers:
+        layer.record = True
+    decoder = _Decoder(network, tokens, projected)
+    decoder.step(vocabulary.end_id)
+    usage = decoder.gate_usage()
+    for layer in network.lora_layers:
+        layer.record, layer.last_gate = False, None
+    assert list(usage) == [f"gate_{index}" for index in range(network.lora_layers[0].adapters)]
+    assert sum(usage.values()) == pytest.approx(1, abs=1e-4)
+
+
 def test_an_answer_begins_with_what_the_reader_believes(built):
     """The belief enters where the answer starts, changes with the question, and nothing else does."""
     network, vocabulary = built

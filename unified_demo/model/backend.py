@@ -73,7 +73,7 @@ class TinyModel:
     def generate(
         self, conversation: Conversation, options: GenerationOptions, cancel: threading.Event
     ) -> Generator[str, None, dict[str, float]]:
-        """Surface text as it is decoded; returns {"look_s", "prefill_s", "decode_s", "tokens", "prompt_tokens"}."""
+        """Surface text as it is decoded; returns {"look_s", "prefill_s", "decode_s", "tokens", "prompt_tokens", "gate_0", ...}."""
         started = time.perf_counter()
         pictures = {key: artefact for key, artefact in conversation.artefacts().items() if artefact.kind == MediaKind.IMAGE}
         focus = in_focus(conversation)
@@ -105,6 +105,7 @@ class TinyModel:
             "decode_s": end - prefilled,
             "tokens": float(len(state.written)),
             "prompt_tokens": float(len(tokens.ids)),
+            **decoder.gate_usage(),
         }
 
     def _next(self, logits: torch.Tensor, state: DecodingState, options: GenerationOptions, generator: torch.Generator) -> int:
@@ -193,6 +194,7 @@ class _Decoder:
         from transformers import DynamicCache
 
         self._network, self._proposals, self._projected = network, tokens.proposals, projected
+        self._gates: list[torch.Tensor] = []
         self._cache = DynamicCache(config=network.language_model.config)
         with torch.no_grad():
             inputs, injection = network.embed(tokens, projected)
@@ -212,7 +214,16 @@ class _Decoder:
             self._ids.append(token)
             self._look_ahead(hidden)
 
+    def gate_usage(self) -> dict[str, float]:
+        """Share of each adapter (``gate_0``, ...; they sum to 1), mean over layers and over the prompt and each written token."""
+        if not self._gates:
+            return {}
+        return {f"gate_{index}": float(share) for index, share in enumerate(torch.stack(self._gates).mean(0))}
+
     def _look_ahead(self, hidden: torch.Tensor) -> None:
+        gates = [layer.last_gate.flatten(0, -2).mean(0) for layer in self._network.lora_layers if layer.last_gate is not None]
+        if gates:
+            self._gates.append(torch.stack(gates).float().mean(0))
         reading = self._network.reading(self._ids, self._seen)
         self.logits = self._network.logits(hidden[None], [reading], len(self._proposals))[0].cpu()
 
@@ -263,6 +274,7 @@ def _build(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> TinyModel:
     load_trained(network, trained)
     network.to(device).eval().requires_grad_(False)
     for layer in network.lora_layers:
+        layer.record = True
         for part in (layer.lora_A, layer.lora_B, layer.lora_gate):
             part.to(dtype)
     pack_linears(language_model)

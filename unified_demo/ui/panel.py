@@ -1,18 +1,21 @@
 """HTML around the conversation: header with the loading state, welcome, notice line, inspector. Everything from outside is escaped."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from markupsafe import Markup
 
 from unified_demo.engine import Engine
 from unified_demo.fakes import SCRIPTED_NOTICE, ScriptedModel
 from unified_demo.grammar import TASKS
-from unified_demo.ui.frames import EMPTY
+from unified_demo.ui.frames import EMPTY, join
 from unified_demo.ui.steps import task_title
 from unified_demo.ui.warmup import Warmup
 from unified_demo.ui.words import say
 
 TITLE = "UnifiedMLLM Demo"
+STATM = Path("/proc/self/statm")
+PAGE_BYTES = 4096
 _MARK = Markup(
     '<svg class="um-logo" viewBox="0 0 32 32" aria-hidden="true"><rect x="2.5" y="2.5" width="20" height="20" rx="5"/>'
     '<path d="M29.5 17.2c0 6.8-5.5 12.3-12.3 12.3-3 0-5.7-1-7.8-2.8 6.5-.3 15.3-3 16.6-16.4 2.2 1.800 3.5 4.200 3.5 6.900z"/></svg>'
@@ -89,9 +92,9 @@ def notice_html(sentences: Sequence[str]) -> Markup:
 
 def inspector_html(engine: Engine, warmup: Warmup, timings: dict[str, float]) -> Markup:
     """What works here, how long the last answer took, which experts are loaded."""
-    return Markup(
-        "<section><h3>This page</h3>{}</section><section><h3>Last answer</h3>{}</section><section><h3>Experts</h3>{}</section>"
-    ).format(_abilities(engine, warmup), _timings(timings), _experts(engine))
+    return Markup("<section><h3>{}</h3>{}</section><section><h3>{}</h3>{}</section><section><h3>{}</h3>{}{}</section>").format(
+        say("This page"), _abilities(engine, warmup), say("Last answer"), _timings(timings), say("Experts"), _experts(engine), _memory()
+    )
 
 
 def _abilities(engine: Engine, warmup: Warmup) -> Markup:
@@ -111,12 +114,56 @@ def _abilities(engine: Engine, warmup: Warmup) -> Markup:
 
 
 def _timings(timings: dict[str, float]) -> Markup:
-    rows = [(words, f"{timings[key]:.2f} s") for key, words in _TIMINGS if key in timings]
+    rows = [(say(words), f"{timings[key]:.2f} s") for key, words in _TIMINGS if key in timings]
     if timings.get("tokens") and timings.get("decode_s"):
-        rows.append(("speed", f"{timings['tokens'] / timings['decode_s']:.0f} tokens/s"))
+        rows.append((say("speed"), f"{timings['tokens'] / timings['decode_s']:.0f} tokens/s"))
     if not rows:
-        return Markup('<p class="um-quiet">Ask something and the seconds appear here.</p>')
-    return Markup("<dl>{}</dl>").format(Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(*row) for row in rows))
+        return Markup('<p class="um-quiet">{}</p>').format(say("Ask something and the seconds appear here."))
+    facts = join([Markup("<dt>{}</dt><dd>{}</dd>").format(*row) for row in rows])
+    return Markup("{}<dl>{}</dl>{}").format(_gantt(timings), facts, _gates(timings))
+
+
+def _gantt(timings: dict[str, float]) -> Markup:
+    """When what was done: looking, reading the prompt and writing one after the other, experts beside them."""
+    total = timings.get("total_s", 0.0)
+    looked = timings.get("look_s", 0.0)
+    read = looked + timings.get("prefill_s", 0.0)
+    spans = [(say("looking"), "look", 0.0, looked), (say("reading"), "read", looked, read)]
+    spans.append((say("writing"), "write", read, read + timings.get("decode_s", 0.0)))
+    calls = sum(name.startswith("call_") and name.endswith("_start_s") for name in timings)
+    for call in range(calls):
+        start = timings.get(f"call_{call}_start_s", 0.0)
+        spans.append((say("expert {n}", n=call + 1), "expert", start, timings.get(f"call_{call}_end_s", total)))
+    rows = [
+        Markup('<li><span>{}</span><div><i data-kind="{}" style="left:{:.2f}%;width:{:.2f}%" title="{:.2f} s"></i></div></li>').format(
+            words, kind, 100 * start / total, max(100 * (min(end, total) - start) / total, 0.8), end - start
+        )
+        for words, kind, start, end in spans
+        if total and end > start
+    ]
+    return Markup('<ul class="um-gantt">{}</ul>').format(join(rows))
+
+
+def _gates(timings: dict[str, float]) -> Markup:
+    """How much of the answer went through each adapter of the LoRAMoE."""
+    shares = [timings[name] for name in sorted(timings) if name.startswith("gate_")]
+    if not shares:
+        return EMPTY
+    bars = join(
+        [Markup('<i style="flex-grow:{:.4f}" title="{}: {:.1%}">{}</i>').format(share, n, share, n) for n, share in enumerate(shares, 1)]
+    )
+    return Markup('<h3>{}</h3><div class="um-gates" role="img" aria-label="{}">{}</div>').format(
+        say("Adapters"), say("Shares of the adapters: {shares}", shares=", ".join(f"{share:.0%}" for share in shares)), bars
+    )
+
+
+def _memory() -> Markup:
+    """What the program holds now, where the system tells it."""
+    try:
+        pages = int(STATM.read_text(encoding="ascii").split()[1])
+    except OSError:
+        return EMPTY
+    return Markup('<p class="um-quiet">{}</p>').format(say("The program holds {gb} GB of memory.", gb=f"{pages * PAGE_BYTES / 2**30:.1f}"))
 
 
 def _experts(engine: Engine) -> Markup:

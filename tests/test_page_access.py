@@ -1,0 +1,60 @@
+"""Everybody can use the page: axe finds nothing serious in any state, in light and dark, on a desktop and on a phone."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_site import PHOTO, Site, Visitor, serve
+
+from unified_demo.fakes import fake_spec
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(find_spec("axe_playwright_python") is None, reason="axe is missing (pip install axe-playwright-python)"),
+]
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+SERIOUS = ("serious", "critical")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("page")
+    with serve(folder / "media", [fake_spec(task=task) for task in ("gen", "vgen", "agen")], folder / "kept.sqlite") as made:
+        yield made
+
+
+def serious(visitor: Visitor) -> list[str]:
+    """What axe finds, as ``rule: element``; colours are looked at when nothing moves any more."""
+    spec = find_spec("axe_playwright_python")
+    assert spec is not None and spec.origin is not None
+    visitor.page.wait_for_timeout(700)
+    visitor.page.add_script_tag(path=str(Path(spec.origin).parent / "axe.min.js"))
+    found = visitor.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+    return [f"{one['id']}: {node['html'][:140]}" for one in found if one["impact"] in SERIOUS for node in one["nodes"]]
+
+
+@pytest.mark.parametrize("manner", [{}, {"color_scheme": "dark"}, PHONE], ids=["light", "dark", "phone"])
+def test_axe_finds_nothing_serious(browser: Any, site: Site, manner: dict[str, Any]) -> None:
+    visitor = Visitor(browser, site.url, **manner)
+    assert serious(visitor) == []
+    visitor.attach(PHOTO)
+    visitor.send("segment the dog")
+    answer = visitor.finished()
+    answer.locator(".um-tools button").first.focus()
+    visitor.page.get_by_role("button", name="Use img-1 as input").last.click()
+    visitor.page.locator("#um-chips .um-marked").wait_for()
+    assert serious(visitor) == []
+    visitor.page.get_by_role("button", name="Inspect img-1").last.click()
+    visitor.page.locator("#um-viewer").wait_for()
+    assert serious(visitor) == []
+    visitor.page.keyboard.press("Escape")
+    visitor.send("draw a fox")
+    visitor.finished(2)
+    visitor.page.get_by_role("button", name="Conversations").click()
+    visitor.page.locator("#um-search").wait_for()
+    assert serious(visitor) == []
+    visitor.context.close()
+    assert visitor.errors == []
