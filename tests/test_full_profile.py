@@ -21,6 +21,7 @@ from tiny_vlm import make_checkpoint
 
 from unified_demo.assembly import load_engine
 from unified_demo.config import GenerationOptions, Limits, Settings
+from unified_demo.experts.diffusion import Pipeline, PipelineSource, place
 from unified_demo.experts.full import Placement, build_specs
 from unified_demo.fakes import ScriptedModel
 from unified_demo.grammar import TASKS, MediaKind, Task
@@ -160,6 +161,31 @@ def reachable(thing: object, depth: int = 4) -> list[object]:
         return []
     parts = [*vars(thing).values(), *(getattr(thing, "components", None) or {}).values()]
     return [*parts, *(deeper for part in parts if not isinstance(part, torch.nn.Module) for deeper in reachable(part, depth - 1))]
+
+
+@pytest.mark.parametrize(
+    ("offload", "device", "said"), [(True, "cuda", "offload cuda"), (True, "cpu", "to cpu"), (False, "cuda", "to cuda")]
+)
+def test_parts_come_to_the_gpu_one_by_one_where_that_is_wished(offload: bool, device: str, said: str) -> None:
+    class Pipe:
+        def __init__(self) -> None:
+            self.orders: list[str] = []
+
+        def set_progress_bar_config(self, **_: object) -> None:
+            """Quiet anyway."""
+
+        def to(self, place: str) -> None:
+            self.orders.append(f"to {place}")
+
+        def enable_model_cpu_offload(self, device: str) -> None:
+            self.orders.append(f"offload {device}")
+
+    pipe = Pipe()
+    source = PipelineSource("x", "y", 2, 1.0, 64, device=device, offload=offload)
+    place(pipe, source)
+    assert pipe.orders == [said]
+    Pipeline(source, pipe).move_to("cpu")
+    assert len(pipe.orders) == (1 if offload else 2)
 
 
 def test_a_server_may_speak_in_place_of_the_profile(tmp_path: Path) -> None:

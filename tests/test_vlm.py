@@ -269,6 +269,15 @@ def test_a_long_conversation_loses_its_beginning(model: VisionLanguageModel, mon
         answer(model, asked(TextPart("word " * 2000)), max_new_tokens=1)
 
 
+def test_memory_that_runs_out_is_told_with_the_flag_that_helps(model: VisionLanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hungry(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB")
+
+    monkeypatch.setattr(vlm, "_Decoder", hungry)
+    with pytest.raises(UnifiedError, match="--quantisation nf4"):
+        answer(model, asked(TextPart("hello")))
+
+
 # ---- loading ----
 
 

@@ -29,6 +29,10 @@ FAMILY = ("qwen3_vl", "qwen3_vl_moe")
 MOST_PROMPT_TOKENS = 24_000
 MOST_PIXELS = 1280 * 32 * 32
 """A picture is reduced to this many pixels for the model: at most 1,280 tokens."""
+OUT_OF_MEMORY = (
+    "The language model ran out of memory while it read the conversation; begin a new one, or start with --quantisation nf4 or a smaller "
+    "--max-memory, which leaves less to the experts."
+)
 _FIRST_TRIES = 64
 _PART_OF_A_LETTER = "é"
 """Stands for a letter of which only some bytes are written yet."""
@@ -152,7 +156,10 @@ class VisionLanguageModel:
         started = time.perf_counter()
         prompt = self._prompt(conversation, reader)
         looked = time.perf_counter()
-        decoder = _Decoder(network, prompt, reader.image_id)
+        try:
+            decoder = _Decoder(network, prompt, reader.image_id)
+        except torch.OutOfMemoryError as exc:
+            raise UnifiedError(OUT_OF_MEMORY) from exc
         prefilled = time.perf_counter()
         rules = SurfaceRules(self.offers, tuple(conversation.artefacts()), NATIVE_GRID) if options.constrained else None
         writer = _Writer(reader.tokenizer, rules, end_ids(network, reader.tokenizer))
