@@ -97,7 +97,7 @@ def test_no_folder_of_the_server_is_told(store: MediaStore) -> None:
     assert str(store.root) not in json.dumps(visit_body(visited(store)))
 
 
-@pytest.mark.parametrize("name", ["../../secret.png", "a.png", "/etc/passwd", "0" * 64 + ".png/..", 7])
+@pytest.mark.parametrize("name", ["../../secret.png", "a.png", "/etc/passwd", "0" * 64 + ".png/..", "0" * 64 + ".html", 7])
 def test_a_file_name_that_no_store_gives_is_refused(tmp_path: Path, name: object) -> None:
     record = message_record(Message("user", (MediaPart(Artefact("img-1", MediaKind.IMAGE, tmp_path / ("0" * 64 + ".png"))),)))
     assert read_message(record, tmp_path).parts

@@ -24,8 +24,8 @@ from unified_demo.messages import (
     TurnDone,
 )
 
-FILE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{2,5}")
-"""How ``media.MediaStore`` names files."""
+FILE_NAME = re.compile(r"[0-9a-f]{64}\.(png|jpg|mp4|flac)")
+"""How ``media.MediaStore`` names files; nothing that a browser would run."""
 _KEPT = (TextDelta, RegionFound, CallStarted, TaskCall, GrammarWarning, CallDone, CallFailed, TurnDone)
 """Events that tell what happened; progress is over."""
 _EVENTS: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in _KEPT}
