@@ -16,7 +16,8 @@ from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
 from unified_demo.grammar import GRID
 from unified_demo.history import History
 from unified_demo.messages import Conversation, RegionPart, TextPart
-from unified_demo.ui.chat import ASSETS, build_chat
+from unified_demo.ui.chat import build_chat
+from unified_demo.ui.examples import ASSETS
 from unified_demo.ui.serve import ServeOptions, launch_options
 
 os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="unified_demo-tests-")

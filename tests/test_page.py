@@ -12,7 +12,8 @@ from PIL import Image
 from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
 from unified_demo.fakes import ScriptedModel
-from unified_demo.ui.chat import EXAMPLES, build_chat
+from unified_demo.ui.chat import build_chat
+from unified_demo.ui.examples import EXAMPLES
 from unified_demo.ui.serve import ServeOptions, launch_options
 
 pytestmark = pytest.mark.browser
@@ -242,6 +243,19 @@ def test_dark_follows_the_system_and_the_switch(visitor: Visitor) -> None:
     assert brightness() < 120
     visitor.page.get_by_label("Light or dark").click()
     assert brightness() > 690
+
+
+def test_the_page_speaks_chinese_and_remembers_it(visitor: Visitor) -> None:
+    visitor.attach(PHOTO)
+    visitor.send("segment the dog")
+    visitor.finished()
+    visitor.page.locator("[data-um=language]").click()
+    visitor.page.get_by_placeholder("就一张图片提问").wait_for()
+    assert "图像分割" in visitor.page.locator(".um-step-title").inner_text()
+    visitor.page.reload()
+    visitor.page.locator(".um-welcome").get_by_text("给它一张图片").wait_for()
+    visitor.page.locator("[data-um=language]").click()
+    visitor.page.locator(".um-welcome").get_by_text("Show it a picture").wait_for()
 
 
 @pytest.mark.parametrize("visitor", [{"viewport": {"width": 390, "height": 844}, "has_touch": True}], indirect=True)

@@ -23,11 +23,13 @@ from unified_demo.intake import user_message
 from unified_demo.messages import Artefact, Message
 from unified_demo.ui.drawer import Drawer, text_of
 from unified_demo.ui.endpoint import add_endpoint
+from unified_demo.ui.examples import ASSETS, example_cards
 from unified_demo.ui.marks import add_mark, marks_html, remove_mark
 from unified_demo.ui.panel import TITLE, header_html, inspector_html, notice_html, welcome_html
 from unified_demo.ui.render import answer_html, question_html
 from unified_demo.ui.visit import Turn, Visit, question_of
 from unified_demo.ui.warmup import Warmup
+from unified_demo.ui.words import say, speaking
 
 log = logging.getLogger(__name__)
 
@@ -37,18 +39,9 @@ CONCURRENT_TURNS = 4
 """Answers written at the same time; the engine lets them take turns on the model, step by step."""
 QUEUE_LENGTH = 64
 """Requests that may wait; further ones are told to come back."""
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
-EXAMPLES = (
-    ("giraffes.jpg", "Segment the giraffe on the left"),
-    ("dog.jpg", "Segment the dog"),
-    ("cow.jpg", "How many cows are there?"),
-    ("coffee.jpg", "Where is the spoon?"),
-    ("cat.jpg", "Describe this picture"),
-    ("astronaut.jpg", "Segment the person"),
-)
 FILES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", "video", "audio"]
 BUS_SCRIPT = """
-for (const name of ["mark", "unmark", "edit", "keep", "skip", "again", "open", "rename", "delete"]) {
+for (const name of ["mark", "unmark", "edit", "keep", "skip", "again", "open", "rename", "delete", "speak"]) {
   document.addEventListener(`um:${name}`, (event) => trigger(name, event.detail));
 }
 """
@@ -112,12 +105,8 @@ class _Page:
             height="100%",
             buttons=[],
             feedback_options=None,
-            placeholder=welcome_html(),
-            examples=[
-                {"text": text, "display_text": text, "files": [str(ASSETS / name)], "icon": str(ASSETS / name)}
-                for name, text in EXAMPLES
-                if (ASSETS / name).is_file()
-            ],
+            placeholder=welcome_html(self.engine),
+            examples=example_cards(self.engine),
             group_consecutive_messages=False,
             latex_delimiters=[],
         )
@@ -162,6 +151,8 @@ class _Page:
         self.new.click(self.clear, [self.visit], shown, cancels=turns, **quick)
         self.bus.open(self.open, [self.visit], shown, cancels=turns, **quick)
         self.bus.delete(self.delete, [self.visit, self.search], shown, **quick)
+        labels = [self.raw, self.seed, self.temperature, self.new, self.search, self.export, self.upload]
+        self.bus.speak(self.speak, [self.visit], [*shown, *labels], **quick)
         self.bus.rename(self.rename, [self.visit, self.search], [self.kept], **quick)
         self.search.change(self.find, [self.visit, self.search], [self.kept], **quick)
         exported = self.export.click(self.export_all, [self.visit], [self.kept], **quick)
@@ -174,8 +165,8 @@ class _Page:
         self.raw.change(self.show_raw, [self.raw, self.visit], [self.chatbot], **quick)
         for setting in (self.seed, self.temperature):
             setting.change(self.set_options, [self.seed, self.temperature, self.visit], None, **quick)
-        self.timer.tick(self.watch, None, [self.header, self.inspector, self.timer], **quick)
-        blocks.load(self.watch, None, [self.header, self.inspector, self.timer], **quick)
+        self.timer.tick(self.watch, [self.visit], [self.header, self.inspector, self.timer], **quick)
+        blocks.load(self.watch, [self.visit], [self.header, self.inspector, self.timer], **quick)
         entered = blocks.load(self.enter, [self.key, self.visit], [self.key, self.kept], **quick)
         entered.then(None, js="() => document.dispatchEvent(new CustomEvent('um:arrived'))", **PRIVATE)
 
@@ -306,8 +297,30 @@ class _Page:
         visit.raw = raw
         return self.draw(visit)
 
+    def speak(self, visit: Visit, event: gr.EventData) -> Update:
+        """Everything on the page in another language."""
+        visit.language = "zh" if event._data["language"] == "zh" else "en"
+        with speaking(visit.language):
+            return {
+                **self._idle(visit),
+                **self._composing(visit),
+                self.composer: gr.MultimodalTextbox(placeholder=say("Ask about a picture")),
+                self.chatbot: gr.Chatbot(self.draw(visit), placeholder=welcome_html(self.engine)),
+                self.raw: gr.Checkbox(label=say("Raw representation"), info=say("the tokens behind each answer")),
+                self.seed: gr.Number(label=say("Seed")),
+                self.temperature: gr.Slider(label=say("Temperature")),
+                self.new: gr.Button(say("New conversation")),
+                self.search: gr.Textbox(placeholder=say("Search")),
+                self.export: gr.Button(say("Export all")),
+                self.upload: gr.UploadButton(say("Import")),
+            }
+
     def draw(self, visit: Visit) -> list[dict[str, Any]]:
         """The conversation as the chat component wants it: one HTML part per message."""
+        with speaking(visit.language):
+            return self._drawn(visit)
+
+    def _drawn(self, visit: Visit) -> list[dict[str, Any]]:
         answers = iter([*visit.answers, *([visit.turn.view] if visit.turn else [])])
         artefacts = visit.conversation.artefacts()
         shown = [
@@ -319,12 +332,13 @@ class _Page:
         shown += [("assistant", answer_html(view, visit.raw)) for view in answers]
         return [{"role": role, "content": [self.part(str(html))]} for role, html in shown]
 
-    def watch(self) -> tuple[Markup, Markup | dict[str, Any], gr.Timer]:
+    def watch(self, visit: Visit) -> tuple[Markup, Markup | dict[str, Any], gr.Timer]:
         """Loading state for the header; the timer stops once the weights are there."""
         self.warmup.start()
         busy = self.warmup.state == "loading"
-        facts = gr.skip() if busy else inspector_html(self.engine, self.warmup, {})
-        return header_html(self.engine, self.warmup), facts, gr.Timer(active=busy)
+        with speaking(visit.language):
+            facts = gr.skip() if busy else inspector_html(self.engine, self.warmup, {})
+            return header_html(self.engine, self.warmup), facts, gr.Timer(active=busy)
 
     # ---- one turn ----
 
@@ -386,20 +400,22 @@ class _Page:
 
     def _composing(self, visit: Visit, complaints: Sequence[str] = ()) -> Update:
         """What stands above the composer: the chips, and what was wrong with the last thing that was sent or marked."""
-        chips = marks_html(visit.marks, visit.markable(), visit.editing is not None)
+        with speaking(visit.language):
+            chips = marks_html(visit.marks, visit.markable(), visit.editing is not None)
         return {self.chips: chips, self.notice: notice_html(complaints)}
 
     def _idle(self, visit: Visit) -> Update:
         """Nothing is being written: the send button is back, the inspector shows the last timings."""
         timings = visit.answers[-1].timings if visit.answers else {}
-        return {
-            self.chatbot: self.draw(visit),
-            self.composer: gr.MultimodalTextbox(submit_btn=True, stop_btn=False),
-            self.chips: marks_html(visit.marks, visit.markable(), visit.editing is not None),
-            self.inspector: inspector_html(self.engine, self.warmup, timings),
-            self.header: header_html(self.engine, self.warmup),
-            self.kept: self.drawer.html(visit),
-        }
+        with speaking(visit.language):
+            return {
+                self.chatbot: self._drawn(visit),
+                self.composer: gr.MultimodalTextbox(submit_btn=True, stop_btn=False),
+                self.chips: marks_html(visit.marks, visit.markable(), visit.editing is not None),
+                self.inspector: inspector_html(self.engine, self.warmup, timings),
+                self.header: header_html(self.engine, self.warmup),
+                self.kept: self.drawer.html(visit),
+            }
 
 
 def _composed(question: Message | None, **buttons: Any) -> gr.MultimodalTextbox:

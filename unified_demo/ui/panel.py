@@ -11,7 +11,7 @@ from unified_demo.grammar import TASKS
 from unified_demo.ui.frames import EMPTY, join
 from unified_demo.ui.steps import task_title
 from unified_demo.ui.warmup import Warmup
-from unified_demo.ui.words import say
+from unified_demo.ui.words import say, spoken
 
 TITLE = "UnifiedMLLM Demo"
 STATM = Path("/proc/self/statm")
@@ -32,14 +32,20 @@ def header_html(engine: Engine, warmup: Warmup) -> Markup:
     """Name, loading state, and the two switches that the page script answers to."""
     return Markup(
         '<header class="um-header"><button type="button" class="um-icon" data-um="history" aria-label="{kept}" title="{kept}">'
-        '{list}</button>{mark}<div class="um-title"><h1>{title}</h1><p>words, regions and experts in one answer</p></div>'
+        '{list}</button>{mark}<div class="um-title"><h1>{title}</h1><p>{motto}</p></div>'
         '<span class="um-status" data-state="{state}" role="status" title="{note}"><i></i><span>{note}</span></span>'
-        '<button type="button" class="um-icon" data-um="theme" aria-label="Light or dark" title="Light or dark">{theme}</button>'
-        '<button type="button" class="um-icon" data-um="inspector" aria-label="Inspector" title="Inspector">{panel}</button></header>'
+        '<button type="button" class="um-icon um-language" data-um="language" data-now="{language}" lang="zh">{other}</button>'
+        '<button type="button" class="um-icon" data-um="theme" aria-label="{light}" title="{light}">{theme}</button>'
+        '<button type="button" class="um-icon" data-um="inspector" aria-label="{inspector}" title="{inspector}">{panel}</button></header>'
         "{words}"
     ).format(
         words=_viewer_words(),
         kept=say("Conversations"),
+        motto=say("words, regions and experts in one answer"),
+        light=say("Light or dark"),
+        inspector=say("Inspector"),
+        other=say("中文"),
+        language=spoken(),
         list=Markup('<svg viewBox="0 0 20 20" aria-hidden="true"><path d="M3.5 5.5h13M3.5 10h13M3.5 14.5h8"/></svg>'),
         mark=_MARK,
         title=TITLE,
@@ -72,16 +78,28 @@ def _viewer_words() -> Markup:
 def status_words(engine: Engine, warmup: Warmup) -> str:
     if isinstance(engine.model, ScriptedModel):
         return SCRIPTED_NOTICE
-    return {"ready": f"{engine.settings.profile} profile · ready", "failed": "model not loaded"}.get(warmup.state, warmup.note)
+    return {"ready": say("{name} profile · ready", name=engine.settings.profile), "failed": say("model not loaded")}.get(
+        warmup.state, warmup.note
+    )
 
 
-def welcome_html() -> Markup:
-    """What stands in the empty conversation above the example cards."""
+def welcome_html(engine: Engine) -> Markup:
+    """What stands in the empty conversation above the example cards: what this is, which profile runs and what it can do."""
+    more = "" if engine.settings.profile == "full" else say("The full profile, on a GPU, can do more: python app.py --profile full.")
     return Markup(
-        '<div class="um-welcome">{}<h2>Show it a picture, ask in words</h2><p>The answer points at what it means: phrases, boxes and '
-        "masks share "
-        "a colour. Drop a photo below, or start with one of these.</p></div>"
-    ).format(_MARK)
+        '<div class="um-welcome">{mark}<h2>{title}</h2><p>{lead}</p><p class="um-honest"><b>{profile}</b> {works} {more}</p></div>'
+    ).format(
+        mark=_MARK,
+        title=say("Show it a picture, ask in words"),
+        lead=say("The answer points at what it means: phrases, boxes and masks share a colour. Mark a region to ask about it."),
+        profile=say("Profile {name}.", name=engine.settings.profile),
+        works=say("It can do: {tasks}. It makes mistakes; check what matters.", tasks=_works(engine)),
+        more=more,
+    )
+
+
+def _works(engine: Engine) -> str:
+    return ", ".join([say("describing, answering and pointing in pictures"), *(task_title(task).lower() for task in engine.tasks())])
 
 
 def notice_html(sentences: Sequence[str]) -> Markup:
@@ -99,17 +117,16 @@ def inspector_html(engine: Engine, warmup: Warmup, timings: dict[str, float]) ->
 
 def _abilities(engine: Engine, warmup: Warmup) -> Markup:
     offered = engine.tasks()
-    missing = ", ".join(spec.title for task, spec in TASKS.items() if task.value not in offered)
-    works = ", ".join(["describing, answering and pointing in pictures", *(task_title(task).lower() for task in offered)])
+    missing = ", ".join(say(spec.title) for task, spec in TASKS.items() if task.value not in offered)
     return Markup(
-        '<p>Profile <b>{profile}</b>. Works today: {works}.</p>{missing}{failed}<p class="um-quiet">Its small model makes mistakes; '
-        "check what matters. "
-        'Other programs use <a href="?view=api" target="_blank" rel="noopener">the typed endpoint</a> <code>/infer</code>.</p>'
+        '<p>{profile} {works}</p>{missing}{failed}<p class="um-quiet">{other} '
+        '<a href="?view=api" target="_blank" rel="noopener"><code>/infer</code></a></p>'
     ).format(
-        profile=engine.settings.profile,
-        works=works,
-        missing=Markup('<p class="um-quiet">Not yet: {}.</p>').format(missing) if missing else EMPTY,
+        profile=say("Profile {name}.", name=engine.settings.profile),
+        works=say("It can do: {tasks}. It makes mistakes; check what matters.", tasks=_works(engine)),
+        missing=Markup('<p class="um-quiet">{}</p>').format(say("Not yet: {tasks}.", tasks=missing)) if missing else EMPTY,
         failed=Markup('<p class="um-error" role="alert">{}</p>').format(warmup.error) if warmup.error else EMPTY,
+        other=say("Other programs use the typed endpoint"),
     )
 
 
@@ -181,8 +198,8 @@ def _experts(engine: Engine) -> Markup:
                 title=task_title(task),
                 name=spec.name,
                 licence=spec.licence,
-                limits="" if spec.commercial_use else " · non-commercial",
-                state="loaded" if task in loaded else "loads when first called",
+                limits="" if spec.commercial_use else " · " + say("non-commercial"),
+                state=say("loaded") if task in loaded else say("loads when first called"),
             )
         )
     return Markup('<ul class="um-experts">{}</ul>').format(Markup("").join(rows)) if rows else Markup('<p class="um-quiet">None.</p>')

@@ -27,12 +27,21 @@
     if (answer && target) light(answer, target.dataset.object);
   }
 
+  function speak(language) {
+    document.documentElement.lang = language;
+    document.dispatchEvent(new CustomEvent("um:speak", { detail: { language } }));
+  }
+
   function onAction(event) {
     if (!(event.target instanceof Element)) return;
     const action = event.target.closest("[data-um]")?.dataset.um;
     if (action === "theme") {
       const dark = document.body.classList.toggle("dark");
       remember("um-theme", dark ? "dark" : "light");
+    } else if (action === "language") {
+      const language = event.target.closest("[data-um]").dataset.now === "zh" ? "en" : "zh";
+      remember("um-language", language);
+      speak(language);
     } else if (action === "history") {
       document.body.classList.toggle("um-history-open");
     } else if (action === "inspector") {
@@ -121,6 +130,8 @@
   document.addEventListener("um:arrived", () => {
     const key = sessionStorage.getItem("um-conversation");
     if (key) document.dispatchEvent(new CustomEvent("um:open", { detail: { key } }));
+    const language = recall("um-language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
+    if (language !== "en") speak(language);
     arrived = true;
   });
   document.addEventListener("pointerover", onPoint);
