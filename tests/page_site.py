@@ -46,6 +46,12 @@ class Script:
             return self._waiting()
         if "segment" in text.lower():
             return iter(["I see <p>the ", "dog</p>", f"<box>{SPELT}</box>", " here. ", f"<seg>the dog<box>{SPELT}</box></seg>"])
+        if "crowd" in text:
+            things = (
+                f"<p>thing number {n} in the crowd</p><box>[{300 + 40 * n},{300 + 40 * n},{500 + 40 * n},{600 + 40 * n}]</box> "
+                for n in range(6)
+            )
+            return iter(["Here are ", *things])
         if "draw" in text:
             return iter(["<gen>a fox</gen> <vgen>a fox runs</vgen> <agen>a fox barks</agen>"])
         if "slowly" in text:

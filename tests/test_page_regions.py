@@ -197,3 +197,33 @@ def test_editing_a_question_keeps_its_picture_and_marks(visitor: Visitor, site: 
     assert message.parts == (first.parts[0], TextPart("segment the dog"))
     assert isinstance(first.parts[0], MediaPart)
     assert visitor.page.locator(".um-editing").count() == 0
+
+
+def test_labels_never_cover_each_other(visitor: Visitor) -> None:
+    visitor.attach(PHOTO)
+    visitor.send("crowd")
+    stage = visitor.finished().locator(".um-stage")
+    visitor.page.wait_for_timeout(300)
+    labels = [edges(label.bounding_box()) for label in stage.locator(".um-label:not(.is-crowded)").all()]
+    assert len(labels) >= 4
+    frame = edges(stage.bounding_box())
+    for index, one in enumerate(labels):
+        assert one[0] >= frame[0] - 1 and one[1] >= frame[1] - 1 and one[2] <= frame[2] + 1 and one[3] <= frame[3] + 1
+        for other in labels[:index]:
+            assert one[2] <= other[0] + 1 or other[2] <= one[0] + 1 or one[3] <= other[1] + 1 or other[3] <= one[1] + 1
+
+
+def test_shortcuts(visitor: Visitor, site: Site) -> None:
+    keyboard = visitor.page.keyboard
+    keyboard.press("Control+k")
+    visitor.page.locator("#um-search :is(input, textarea):focus").wait_for()
+    keyboard.press("Control+k")
+    visitor.page.locator("#um-search").wait_for(state="hidden")
+    visitor.page.locator("body").evaluate("() => document.activeElement.blur()")
+    keyboard.press("/")
+    visitor.page.locator("#um-composer textarea:focus").wait_for()
+    visitor.send("endless")
+    visitor.page.wait_for_function("(document.querySelector('.um-text')?.innerText ?? '').includes('word')")
+    keyboard.press("Escape")
+    assert visitor.finished().get_attribute("data-state") == "stopped"
+    assert site.script.closed.wait(60)

@@ -216,6 +216,7 @@ class _Page:
     def undo(self, visit: Visit) -> Update:
         """Take the last question back into the composer."""
         question = visit.undo()
+        self.drawer.keep(visit)
         return {**self._idle(visit), self.composer: _composed(question, submit_btn=True, stop_btn=False)}
 
     def clear(self, visit: Visit) -> Update:

@@ -134,6 +134,18 @@
     if (language !== "en") speak(language);
     arrived = true;
   });
+  /* Ctrl+K: conversations; /: the composer; Escape: stop the answer (an open viewer only closes). */
+  function onShortcut(event) {
+    const typing = event.target instanceof Element && event.target.closest("input, textarea");
+    if (event.key === "k" && (event.ctrlKey || event.metaKey)) {
+      if (document.body.classList.toggle("um-history-open")) document.querySelector("#um-search :is(input, textarea)")?.focus();
+    } else if (event.key === "/" && !typing) document.querySelector("#um-composer textarea")?.focus();
+    else if (event.key === "Escape" && !document.querySelector("#um-viewer")) document.querySelector("#um-composer .stop-button")?.click();
+    else return;
+    event.preventDefault();
+  }
+
+  document.addEventListener("keydown", onShortcut);
   document.addEventListener("pointerover", onPoint);
   document.addEventListener("focusin", onPoint);
   document.addEventListener("click", onAction, true);
