@@ -1,4 +1,4 @@
-"""The pictures of ``docs/tour.md``: ``python -m benchmarks.tour`` drives the page with the real model in Chromium.
+"""The pictures of ``docs/tour.md``: ``python -m docs.take_pictures`` drives the page with the real model in Chromium.
 
 Needs the weights, playwright and Chromium; writes JPEG files to ``docs/tour/`` and says what each shows.
 """
