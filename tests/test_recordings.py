@@ -145,7 +145,7 @@ def test_damaged_recordings(tmp_path: Path, video: Path) -> None:
     for name, broken in (("header", content[:200]), ("noise", content[:40] + bytes(range(256)) * 8)):
         path = tmp_path / name
         path.write_bytes(broken)
-        with pytest.raises(MediaError, match="damaged or incomplete|no pictures in it"):
+        with pytest.raises(MediaError, match=r"damaged or incomplete|no pictures in it"):
             read_video(path)
         with pytest.raises(MediaError):
             MediaStore(tmp_path / "m").add_upload(path, "vid-1")
