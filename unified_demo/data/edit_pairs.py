@@ -18,7 +18,7 @@ from unified_demo.data.cutouts import CutoutLibrary
 from unified_demo.data.edits import KINDS, Edit, EditPlan, draw_edit
 from unified_demo.data.masks import Mask, decode_runs, encode_runs
 from unified_demo.data.nouns import definite, said
-from unified_demo.data.published.reading import Broken, Complaints, box_within, need, picture_size, rows_of_build
+from unified_demo.data.published.reading import Broken, Complaints, box_of, need, picture_size, samples_of_build
 from unified_demo.data.split import PARTS, Part
 from unified_demo.errors import MediaError
 from unified_demo.grammar import Box
@@ -117,14 +117,7 @@ def instruction(plan: EditPlan) -> str:
 
 def read_edits(folder: Path, complaints: Complaints) -> Iterator[EditSample]:
     """Pairs in order; what is broken becomes a complaint with its line and is left out. MediaError when there is no such file."""
-    path = folder / LINES_FILE
-    for line, row in rows_of_build(path, VERSION, "edits", complaints):
-        try:
-            yield _read(row, folder)
-        except Broken as exc:
-            complaints.add(path, line, exc.kind, str(exc))
-        except MediaError as exc:
-            complaints.add(path, line, "broken mask", str(exc))
+    yield from samples_of_build(folder / LINES_FILE, VERSION, "edits", complaints, lambda row: _read(row, folder))
 
 
 def _read(row: Any, folder: Path) -> EditSample:
@@ -139,10 +132,7 @@ def _read(row: Any, folder: Path) -> EditSample:
         raise Broken("missing field", "has a box without the pixels that may change, or the other way round")
     box = None
     if corners is not None:
-        if not isinstance(corners, list) or len(corners) != 4 or not all(isinstance(side, int | float) for side in corners):
-            raise Broken("wrong type", f"has {str(corners)[:40]} where a box is needed")
-        x0, y0, x1, y1 = corners
-        box = box_within(x0, y0, x1, y1, width, height)
+        box = box_of(corners, width, height)
         if not decode_runs(need(row, "changed", str), height, width).any():
             raise Broken("empty mask", "has a mask without a pixel")
     identity, part, words = (need(row, name, str) for name in ("id", "part", "instruction"))

@@ -25,7 +25,7 @@ from unified_demo.data.labelling import can_be_counted, captions, generation_pro
 from unified_demo.data.masks import Mask, decode_runs, encode_runs
 from unified_demo.data.nouns import definite
 from unified_demo.data.plans import ScenePlan, draw_plan
-from unified_demo.data.published.reading import Broken, Complaints, box_within, need, picture_size, rows_of_build
+from unified_demo.data.published.reading import Broken, Complaints, box_of, need, picture_size, samples_of_build
 from unified_demo.data.reasons import Fact, known_nouns, reason_about
 from unified_demo.data.split import PARTS, Part, part_of_noun
 from unified_demo.errors import MediaError
@@ -264,14 +264,7 @@ def read_mmud(folder: Path, complaints: Complaints | None = None) -> Iterator[Mm
     A file that ends early is one complaint, for its first line says how many pictures belong to it.
     """
     complaints = complaints if complaints is not None else Complaints()
-    path = folder / LINES_FILE
-    for line, row in rows_of_build(path, VERSION, "mmud", complaints):
-        try:
-            yield _read(row, folder)
-        except Broken as exc:
-            complaints.add(path, line, exc.kind, str(exc))
-        except MediaError as exc:
-            complaints.add(path, line, "broken mask", str(exc))
+    yield from samples_of_build(folder / LINES_FILE, VERSION, "mmud", complaints, lambda row: _read(row, folder))
 
 
 def _read(row: Any, folder: Path) -> MmudSample:
@@ -301,14 +294,10 @@ def _read(row: Any, folder: Path) -> MmudSample:
 
 
 def _thing(item: Any, width: int, height: int) -> Thing:
-    corners = need(item, "box", list)
-    if len(corners) != 4 or not all(isinstance(value, int | float) for value in corners):
-        raise Broken("wrong type", f"has {str(corners)[:40]} where a box is needed")
-    x0, y0, x1, y1 = corners
     thing = Thing(
         noun=need(item, "noun", str),
         category=need(item, "category", str),
-        box=box_within(x0, y0, x1, y1, width, height),
+        box=box_of(need(item, "box", list), width, height),
         colour=need(item, "colour", str),
         visible=float(need(item, "visible", (int, float))),
         held_out=need(item, "held_out", bool),

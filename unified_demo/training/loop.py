@@ -4,15 +4,12 @@ Draws conversations from a stream of (scene, conversation), batches them, takes 
 minutes. What is drawn is the recipe's business (``recipes``), what the network is, ``model``'s.
 """
 
-import json
-import logging
-import math
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -25,8 +22,7 @@ from unified_demo.model.lora_moe import balance_loss
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.pointing import facts
 from unified_demo.model.tokens import Tokens, Vocabulary
-
-logger = logging.getLogger(__name__)
+from unified_demo.training.timed import TimedRun
 
 POOL = 8
 """Batches drawn at a time and sorted by length."""
@@ -76,7 +72,7 @@ class Drawn(NamedTuple):
 
 
 @dataclass
-class Trainer:
+class Trainer(TimedRun):
     """Network, data stream and where to keep checkpoints; ``draw(rng)`` gives one example. The region reader stays as it is."""
 
     network: MultimodalNetwork
@@ -96,32 +92,15 @@ class Trainer:
                 groups[0 if "lora_" in name else 1].append(parameter)
         named = [{"params": group, "lr": peak} for group, peak in zip(groups, self.peaks, strict=True)]
         self.optimizer = torch.optim.AdamW(named, betas=(0.9, 0.98), weight_decay=0.01)
-        self.step, self.spent_s = 0, 0.0
         self._pool: list[list[Drawn]] = []
         self._pool_number = -1
-
-    def run(self, report: Callable[[dict], None]) -> None:
-        """Train until the minutes are spent or the steps are done; resumes from ``folder/checkpoint.pt`` to the exact batch."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.resume()
-        started, saved = time.monotonic() - self.spent_s, time.monotonic()
-        while self._done() < 1 and self.spent_s < self.options.minutes * 60:
-            figures = self.train_step()
-            self.spent_s = time.monotonic() - started
-            report(figures)
-            with (self.folder / "curve.jsonl").open("a") as handle:
-                handle.write(json.dumps(figures) + "\n")
-            if time.monotonic() - saved > self.options.save_every_s:
-                self.save()
-                saved = time.monotonic()
-        self.save()
 
     def train_step(self) -> dict:
         """One batch; returns loss, pointing accuracy and speed."""
         begun = time.monotonic()
         batch = self.next_batch()
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * self._schedule()
+            group["lr"] = peak * self.rate()
         loss, figures = self.loss(batch)
         loss.backward()
         norm = nn.utils.clip_grad_norm_([p for group in self.optimizer.param_groups for p in group["params"]], 1.0)
@@ -130,7 +109,7 @@ class Trainer:
         self.step += 1
         tokens = sum(len(drawn.tokens.ids) for drawn in batch)
         seconds = time.monotonic() - begun
-        speed = {"tokens": tokens, "tokens_per_s": round(tokens / seconds), "minutes": round(self.spent_s / 60, 2)}
+        speed = {"tokens": tokens, "tokens_per_s": round(tokens / seconds)}
         return {"step": self.step, **figures, "norm": round(float(norm), 3), **speed}
 
     def next_batch(self) -> list[Drawn]:
@@ -143,15 +122,6 @@ class Trainer:
             rng.shuffle(self._pool)
             self._pool_number = number
         return self._pool[place]
-
-    def _schedule(self) -> float:
-        return min(1.0, (self.step + 1) / self.options.warmup_steps) * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * self._done())))
-
-    def _done(self) -> float:
-        """Share of the run that is behind us, 0..1."""
-        if self.options.steps is not None:
-            return min(1.0, self.step / self.options.steps)
-        return min(1.0, self.spent_s / (self.options.minutes * 60))
 
     def tokenize(self, example: Example) -> Drawn:
         """One example as tokens; turns that exceed ``most_tokens`` are cut off."""
@@ -229,23 +199,12 @@ class Trainer:
         now = logits[: len(places)].log_softmax(-1)[:, : before.shape[1]]
         return (before.exp() * (before - now)).sum(-1)
 
-    def save(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / "checkpoint.part"
-        torch.save(
-            {"model": self.network.trained_state(), "optimizer": self.optimizer.state_dict(), "step": self.step, "spent_s": self.spent_s},
-            part,
-        )
-        part.rename(self.folder / "checkpoint.pt")
+    def state(self) -> dict[str, Any]:
+        return {"model": self.network.trained_state(), "optimizer": self.optimizer.state_dict()}
 
-    def resume(self) -> None:
-        path = self.folder / "checkpoint.pt"
-        if path.exists():
-            state = torch.load(path, weights_only=True, map_location=self.device)
-            self.network.load_trained(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.spent_s = state["step"], state["spent_s"]
-            logger.info("resumed at step %d after %.1f minutes", self.step, self.spent_s / 60)
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.network.load_trained(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
 
 
 @dataclass

@@ -8,10 +8,10 @@ import json
 import logging
 import pickle
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
@@ -19,6 +19,8 @@ from unified_demo.errors import MediaError
 from unified_demo.grammar import Box, GrammarError
 
 logger = logging.getLogger(__name__)
+
+Sample = TypeVar("Sample")
 
 WHITE = " \t\r\n"
 EDGE = 1.5
@@ -176,6 +178,17 @@ def rows_of_build(path: Path, version: int, action: str, complaints: Complaints)
         complaints.add(path, last, "truncated", f"ends after {last - 1} of {header['count']} rows; the rest is")
 
 
+def samples_of_build(path: Path, version: int, action: str, complaints: Complaints, read: Callable[[Any], Sample]) -> Iterator[Sample]:
+    """What ``read`` makes of each row of ``rows_of_build``; a broken row becomes a complaint with its line and is left out."""
+    for line, row in rows_of_build(path, version, action, complaints):
+        try:
+            yield read(row)
+        except Broken as exc:
+            complaints.add(path, line, exc.kind, str(exc))
+        except MediaError as exc:
+            complaints.add(path, line, "broken mask", str(exc))
+
+
 def read_pickle(path: Path, complaints: Complaints) -> Any:
     """A pickle of plain values, also one written by Python 2; None with a complaint when it is truncated or wants more."""
     try:
@@ -212,6 +225,14 @@ def picture_size(path: Path) -> tuple[int, int]:
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
         raise Broken("undecodable picture", f"names the picture {path.name}, which does not decode ({str(exc)[:80]})") from exc
     return size
+
+
+def box_of(corners: Any, width: int, height: int) -> Box:
+    """``box_within`` of four numbers from a file; Broken when they are not that."""
+    if not isinstance(corners, list) or len(corners) != 4 or not all(isinstance(side, int | float) for side in corners):
+        raise Broken("wrong type", f"has {str(corners)[:40]} where a box is needed")
+    x0, y0, x1, y1 = corners
+    return box_within(x0, y0, x1, y1, width, height)
 
 
 def box_within(x0: float, y0: float, x1: float, y1: float, width: float, height: float) -> Box:

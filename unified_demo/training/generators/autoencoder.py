@@ -4,18 +4,18 @@ The encoder is linear, the principal components of 8 x 8 patches, and is set, no
 are while the decoder, a small network, goes on learning. Training resumes to the exact batch. It knows nothing of words.
 """
 
-import json
 import math
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from unified_demo.training.timed import TimedRun
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderTiny
@@ -146,31 +146,16 @@ def reconstruction_loss(answer: torch.Tensor, truth: torch.Tensor, edges: float)
     return total
 
 
-class AutoencoderTrainer:
+class AutoencoderTrainer(TimedRun):
     """Trains the decoder. Network, crops and checkpoints; ``run`` may be called again and again."""
+
+    curve, checkpoint, floor = "autoencoder.jsonl", CHECKPOINT, 0.05
+    options: AutoencoderOptions
 
     def __init__(self, network: "AutoencoderTiny", crops: Crops, options: AutoencoderOptions, folder: Path) -> None:
         self.network = network.to(memory_format=torch.channels_last)
         self.crops, self.options, self.folder = crops, options, folder
         self.optimizer = torch.optim.AdamW(network.decoder.parameters(), lr=options.lr, betas=(0.9, 0.98), weight_decay=0.0)
-        self.step, self.spent_s = 0, 0.0
-
-    def run(self, report: Callable[[dict], None]) -> None:
-        """Train until the minutes are spent or the steps are done."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.resume()
-        started, saved = time.monotonic() - self.spent_s, time.monotonic()
-        while self._done() < 1 and self.spent_s < self.options.minutes * 60:
-            figures = self.train_step()
-            self.spent_s = time.monotonic() - started
-            figures["minutes"] = round(self.spent_s / 60, 2)
-            report(figures)
-            with (self.folder / "autoencoder.jsonl").open("a") as handle:
-                handle.write(json.dumps(figures) + "\n")
-            if time.monotonic() - saved > self.options.save_every_s:
-                self.save()
-                saved = time.monotonic()
-        self.save()
 
     def train_step(self) -> dict:
         """One batch; a function of seed and step."""
@@ -178,7 +163,7 @@ class AutoencoderTrainer:
         torch.manual_seed(rng.getrandbits(31))
         truth = (self.crops(rng, self.options.batch) * 2 - 1).contiguous(memory_format=torch.channels_last)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.options.lr * self._schedule()
+            group["lr"] = self.options.lr * self.rate()
         with torch.autocast(truth.device.type, torch.bfloat16):
             latents = self.network.encode(truth).latents
             answer = self.network.decode(latents + self.options.noise * torch.randn_like(latents)).sample
@@ -196,25 +181,9 @@ class AutoencoderTrainer:
             "norm": round(float(norm), 3),
         }
 
-    def save(self) -> None:
-        state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step, "spent_s": self.spent_s}
-        partial = self.folder / (CHECKPOINT + ".part")
-        torch.save(state, partial)
-        partial.replace(self.folder / CHECKPOINT)
+    def state(self) -> dict[str, Any]:
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
 
-    def resume(self) -> None:
-        """Go on from the folder's checkpoint; nothing when there is none."""
-        path = self.folder / CHECKPOINT
-        if path.is_file():
-            state = torch.load(path, weights_only=True, map_location="cpu")
-            self.network.load_state_dict(state["network"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.spent_s = state["step"], state["spent_s"]
-
-    def _done(self) -> float:
-        if self.options.steps is not None:
-            return min(1.0, self.step / self.options.steps)
-        return min(1.0, self.spent_s / (self.options.minutes * 60))
-
-    def _schedule(self) -> float:
-        return min(1.0, (self.step + 1) / self.options.warmup_steps) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * self._done())))
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])

@@ -3,19 +3,18 @@
 Flat and resumable to the exact batch, the same on a CPU and on a GPU. Which pictures, and how many in boxes, is said by the stream.
 """
 
-import json
-import math
 import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from unified_demo.training.generators.networks import build_scheduler, plain_attention
+from unified_demo.training.timed import TimedRun
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -61,11 +60,14 @@ class Batch:
 Stream = Callable[[random.Random, int], Batch]
 
 
-class DiffusionTrainer:
+class DiffusionTrainer(TimedRun):
     """``average`` holds the averaged weights of both networks, by name; they are what is exported.
 
     ``meanings``: for each token the one that stands for it (``words.Vocabulary.meanings``).
     """
+
+    curve, checkpoint, floor = "diffusion.jsonl", CHECKPOINT, 0.05
+    options: DiffusionOptions
 
     def __init__(
         self,
@@ -89,24 +91,6 @@ class DiffusionTrainer:
         self.average = {name: value.detach().clone() for name, value in self.networks.named_parameters()}
         kept = build_scheduler().alphas_cumprod.to(device)
         self.signal, self.noise = kept.sqrt(), (1 - kept).sqrt()
-        self.step, self.spent_s = 0, 0.0
-
-    def run(self, report: Callable[[dict], None]) -> None:
-        """Train until the minutes are spent or the steps are done; resumes from the folder's checkpoint."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.resume()
-        started, saved = time.monotonic() - self.spent_s, time.monotonic()
-        while self._done() < 1 and self.spent_s < self.options.minutes * 60:
-            figures = self.train_step()
-            self.spent_s = time.monotonic() - started
-            figures["minutes"] = round(self.spent_s / 60, 2)
-            report(figures)
-            with (self.folder / "diffusion.jsonl").open("a") as handle:
-                handle.write(json.dumps(figures) + "\n")
-            if time.monotonic() - saved > self.options.save_every_s:
-                self.save()
-                saved = time.monotonic()
-        self.save()
 
     def train_step(self) -> dict:
         """One batch; a function of seed and step."""
@@ -115,7 +99,7 @@ class DiffusionTrainer:
         torch.manual_seed(rng.getrandbits(31))
         batch = self.stream(rng, self.options.batch)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.options.lr * self._schedule()
+            group["lr"] = self.options.lr * self.rate()
         loss, early = self.loss(batch, rng)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.networks.parameters(), 1.0)
@@ -183,26 +167,10 @@ class DiffusionTrainer:
             table = self.encoder.get_input_embeddings().weight
             table.copy_(table[self.meanings])
 
-    def save(self) -> None:
-        state = {"networks": self.networks.state_dict(), "average": self.average, "optimizer": self.optimizer.state_dict()}
-        partial = self.folder / (CHECKPOINT + ".part")
-        torch.save({**state, "step": self.step, "spent_s": self.spent_s}, partial)
-        partial.replace(self.folder / CHECKPOINT)
+    def state(self) -> dict[str, Any]:
+        return {"networks": self.networks.state_dict(), "average": self.average, "optimizer": self.optimizer.state_dict()}
 
-    def resume(self) -> None:
-        """Go on from the folder's checkpoint; nothing when there is none."""
-        path = self.folder / CHECKPOINT
-        if path.is_file():
-            state = torch.load(path, weights_only=True, map_location=self.device)
-            self.networks.load_state_dict(state["networks"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.average = state["average"]
-            self.step, self.spent_s = state["step"], state["spent_s"]
-
-    def _done(self) -> float:
-        if self.options.steps is not None:
-            return min(1.0, self.step / self.options.steps)
-        return min(1.0, self.spent_s / (self.options.minutes * 60))
-
-    def _schedule(self) -> float:
-        return min(1.0, (self.step + 1) / self.options.warmup_steps) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * self._done())))
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.networks.load_state_dict(state["networks"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average = state["average"]
