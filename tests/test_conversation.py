@@ -156,15 +156,6 @@ def test_words_in_tags_begin_with_one_space() -> None:
     assert spelt(body(RegionPart("  the dog ", (BOX,)))).startswith("<p> the dog</p>")
 
 
-def test_tasks_on_offer_are_told_first_and_never_learnt() -> None:
-    asked = Conversation((user(MediaPart(PICTURE), TextPart("hello")), assistant(TextPart("hi"))))
-    pieces = render_conversation(asked, False, tasks=("seg", "gen"))
-    assert spelt(pieces).startswith("<|im_start|>system\nTools:<seg><gen><|im_end|>\n<|im_start|>user\n<ref>img-1</ref>")
-    assert learnt(pieces) == "hi<|im_end|>"
-    without = render_conversation(Conversation((user(TextPart("hello")),)), tasks=("gen",))
-    assert f"{SYSTEM_TEXT}. Tools:<gen>" in spelt(without)
-
-
 def test_only_the_named_answers_are_learnt() -> None:
     turns = Conversation((user(TextPart("a")), assistant(TextPart("one")), user(TextPart("b")), assistant(TextPart("two"))))
     assert learnt(render_conversation(turns, False, learn={3})) == "two<|im_end|>"

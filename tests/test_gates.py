@@ -16,7 +16,7 @@ from unified_demo.model.backend import TinyModel
 @pytest.fixture(scope="module")
 def model() -> SymbolicModel:
     network, vocabulary = make_network()
-    return SymbolicModel(TinyModel(network, vocabulary, None, TASK_TAGS, told=True))
+    return SymbolicModel(TinyModel(network, vocabulary, None, TASK_TAGS))
 
 
 def test_gates_are_shares_of_each_adapted_layer(model: SymbolicModel) -> None:

@@ -240,7 +240,7 @@ def test_prompts_of_creations_stand_in_the_request():
     for task in ("gen", "vgen", "layout"):
         for seed in range(80):
             exchange = draw_request(random.Random(seed), task, Context(LABELS))
-            for call in exchange.calls() if exchange else ():
+            for call in exchange.calls() if exchange and not exchange.chinese else ():
                 assert call.prompt in said(exchange)
 
 

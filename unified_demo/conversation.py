@@ -4,7 +4,7 @@ A piece is a run of text, a tag, a slot for a picture, or a box; the model turns
 It does not tokenise, load media or know embedding sizes. User text is escaped here and nowhere else.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from unified_demo import grammar
@@ -15,10 +15,10 @@ TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
 ANSWER_START = f"{TURN_START}assistant\n"
 SYSTEM_TEXT = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 """The language model's own default; used where no picture is in play, so that plain chat stays what it was."""
+VISIBLE = (MediaKind.IMAGE, MediaKind.VIDEO)
+"""Kinds that have a slot; a video is shown by its first frame."""
 NO_PICTURE = ""
 """Artefact id of boxes that are planned."""
-OFFER = "Tools:"
-"""Stands before the tags of the tasks on offer."""
 
 
 @dataclass(frozen=True)
@@ -57,28 +57,21 @@ class Coordinates:
 Piece = Text | Tag | Picture | Coordinates
 
 
-def render_conversation(
-    conversation: Conversation, add_answer_start: bool = True, tasks: Sequence[str] = (), learn: Collection[int] | None = None
-) -> list[Piece]:
+def render_conversation(conversation: Conversation, add_answer_start: bool = True, learn: Collection[int] | None = None) -> list[Piece]:
     """All messages in the language model's chat format; the loss covers the assistant's words only.
 
     ``add_answer_start`` opens the assistant's next turn (chat); training passes whole dialogues and switches it off.
-    ``tasks`` are the tags on offer, told at the beginning; ``learn`` the numbers of the messages with a loss (None: all).
+    ``learn`` has the numbers of the messages with a loss (None: all). Without media the chat begins with the language model's own
+    system text.
     """
-    pieces = _render_system(not conversation.artefacts(), tasks)
+    pieces: list[Piece] = []
+    if not conversation.artefacts():
+        pieces.append(Text(f"{TURN_START}system\n{SYSTEM_TEXT}{TURN_END}\n", trusted=True))
     for number, message in enumerate(conversation.messages):
         pieces.extend(_render_message(message, message.role == "assistant" and (learn is None or number in learn)))
     if add_answer_start:
         pieces.append(Text(ANSWER_START, trusted=True))
     return pieces
-
-
-def _render_system(default: bool, tasks: Sequence[str]) -> list[Piece]:
-    if not tasks:
-        return [Text(f"{TURN_START}system\n{SYSTEM_TEXT}{TURN_END}\n", trusted=True)] if default else []
-    offer = [Tag(grammar.open_tag(task)) for task in tasks]
-    told = f"{SYSTEM_TEXT}. {OFFER}" if default else OFFER
-    return [Text(f"{TURN_START}system\n{told}", trusted=True), *offer, Text(f"{TURN_END}\n", trusted=True)]
 
 
 def _render_message(message: Message, answer: bool) -> list[Piece]:
@@ -103,11 +96,11 @@ def _render_part(part: Part, answer: bool) -> list[Piece]:
 
 
 def _render_media(part: MediaPart, answer: bool) -> list[Piece]:
-    """An attached picture: its id and its slot. An expert's mask is not shown to the model again."""
+    """An attached picture or video: its id and its slot. An expert's mask is not shown to the model again."""
     artefact = part.artefact
     if artefact.kind == MediaKind.MASK:
         return []
-    slot: list[Piece] = [Picture(artefact.id)] if artefact.kind == MediaKind.IMAGE else []
+    slot: list[Piece] = [Picture(artefact.id)] if artefact.kind in VISIBLE else []
     return [*_wrap(grammar.REF, [Text(artefact.id)], loss=False), *slot]
 
 

@@ -5,10 +5,9 @@ Prompts come from the slot words, boxes from ``arrangements``. Every writer give
 
 import numpy as np
 
-from unified_demo.data.arrangements import PLANNED_RELATIONS, Group, plan_counts, plan_pair
 from unified_demo.data.context import Event, Seen
 from unified_demo.data.exchanges import Exchange, Outcome, Writer, call, countable_of
-from unified_demo.data.nouns import listed, said
+from unified_demo.data.layout_prompts import Planned, draw_planned
 from unified_demo.data.scenes import Scene, draw_colours
 from unified_demo.data.wordings import draw_film, draw_prompt, draw_sound, entries
 from unified_demo.grammar import Box, MediaKind, Task, TimeSpan
@@ -16,10 +15,6 @@ from unified_demo.messages import RegionPart, TextPart
 from unified_demo.regions import Region, with_whole_picture
 
 USUAL_SECONDS = 5
-HELD = ("umbrella", "cell phone", "book", "bottle", "cup", "teddy bear", "kite", "handbag", "tennis racket", "banana", "donut", "frisbee")
-RIDDEN = ("horse", "bicycle", "motorcycle", "elephant", "skateboard", "surfboard")
-CARRIERS = ("dining table", "bench", "couch", "bed", "chair")
-TOO_LARGE = ("person", "bus", "train", "truck", "airplane", "boat", "car", "elephant", "giraffe", "horse", "bed", "couch", "dining table")
 
 
 class Creator(Writer):
@@ -70,52 +65,15 @@ class Creator(Writer):
 
     # ---- layouts ----
 
-    def layout(self) -> Exchange | None:
-        """Boxes for what the prompt names, planned from its counts or its relation."""
-        prompt, named = self.rng.choice([self._counted, self._related])()
-        regions = tuple(RegionPart(phrase, boxes) for phrase, _, boxes in named)
+    def layout(self, given: Planned | None = None) -> Exchange | None:
+        """Boxes for what a prompt names, planned from its counts or its relation; the prompt is drawn where none is given."""
+        prompt, groups = given or draw_planned(self.rng, self.context.labels, countable_of(self.context.labels))
+        regions = tuple(RegionPart(group.phrase, group.boxes) for group in groups)
         phrasing = self.phrasing("layout")
-        scene = self._scene_of([(label, box) for _, label, boxes in named for box in boxes])
+        scene = self._scene_of([(group.label, box) for group in groups for box in group.boxes])
         answer = (self.say("I will place them like this.", "Here is the arrangement."), call(Task.LAYOUT_GENERATION, prompt, (), regions))
         outcome = Outcome(scene, label=prompt)
         return Exchange("layout", (phrasing.id,), self.ask(phrasing, {"p": prompt}), answer, "call", ((outcome,),))
-
-    def _labels(self, count: int) -> list[str]:
-        return self.rng.sample(countable_of(self.context.labels), count)
-
-    def _counted(self) -> tuple[str, list[tuple[str, str, tuple[Box, ...]]]]:
-        labels = self._labels(self.rng.choice([1, 1, 2, 2, 3]))
-        most = {1: 9, 2: 5, 3: 3}[len(labels)]
-        groups = [Group(label, self.rng.randint(1, most)) for label in labels]
-        words = [said(group.label, group.count) for group in groups]
-        prompt = listed(words)
-        boxes = plan_counts(groups)
-        return prompt, [(word, group.label, places) for word, group, places in zip(words, groups, boxes, strict=True)]
-
-    def _related(self) -> tuple[str, list[tuple[str, str, tuple[Box, ...]]]]:
-        relation = self.rng.choice(PLANNED_RELATIONS)
-        subject, thing = self._pair(relation)
-        words = {
-            "left of": ["to the left of", "left of", "on the left of"], "right of": ["to the right of", "right of", "on the right of"],
-            "above": ["above", "on the top of", "over"], "below": ["below", "on the bottom of", "beneath"],
-            "next to": ["next to", "beside", "by"], "on": ["on", "standing on"], "holding": ["holding", "with"],
-        }.get(relation, [relation])  # fmt: skip
-        first, second = plan_pair(subject, relation, thing)
-        names = said(subject, 1), said(thing, 1)
-        return f"{names[0]} {self.rng.choice(words)} {names[1]}", [(names[0], subject, (first,)), (names[1], thing, (second,))]
-
-    def _pair(self, relation: str) -> tuple[str, str]:
-        if relation in ("riding", "holding"):
-            known = [label for label in (RIDDEN if relation == "riding" else HELD) if label in self.context.labels]
-            if known and "person" in self.context.labels:
-                return "person", self.rng.choice(known)
-        if relation in ("on", "under"):
-            carriers = [label for label in CARRIERS if label in self.context.labels]
-            small = [label for label in self._labels(12) if label not in TOO_LARGE and label not in CARRIERS]
-            if carriers and small:
-                return small[0], self.rng.choice(carriers)
-        first, second = self._labels(2)
-        return first, second
 
     def _scene_of(self, things: list[tuple[str, Box]]) -> Scene:
         regions = [Region(label, 0.9, box, draw_colours(self.rng, label)) for label, box in things]

@@ -52,13 +52,6 @@ AGAIN_SEGMENT = (
     "and now the mask of it, please",
 )  # fmt: skip
 AGAIN_WHERE = ("where is it?", "point at it", "show it to me", "box it")
-CANNOT = {
-    "make a video of {n}": "video", "create a clip of {n}": "video", "generate an image of {n}": "picture", "draw {n}": "picture",
-    "paint a picture of {n}": "picture", "make the sound of {n}": "sound", "animate this": "video",
-    "turn this into a painting": "edited picture", "remove {n} from the picture": "edited picture",
-    "make it look like night": "edited picture", "change the colour of {n}": "edited picture",
-    "replace {n} with something else": "edited picture",
-}  # fmt: skip
 HERE = "\0"
 """Stands in a text where a region belongs that the user marks."""
 SHOWN = ("this", "this", "this thing", "that", "this one", "this object", "this part of the picture")
@@ -99,7 +92,7 @@ class DialogueWriter:
             + [self.colour] * 2
             + [self.caption, self.absent, self.shown, self.shown]
         )
-        makers += [self.cannot] + [self.main_thing] * (3 if self.scene.names else 0) + [self.again] * (4 if self.focus else 0)
+        makers += [self.main_thing] * (3 if self.scene.names else 0) + [self.again] * (4 if self.focus else 0)
         while True:
             made = self.rng.choice(makers)()
             if made:
@@ -276,12 +269,6 @@ class DialogueWriter:
         index, name = next(iter(self.scene.names.items()))
         self._remember(Expression(f"the {name}", f"the {name}", (index,), "name"))
         return self.rng.choice(WHAT_NAME), [TextPart("This is "), self._region(article(name), (index,)), TextPart(".")]
-
-    def cannot(self) -> tuple[str, list[Part]]:
-        question, what = self.rng.choice(list(CANNOT.items()))
-        thing = f"the {self.describer.noun(self._some_label())}"
-        text = f"I cannot make {article(what)} yet. I can describe this picture, find things in it and segment them."
-        return question.format(n=thing), [TextPart(text)]
 
 
 def mark(text: str, shown: RegionPart) -> tuple[Part, ...]:

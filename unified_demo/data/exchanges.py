@@ -56,6 +56,11 @@ class Exchange:
     def calls(self) -> list[TaskCall]:
         return [part for part in self.answer if isinstance(part, TaskCall)]
 
+    @property
+    def chinese(self) -> bool:
+        """The request is in Chinese and fills no template."""
+        return any(name.endswith(".chinese") for name in self.templates)
+
 
 class Writer:
     """What every writer of requests needs: chance, the conversation so far, and the words for both."""

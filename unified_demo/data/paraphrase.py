@@ -51,10 +51,10 @@ class Paraphraser:
         self._endpoint = f"{base}/chat/completions" if base.endswith("/v1") else f"{base}/v1/chat/completions"
 
     def reword(self, dialogue: Dialogue) -> Dialogue:
-        """The dialogue with the user's words said otherwise where that keeps what the answers need; plain chat stays."""
+        """The dialogue with the user's words said otherwise where that keeps what the answers need; plain chat and Chinese stay."""
         messages = list(dialogue.conversation.messages)
         for turn, exchange in enumerate(dialogue.exchanges):
-            if exchange.task != "chat":
+            if exchange.task != "chat" and not exchange.chinese:
                 messages[2 * turn] = self._reworded(messages[2 * turn], slot_words(messages[2 * turn], exchange.templates))
         return replace(dialogue, conversation=Conversation(tuple(messages)))
 

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from unified_demo.data.changes import Changer
+from unified_demo.data.chinese import ChineseWriter, words
 from unified_demo.data.context import Choice, Context
 from unified_demo.data.creations import Creator
 from unified_demo.data.exchanges import Exchange, Writer, carry_out, numbered
@@ -42,6 +43,8 @@ REQUESTS = (*WRITERS, "chat", "several")
 CREATED = ("gen", "vgen", "agen", "layout")
 CHANGED = ("seg", "edit", "redit", "ivgen")
 TRIES = 12
+CHINESE = 0.2
+"""Share of the training requests that are made in Chinese."""
 
 
 def draw_request(rng: random.Random, task: str, context: Context) -> Exchange | None:
@@ -55,6 +58,8 @@ def draw_request(rng: random.Random, task: str, context: Context) -> Exchange | 
         return draw_several(rng, context)
     if task not in WRITERS:
         raise UnifiedError(f"There is no request for '{task}'; there are {', '.join(REQUESTS)}.")
+    if context.part == "train" and rng.random() < CHINESE and (made := ChineseWriter(rng, context).write(task)):
+        return made
     if task in CREATED and rng.random() < 0.02:
         return Creator(rng, context).unsaid(task)
     return _write(rng, task, context)
@@ -102,6 +107,8 @@ def draw_several(rng: random.Random, context: Context) -> Exchange | None:
         first, second = second, first
     if first in ("edit", "redit") and second in CHANGED:
         return None
+    if context.part == "train" and rng.random() < CHINESE:
+        return _joined(rng, [ChineseWriter(rng, context).write(task) for task in (first, second)], tuple(words()["ask"]["joined"]))
     about = Choice(context.seen[context.focus[MediaKind.IMAGE]]) if pictures else None
     both = [_write(rng, task, context, "direct", about if task in CHANGED else None) for task in (first, second)]
     return _joined(rng, both, ("{a} and {b}", "{a}, and {b}", "{a}; {b}", "{a}. Also, {b}", "{a}, plus {b}", "{a} and also {b}"))

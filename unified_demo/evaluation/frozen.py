@@ -124,9 +124,9 @@ class FrozenModel:
 def tuned_log_probabilities(model: TinyModel, conversation: Conversation) -> tuple[Tokens, list[int], Floats]:
     """Our model on a finished conversation without media: its tokens, the places of the answers' tokens, and (places, words + tags).
 
-    The prompt is the one of the page, with the tasks on offer.
+    The prompt is the one of the page.
     """
-    tokens = model.vocabulary.tokenize(render_conversation(conversation, add_answer_start=False, tasks=model.told_tasks), {}, {})
+    tokens = model.vocabulary.tokenize(render_conversation(conversation, add_answer_start=False), {}, {})
     places = tokens.learnt()
     network = model.network
     with torch.no_grad():
@@ -167,10 +167,9 @@ def load_untrained(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> Tiny
     torch.manual_seed(0)
     language_model, tokenizer = load_language_model(zoo.path("language_model"), settings.cache_dir / "converted" / "language_model", dtype)
     config = read_config(zoo.path("tiny_adapters"))
-    told = bool(config.pop("tasks_told", False))
     network, vocabulary = build_network(language_model, tokenizer, config)
     network.to(device).eval().requires_grad_(False)
-    return TinyModel(network, vocabulary, load_perception(settings, zoo), tasks, told)
+    return TinyModel(network, vocabulary, load_perception(settings, zoo), tasks)
 
 
 def _place(settings: Settings) -> tuple[str, torch.dtype]:

@@ -64,7 +64,7 @@ def gates_of(model: SymbolicModel, dialogue: Dialogue) -> Floats:
     focus = in_focus(Conversation(conversation.messages[:-1]))
     model.scenes = {key: seen.scene for key, seen in dialogue.seen.items() if seen.scene}
     seen = {key: model.look(dialogue.seen[key].artefact) for key in focus}
-    pieces = render_conversation(since(conversation, focus), add_answer_start=False, tasks=model.told_tasks)
+    pieces = render_conversation(since(conversation, focus), add_answer_start=False)
     counts, boxes = {key: len(item.projected.image) for key, item in seen.items()}, {key: item.boxes for key, item in seen.items()}
     tokens = model.vocabulary.tokenize(pieces, counts, boxes)
     places = [place - 1 for place in tokens.learnt()]

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 
+from unified_demo import grammar
 from unified_demo.config import GenerationOptions, Settings
-from unified_demo.conversation import render_conversation
+from unified_demo.conversation import VISIBLE, render_conversation
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box, MediaKind
 from unified_demo.media import load_image
@@ -28,9 +30,13 @@ from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, 
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.perception import Perception
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
+from unified_demo.recordings import frames_at
 from unified_demo.zoo import Zoo
 
 MOST_PROMPT_TOKENS = 4096
+LONGEST_PROMISE = 10
+"""Tokens that may stand before a call ("Here is the clip."); they wait until it is known whether there is a tool for it."""
+NO_TOOL = "I have no tool for {task} here."
 REMEMBERED_PICTURES = 32
 
 
@@ -45,22 +51,21 @@ class Seen:
 class TinyModel:
     """Network, vocabulary and perception of one process; safe to use from several generators at once."""
 
-    def __init__(
-        self, network: MultimodalNetwork, vocabulary: Vocabulary, perception: Perception, tasks: tuple[str, ...], told: bool = False
-    ) -> None:
-        """``tasks``: tags that may be written; ``told``: the prompt lists them, as the weights were trained."""
+    def __init__(self, network: MultimodalNetwork, vocabulary: Vocabulary, perception: Perception, tasks: tuple[str, ...]) -> None:
+        """``tasks``: tags of the tasks on offer. The network writes calls of all; one without a tool is answered with NO_TOOL."""
         self.network, self.vocabulary, self.perception, self.tasks = network, vocabulary, perception, tasks
-        self.told_tasks = tasks if told else ()
+        tags = [tag for tag in grammar.TASK_TAGS if tag not in tasks]
+        self._missing = {vocabulary.tag_ids[grammar.open_tag(tag)]: grammar.TASKS[grammar.Task(tag)].title for tag in tags}
         self._label_words = LabelWords(vocabulary, network.language_model.get_input_embeddings().weight.detach().cpu())
         self._filters = default_filters(vocabulary)
         self._seen: OrderedDict[Path, Seen] = OrderedDict()
         self._lock = threading.Lock()
 
     def look(self, artefact: Artefact) -> Seen:
-        """Perceive a picture, once; MediaError when its file is gone."""
+        """Perceive a picture or the first frame of a video, once; MediaError when its file is gone."""
         with self._lock:
             if artefact.path not in self._seen:
-                sight = self.perception.look(load_image(artefact))
+                sight = self.perception.look(_still(artefact))
                 encoded = encode_picture(sight.image, sight.regions, self._label_words)
                 with torch.no_grad():
                     projected = self.network.project(_on(encoded, self.network.word_mean.device))
@@ -75,28 +80,36 @@ class TinyModel:
     ) -> Generator[str, None, dict[str, float]]:
         """Surface text as it is decoded; returns {"look_s", "prefill_s", "decode_s", "tokens", "prompt_tokens", "gate_0", ...}."""
         started = time.perf_counter()
-        pictures = {key: artefact for key, artefact in conversation.artefacts().items() if artefact.kind == MediaKind.IMAGE}
+        artefacts = conversation.artefacts()
+        images = [key for key, artefact in artefacts.items() if artefact.kind == MediaKind.IMAGE]
         focus = in_focus(conversation)
-        seen = {key: self.look(pictures[key]) for key in focus}
+        seen = {key: self.look(artefacts[key]) for key in focus}
         looked = time.perf_counter()
         tokens = self._tokens(since(conversation, focus), seen)
         decoder = _Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()})
         prefilled = time.perf_counter()
         state = DecodingState(
-            self.vocabulary, tokens.proposals, {key: self.vocabulary.encode(key) for key in conversation.artefacts()}, self.tasks
+            self.vocabulary, tokens.proposals, {key: self.vocabulary.encode(key) for key in artefacts}, grammar.TASK_TAGS
         )
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
-        writer = SurfaceWriter(self.vocabulary, boxes, next(reversed(pictures), None))
+        writer = SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
         generator = torch.Generator().manual_seed(options.seed)
+        held, waiting = "", bool(self._missing)
         while len(state.written) < options.max_new_tokens and not cancel.is_set():
             token = self._next(decoder.logits, state, options, generator)
             if token == self.vocabulary.end_id:
                 break
+            if token in self._missing:
+                held = ("" if waiting else " ") + NO_TOOL.format(task=self._missing[token].lower())
+                break
             state.add(token)
-            if text := writer.write(token):
-                yield text
+            held += writer.write(token)
+            waiting = waiting and token < self.vocabulary.vocab_size and len(state.written) < LONGEST_PROMISE
+            if held and not waiting:
+                yield held
+                held = ""
             decoder.step(token)
-        if text := writer.flush():
+        if text := held + writer.flush():
             yield text
         end = time.perf_counter()
         return {
@@ -119,7 +132,7 @@ class TinyModel:
         counts = {key: len(item.projected.image) for key, item in seen.items()}
         boxes = {key: item.boxes for key, item in seen.items()}
         while True:
-            tokens = self.vocabulary.tokenize(render_conversation(conversation, tasks=self.told_tasks), counts, boxes)
+            tokens = self.vocabulary.tokenize(render_conversation(conversation), counts, boxes)
             if len(tokens.ids) <= MOST_PROMPT_TOKENS:
                 return tokens
             shorter = _without_oldest(conversation)
@@ -131,6 +144,10 @@ class TinyModel:
             conversation = shorter
 
 
+def _still(artefact: Artefact) -> Image.Image:
+    return Image.fromarray(next(frames_at(artefact.path, 1.0))) if artefact.kind == MediaKind.VIDEO else load_image(artefact)
+
+
 def _on(picture: EncodedPicture, device: torch.device) -> EncodedPicture:
     return EncodedPicture(**{name: tensor.to(device) for name, tensor in vars(picture).items()})
 
@@ -138,43 +155,47 @@ def _on(picture: EncodedPicture, device: torch.device) -> EncodedPicture:
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 _PICTURE = "(?:picture|photo|image)"
 _NAMED = re.compile(
-    rf"(?P<id>img-\d+)|(?P<ordinal>{'|'.join(ORDINALS)}) {_PICTURE}|{_PICTURE} (?P<number>\d)\b|(?P<original>original)\b", re.IGNORECASE
+    rf"(?P<id>(?:img|vid)-\d+)|(?P<ordinal>{'|'.join(ORDINALS)}) {_PICTURE}|{_PICTURE} (?P<number>\d)\b|(?P<original>original)\b",
+    re.IGNORECASE,
 )
 
 
 def in_focus(conversation: Conversation) -> list[str]:
-    """Ids of the pictures the last question is about: those it names or marks regions in, else those that were attached last.
+    """Ids of what the last question is about: those it names or marks regions in, else the pictures and the videos attached last.
 
-    A name is an id (``img-1``), a place ("the second picture", "photo 2") or "original" (the first picture).
+    A name is an id (``img-1``, ``vid-1``), a place ("the second picture", "photo 2") or "original" (the first picture).
     """
-    attached = [_pictures(message) for message in conversation.messages]
-    every = [key for keys in attached for key in keys]
+    shown = [_visible(message) for message in conversation.messages]
+    every = [artefact.id for row in shown for artefact in row]
     question = conversation.messages[-1].parts if conversation.messages else ()
-    named = {key for part in question if isinstance(part, TextPart) for key in _named(part.text, every)}
+    pictures = [artefact.id for row in shown for artefact in row if artefact.kind == MediaKind.IMAGE]
+    named = {key for part in question if isinstance(part, TextPart) for key in _named(part.text, pictures)} & set(every)
     named |= {part.artefact_id for part in question if isinstance(part, RegionPart) and part.artefact_id}
-    return [key for key in every if key in named] or next((keys for keys in reversed(attached) if keys), [])
+    of_kind = [[[artefact.id for artefact in row if artefact.kind == kind] for row in shown] for kind in VISIBLE]
+    latest = {key for rows in of_kind for key in next((row for row in reversed(rows) if row), [])}
+    return [key for key in every if key in (named or latest)]
 
 
-def _named(text: str, every: list[str]) -> set[str]:
+def _named(text: str, pictures: list[str]) -> set[str]:
     keys = set()
     for found in _NAMED.finditer(text):
         if found["id"]:
             keys.add(found["id"].lower())
             continue
         place = ORDINALS.index(found["ordinal"].lower()) if found["ordinal"] else int(found["number"]) - 1 if found["number"] else 0
-        if 0 <= place < len(every):
-            keys.add(every[place])
+        if 0 <= place < len(pictures):
+            keys.add(pictures[place])
     return keys
 
 
 def since(conversation: Conversation, focus: list[str]) -> Conversation:
-    """The conversation from the first message on that carries a picture in ``focus``; what was said of others would mislead."""
-    starts = [index for index, message in enumerate(conversation.messages) if set(_pictures(message)) & set(focus)]
+    """The conversation from the first message on that carries something in ``focus``; what was said of others would mislead."""
+    starts = [index for index, message in enumerate(conversation.messages) if {artefact.id for artefact in _visible(message)} & set(focus)]
     return Conversation(conversation.messages[min(starts, default=0) :])
 
 
-def _pictures(message: Message) -> list[str]:
-    return [part.artefact.id for part in message.parts if isinstance(part, MediaPart) and part.artefact.kind == MediaKind.IMAGE]
+def _visible(message: Message) -> list[Artefact]:
+    return [part.artefact for part in message.parts if isinstance(part, MediaPart) and part.artefact.kind in VISIBLE]
 
 
 def _without_oldest(conversation: Conversation) -> Conversation | None:
@@ -269,7 +290,6 @@ def _build(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> TinyModel:
     device, dtype = _place(settings)
     language_model, tokenizer = load_language_model(zoo.path("language_model"), settings.cache_dir / "converted" / "language_model", dtype)
     config = read_config(trained)
-    told = bool(config.pop("tasks_told", False))
     network, vocabulary = build_network(language_model, tokenizer, config)
     load_trained(network, trained)
     network.to(device).eval().requires_grad_(False)
@@ -278,7 +298,7 @@ def _build(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> TinyModel:
         for part in (layer.lora_A, layer.lora_B, layer.lora_gate):
             part.to(dtype)
     pack_linears(language_model)
-    return TinyModel(network, vocabulary, load_perception(settings, zoo), tasks, told)
+    return TinyModel(network, vocabulary, load_perception(settings, zoo), tasks)
 
 
 def load_perception(settings: Settings, zoo: Zoo) -> Perception:

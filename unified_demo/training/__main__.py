@@ -94,7 +94,7 @@ def main() -> None:
     )
     if arguments.action == "export":
         trainer.resume()
-        save_trained(network, arguments.weights, {**config, "tasks_told": recipe.multitask > 0})
+        save_trained(network, arguments.weights, config)
         return
     if arguments.action == "read":
         trainer.resume()

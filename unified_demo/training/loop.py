@@ -51,24 +51,23 @@ class LoopOptions:
 
 @dataclass(frozen=True)
 class Example:
-    """A conversation with what its pictures show (by artefact id), the tasks on offer and which messages are learnt (None: all).
+    """A conversation with what its pictures show (by artefact id) and which messages are learnt (None: all).
 
     ``keep``: the answers are the frozen model's own; what is learnt is to stay close to it.
     """
 
     scenes: dict[str, Scene]
     conversation: Conversation
-    tasks: tuple[str, ...] = ()
     learn: frozenset[int] | None = None
     keep: bool = False
 
 
 class Drawn(NamedTuple):
-    """An example as tokens, the scenes of its pictures, and, where the frozen model is to be kept, what that one reads."""
+    """An example as tokens and the scenes of its pictures; ``keep``: the frozen model's answers."""
 
     tokens: Tokens
     scenes: dict[str, Scene]
-    frozen: Tokens | None = None
+    keep: bool = False
 
 
 @dataclass
@@ -127,14 +126,11 @@ class Trainer(TimedRun):
         """One example as tokens; turns that exceed ``most_tokens`` are cut off."""
         boxes = {key: [region.box for region in scene.regions] for key, scene in example.scenes.items()}
         images = {key: 0 if scene.image is None else len(scene.image) for key, scene in example.scenes.items()}
-        pieces = render_conversation(example.conversation, add_answer_start=False, tasks=example.tasks, learn=example.learn)
+        pieces = render_conversation(example.conversation, add_answer_start=False, learn=example.learn)
         tokens = self.vocabulary.tokenize(pieces, images, boxes)
         most = self.options.most_tokens
         tokens.ids, tokens.labels, tokens.slots = tokens.ids[:most], tokens.labels[:most], tokens.slots[:most]
-        frozen = None
-        if example.keep:
-            frozen = self.vocabulary.tokenize(render_conversation(example.conversation, add_answer_start=False), {}, {})
-        return Drawn(tokens, example.scenes, frozen)
+        return Drawn(tokens, example.scenes, example.keep)
 
     def project(self, scene: Scene) -> ProjectedPicture:
         return self.network.project(_to(encode_picture(scene.image, scene.regions, self.label_words), self.device))
@@ -169,8 +165,8 @@ class Trainer(TimedRun):
             readings = [self.network.reading(drawn.tokens.ids[:place], proposals) for place in places]
             logits = self.network.logits(hidden[row, [place - 1 for place in places]], readings, len(drawn.tokens.proposals))
             labels = torch.tensor([drawn.tokens.labels[place] for place in places], device=logits.device)
-            if drawn.frozen:
-                drifts = self._drift(logits, drawn.frozen)
+            if drawn.keep:
+                drifts = self._drift(logits, drawn.tokens.ids, places)
                 total = total + drifts.sum()
                 tally.keep(drifts)
                 continue
@@ -183,20 +179,19 @@ class Trainer(TimedRun):
         loss = total / max(tally.weight, 1.0) + self.options.balance * balance
         return loss, {"loss": round(float(loss.detach()), 4), **tally.figures(), "balance": round(float(balance.detach()), 3)}
 
-    def _drift(self, logits: torch.Tensor, frozen: Tokens) -> torch.Tensor:
-        """KL(frozen || ours) in nats at each token of the answer; what ours gives to tags counts as moved."""
-        places = frozen.learnt()[: len(logits)]
+    def _drift(self, logits: torch.Tensor, ids: list[int], places: list[int]) -> torch.Tensor:
+        """KL(frozen || ours) in nats at each of ``places``, tokens of the answer; what ours gives to tags counts as moved."""
         for layer in self.network.lora_layers:
             layer.enable_adapters(False)
         try:
             with torch.no_grad():
-                inputs = self.network.language_model.get_input_embeddings().weight[torch.tensor(frozen.ids, device=logits.device)][None]
+                inputs = self.network.language_model.get_input_embeddings().weight[torch.tensor(ids, device=logits.device)][None]
                 hidden = self.network.run(inputs, torch.zeros_like(inputs), use_cache=False)[0, [place - 1 for place in places]]
                 before = self.network.language_model.lm_head(hidden).float().log_softmax(-1)
         finally:
             for layer in self.network.lora_layers:
                 layer.enable_adapters(True)
-        now = logits[: len(places)].log_softmax(-1)[:, : before.shape[1]]
+        now = logits.log_softmax(-1)[:, : before.shape[1]]
         return (before.exp() * (before - now)).sum(-1)
 
     def state(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What is trained on what: frozen recipes, each a stream of examples.
 
 ``grounding`` is the first recipe: scenes of regions alone, real photos as the detector saw them, and requests without a picture.
-``multitask`` adds dialogues over all tasks, with the tasks on offer told at the beginning and refusals of those that are not.
+``multitask`` adds dialogues over all tasks and kept chat.
 The loop knows nothing of this; numbers here are the only dials.
 """
 
@@ -10,14 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from unified_demo.data.chinese import ChineseWriter
+from unified_demo.data.context import Context
+from unified_demo.data.creations import Creator
 from unified_demo.data.dialogues import DialogueWriter, without_picture
-from unified_demo.data.exchanges import Exchange
 from unified_demo.data.knowledge import knowledge
+from unified_demo.data.layout_prompts import Planned, read_planned
 from unified_demo.data.multitask import write_dialogue
+from unified_demo.data.requests import CHINESE
 from unified_demo.data.scenes import Scene, draw_scene, read_pairs
 from unified_demo.data.sights import Named, load_shards
-from unified_demo.grammar import TASK_TAGS, TASKS, Task
-from unified_demo.messages import Conversation, Message, RegionPart, TaskCall, TextPart
+from unified_demo.messages import Conversation, Message, RegionPart, TaskCall
 from unified_demo.model.backend import in_focus, since
 from unified_demo.regions import SURE, Floats, Sight, with_second_names, without_feature
 from unified_demo.training.chats import read_chats
@@ -35,16 +38,17 @@ class Recipe:
     """Whether photos are spoken of by the names of their classes; those need features, which the region reader does not see."""
     turns: tuple[int, int] = (4, 7)
     multitask: float = 0.0
-    """Share of multi-task dialogues; when not 0, all examples tell the tasks on offer."""
+    """Share of multi-task dialogues."""
+    layouts: float = 0.0
+    """Share of lone requests for layouts."""
     plain: float = 0.0
     """Share of plain chat that is kept as it was, where such chats are given."""
 
 
 GROUNDING = Recipe()
-MULTITASK = Recipe(multitask=0.6, plain=0.12)
+MULTITASK = Recipe(multitask=0.6, layouts=0.12, plain=0.12)
 RECIPES = {"grounding": GROUNDING, "multitask": MULTITASK}
 
-WITHOUT_GENERATOR = (Task.IMAGE_SEGMENTATION, Task.REASONING_EDITING, Task.IMAGE_EDITING)
 DIALOGUE_TURNS = (1, 1, 2, 2, 3, 4)
 
 
@@ -55,6 +59,7 @@ def stream(
     without ``chats_file`` no plain chat is kept."""
     labels = tuple(knowledge())
     pairs = read_pairs(pairs_file) if pairs_file else []
+    planned = read_planned(pairs_file.parent) if pairs_file and recipe.layouts else []
     seen = [scene_of_sight(sight, named) for sight, named in load_shards(sights_folder)] if sights_folder else []
 
     chats = read_chats(chats_file) if chats_file else []
@@ -71,16 +76,16 @@ def stream(
         return scene
 
     def draw(rng: random.Random) -> Example:
-        tasks = _offer(rng) if recipe.multitask else ()
         if chats and rng.random() < recipe.plain:
-            return Example({}, rng.choice(chats), tasks, keep=True)
+            return Example({}, rng.choice(chats), keep=True)
+        if rng.random() < recipe.layouts:
+            return _layout(rng, labels, planned)
         if rng.random() < recipe.multitask:
-            return _multitask(rng, draw_any, labels, tasks)
+            return _multitask(rng, draw_any, labels)
         if rng.random() < recipe.without_picture:
-            return Example({}, without_picture(rng, labels), tasks)
+            return Example({}, without_picture(rng, labels))
         scene = draw_any(rng)
-        tasks = tasks if Task.IMAGE_SEGMENTATION in tasks else (*tasks, Task.IMAGE_SEGMENTATION.value)
-        return Example({"img-1": scene}, DialogueWriter(scene, labels, rng).write(rng.randint(*recipe.turns)), tasks)
+        return Example({"img-1": scene}, DialogueWriter(scene, labels, rng).write(rng.randint(*recipe.turns)))
 
     return draw
 
@@ -96,20 +101,10 @@ def palette_of(scenes: list[Scene]) -> dict[str, list[Floats]]:
     return palette
 
 
-def _offer(rng: random.Random) -> tuple[str, ...]:
-    """The tasks on offer: often all, often those that need no generator (as on the page of the tiny profile), else some."""
-    roll = rng.random()
-    if roll < 0.45:
-        return TASK_TAGS
-    if roll < 0.8:
-        return tuple(task.value for task in WITHOUT_GENERATOR)
-    return tuple(tag for tag in TASK_TAGS if rng.random() < 0.6) or TASK_TAGS
-
-
-def _multitask(rng: random.Random, draw_any: Callable[[random.Random], Scene], labels: tuple[str, ...], tasks: tuple[str, ...]) -> Example:
+def _multitask(rng: random.Random, draw_any: Callable[[random.Random], Scene], labels: tuple[str, ...]) -> Example:
     """A dialogue as the model will meet it at its last question: pictures in focus only, the others by their ids.
 
-    Learnt are the answers whose pictures are the same ones. An answer that needs a task which is not on offer is a refusal.
+    Learnt are the answers whose pictures are the same ones.
     """
     while True:
         dialogue = write_dialogue(rng, draw_any, labels, rng.choice(DIALOGUE_TURNS))
@@ -121,14 +116,19 @@ def _multitask(rng: random.Random, draw_any: Callable[[random.Random], Scene], l
         }  # fmt: skip
         if len(messages) - 1 not in learn:
             continue
-        asked = dialogue.exchanges[-1]
-        if any(call.task not in tasks for call in asked.calls()):
-            messages[-1] = _refusal(rng, asked)
         kept = since(Conversation(tuple(messages)), focus)
         cut = len(messages) - len(kept.messages)
         scenes = {key: scene for key in focus if (scene := dialogue.seen[key].scene)}
-        called = {part.task for message in messages[:-1] for part in message.parts if isinstance(part, TaskCall)}
-        return Example(scenes, kept, tuple(dict.fromkeys((*tasks, *sorted(called)))), frozenset(number - cut for number in learn))
+        return Example(scenes, kept, frozenset(number - cut for number in learn))
+
+
+def _layout(rng: random.Random, labels: tuple[str, ...], planned: list[Planned]) -> Example:
+    """Somebody asks for a picture with things in their places, half of the time in the words of NSR-1K where those are given."""
+    given = rng.choice(planned) if planned and rng.random() < 0.5 else None
+    context = Context(labels)
+    asked = ChineseWriter(rng, context).write("layout") if rng.random() < CHINESE else Creator(rng, context).layout(given)
+    assert asked is not None
+    return Example({}, Conversation((Message("user", asked.user), Message("assistant", asked.answer))))
 
 
 def _answerable(answer: Message, focus: list[str]) -> bool:
@@ -136,13 +136,6 @@ def _answerable(answer: Message, focus: list[str]) -> bool:
     regions = [part for part in answer.parts if isinstance(part, RegionPart)]
     regions += [region for part in answer.parts if isinstance(part, TaskCall) for region in part.regions]
     return all(region.artefact_id in (None, *focus) for region in regions if region.boxes)
-
-
-def _refusal(rng: random.Random, asked: Exchange) -> Message:
-    kinds = {TASKS[Task(call.task)].title for call in asked.calls()}
-    what = " and ".join(sorted(kinds))
-    text = rng.choice(["I cannot do {w} here yet.", "Sorry, {w} is not among my tools here.", "That needs {w}, which is not at hand here."])
-    return Message("assistant", (TextPart(text.format(w=what)),))
 
 
 def scene_of_sight(sight: Sight, named: list[Named]) -> Scene:
