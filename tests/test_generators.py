@@ -36,7 +36,7 @@ from unified_demo.training.generators.stream import Mix, PictureStream
 from unified_demo.training.generators.words import LENGTH, Vocabulary, build_tokenizer, vocabulary
 
 WORDS = Vocabulary({"cat": "tiny:cat", "ball": "tiny:ball", "zebra": "tiny:zebra", "fire engine": "tiny:car"}, {"kitty": "cat"})
-SIZES = Sizes(channels=(16, 16), groups=8, heads=2, text=64, text_layers=1)
+SIZES = Sizes(channels=(16, 16), attends=(False, True), groups=8, heads=2, text=64, text_layers=1)
 Parts = tuple[Painter, Components]
 
 
@@ -247,7 +247,7 @@ def exported(made: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     trainer.run(lambda figures: None)
     pipeline = pipeline_of(trainer, build_autoencoder(made[1], (8, (1, 0, 0, 0))))
     draw_sheet(pipeline, ("a cat", "a ball"), SIDE, folder / "sheet.png", num_inference_steps=1)
-    export(pipeline, WORDS, folder / "weights")
+    export(pipeline, WORDS, ("cat", "ball", "fire engine"), folder / "weights")
     return folder
 
 
@@ -290,7 +290,17 @@ def test_the_export_says_what_can_be_drawn(exported: Path) -> None:
     with pytest.raises(ExpertError, match="giraffe"):
         words.check("a giraffe")
     looks = json.loads((exported / "weights" / "vocabulary.json").read_text())["looks"]
-    assert looks == WORDS.looks
+    assert set(looks) == {"cat", "ball", "fire engine"}
+    for prompt in ("a zebra", "two zebras"):
+        with pytest.raises(ExpertError, match="zebra"):
+            words.check(prompt)
+
+
+def test_pictures_are_made_of_what_is_taught(made: Parts) -> None:
+    few = Vocabulary(WORDS.looks, WORDS.synonyms, ("cat", "zebra"))
+    painter = Painter(made[0].library, few)
+    nouns = {scene.things[0].noun for scene in painter.all_alone()}
+    assert nouns == {"cat", "zebra"} and few.tokens() == WORDS.tokens()
 
 
 def test_batches_are_functions_of_the_random_state(made: Parts) -> None:

@@ -1,5 +1,11 @@
 """The full profile as data: the committed rows, choosing, overriding, licences, plans, and what the command prints."""
 
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -8,11 +14,24 @@ from unified_demo.config import EXPERT_SETS, Settings
 from unified_demo.errors import ModelLoadError, UnifiedError
 from unified_demo.experts.full import BUILDERS, Placement, build_specs
 from unified_demo.grammar import TASK_TAGS
-from unified_demo.profiles import GB, FullProfile, Overrides, choose, fits, plan_lines, read_full, read_overrides, read_profile
+from unified_demo.profiles import (
+    GB,
+    FullProfile,
+    Overrides,
+    choose,
+    fits,
+    lock_of,
+    plan_lines,
+    read_full,
+    read_overrides,
+    read_profile,
+)
 from unified_demo.weight_sources import SourceError
 from unified_demo.zoo import Zoo, main, read_gigabytes
 
 ROWS = Settings().weights_dir / "full.toml"
+PROFILE_COMMIT = "f332072aa78be7aecdf3ee76d5c247082da564a6"
+"""Of Tongyi-MAI/Z-Image-Turbo in the committed table."""
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +184,90 @@ def test_a_snapshot_is_completed_where_the_hub_answers(monkeypatch: pytest.Monke
     assert "*fp16*" in calls[0]["ignore_patterns"] and len(calls) == 1
     with pytest.raises(SourceError, match="HF_HUB_OFFLINE" if offline else "nothing here" if asks else "no connection"):
         weight_sources.fetch_snapshot("a/absent", "main", ("*.json",))
+
+
+# ---- pinned revisions ----
+
+
+class FakeHub(BaseHTTPRequestHandler):
+    """Answers as the hub's API does about a model's newest commit; knows one model less than the profile."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        key = self.path.removeprefix("/api/models/").split("?")[0]
+        known = key != "Tongyi-MAI/Z-Image-Turbo"
+        body = json.dumps(
+            {"id": key, "sha": hashlib.sha1(key.encode()).hexdigest()} if known else {"error": "Repository not found"}
+        ).encode()
+        self.send_response(200 if known else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def fake_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeHub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def own_weights(tmp_path: Path) -> Path:
+    for name in ("full.toml", "manifest.toml"):
+        shutil.copy(ROWS.parent / name, tmp_path / name)
+    return tmp_path
+
+
+def test_every_model_names_a_revision_and_most_a_commit(profile: FullProfile) -> None:
+    assert all(model.pinned or model.revision == "main" for model in profile.models.values())
+    loose = {key for key, model in profile.models.items() if not model.pinned}
+    assert loose == {
+        "masterful/gligen-1-4-generation-text-box", "masterful/gligen-1-4-inpainting-text-box", "ali-vilab/text-to-video-ms-1.7b",
+        "auffusion/auffusion-full-no-adapter",
+    }  # fmt: skip
+    said = "\n".join(plan_lines(profile, choose(profile, "paper", Overrides(), allow_noncommercial=True), 16 * GB))
+    assert "Not pinned to a commit: masterful/gligen-1-4-generation-text-box, " in said
+
+
+def test_pinning_asks_the_hub_and_is_used_from_then_on(
+    own_weights: Path, fake_hub: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["pin", "--profile", "full", "--weights-dir", str(own_weights)]) == 1
+    said = capsys.readouterr().out
+    count = len(read_profile(ROWS).models)
+    assert "Tongyi-MAI/Z-Image-Turbo: " in said and "it stays at f332072a" in said and f"{count - 1} of {count} models pinned" in said
+    full = read_full(Settings("full", weights_dir=own_weights))
+    gligen = full.profile.models["masterful/gligen-1-4-generation-text-box"]
+    assert gligen.revision == hashlib.sha1(gligen.id.encode()).hexdigest() and gligen.pinned
+    assert full.profile.models["Tongyi-MAI/Z-Image-Turbo"].revision == PROFILE_COMMIT
+    asked: list[str] = []
+    monkeypatch.setattr("unified_demo.profiles.fetch_snapshot", lambda repository, revision, files: asked.append(revision) or Path("there"))
+    full.folder(gligen)
+    assert asked == [gligen.revision]
+
+
+def test_pinning_without_the_hub_changes_nothing(own_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pin", "--profile", "full", "--weights-dir", str(own_weights)]) == 1
+    assert "HF_HUB_OFFLINE is set; it stays at" in capsys.readouterr().out and not lock_of(own_weights / "full.toml").exists()
+    assert main(["pin"]) == 1 and "SHA-256" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[revisions\n", "[pins]\n", '[revisions]\n"a/b" = "main"\n'])
+def test_a_damaged_lock_is_named(own_weights: Path, text: str) -> None:
+    written(lock_of(own_weights / "full.toml"), text)
+    with pytest.raises(ModelLoadError, match=r"full\.lock\.toml.*'zoo pin' again"):
+        read_profile(own_weights / "full.toml")
 
 
 # ---- plans ----

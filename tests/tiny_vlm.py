@@ -9,11 +9,11 @@ from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForCondi
 
 MARKS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 TEMPLATE = (
-    "{%- for message in messages -%}<|im_start|>{{ message.role }}\n"
+    "{%- for message in messages -%}{{- '<|im_start|>' + message.role + '\n' -}}"
     "{%- for item in message.content -%}"
     "{%- if item.type == 'image' -%}<|vision_start|><|image_pad|><|vision_end|>{%- else -%}{{ item.text }}{%- endif -%}"
-    "{%- endfor -%}<|im_end|>\n{% endfor -%}"
-    "{%- if add_generation_prompt -%}<|im_start|>assistant\n{% endif -%}"
+    "{%- endfor -%}{{- '<|im_end|>\n' -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
 )
 SENTENCES = ["Here is the dog on the left. <seg><ref>img-1</ref>the red cup<box>[120,80,640,900]</box></seg>", "größer 🙂 日本 naïve"] * 3
 
@@ -30,7 +30,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     return made
 
 
-def make_checkpoint(folder: Path, seed: int = 0, **text: int) -> Path:
+def make_checkpoint(folder: Path, seed: int = 0, **text: float) -> Path:
     """The files that ``Qwen/Qwen3-VL-4B-Instruct`` has on the hub, with tiny sizes. ``text`` replaces sizes of the text model."""
     torch.manual_seed(seed)
     tokenizer = make_tokenizer()

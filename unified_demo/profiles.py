@@ -4,22 +4,24 @@
 into a memory. Nothing is loaded. Sizes are computed from published numbers of parameters, not measured.
 """
 
+import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from unified_demo.config import Settings
 from unified_demo.errors import ModelLoadError
 from unified_demo.grammar import TASK_TAGS
-from unified_demo.weight_sources import SourceError, fetch_snapshot
+from unified_demo.weight_sources import SourceError, fetch_snapshot, hub_commit
 
 LANGUAGE_MODEL = "language_model"
 """The key for it among the tasks of an override file."""
 WORD_BYTES = {"none": 2.0, "int8": 1.0, "nf4": 0.55}
 """Bytes of one parameter in memory: bfloat16, 8 bits, 4 bits with their scales."""
 GB = 2**30
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,16 @@ class HubModel:
     """A repository of the hub. In billions: ``parameters``, ``largest`` (its largest part), ``denoiser`` (the part that works step by
     step; 0: the largest). ``stored_bytes`` of each parameter on the hub.
 
-    ``files``: patterns of what is fetched. ``note``: what else its licence asks for.
+    ``revision``: a commit of the repository, or "main". ``files``: patterns of what is fetched. ``note``: what else its licence asks for.
     """
 
     id: str
+    revision: str
     licence: str
     parameters: float
     largest: float = 0.0
     denoiser: float = 0.0
     stored_bytes: int = 4
-    revision: str = "main"
     commercial_use: bool = True
     files: tuple[str, ...] = ("model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors")
     note: str = ""
@@ -44,6 +46,11 @@ class HubModel:
     @property
     def fetched_bytes(self) -> int:
         return int(self.parameters * 1e9 * self.stored_bytes)
+
+    @property
+    def pinned(self) -> bool:
+        """The same files every time."""
+        return _COMMIT.fullmatch(self.revision) is not None
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,10 @@ class Choice:
 
 
 def read_profile(path: Path) -> FullProfile:
-    """Raises ModelLoadError when the file is missing, has unknown keys or names what it does not hold."""
+    """With the revisions of the lock file beside it, if there is one.
+
+    Raises ModelLoadError when the file is missing, has unknown keys or names what it does not hold.
+    """
     try:
         content = tomllib.loads(path.read_text("utf-8"))
         models = {entry["id"]: HubModel(**_tuples(entry)) for entry in content["model"]}
@@ -127,7 +137,41 @@ def read_profile(path: Path) -> FullProfile:
     named = {key for row in experts.values() for key in row.models} | set(language_models.values())
     if unknown := named - set(models) or {row.task for row in experts.values()} - set(TASK_TAGS):
         raise ModelLoadError(f"The full profile {path} names {', '.join(sorted(unknown))}, which it does not describe.")
+    locked = read_lock(lock_of(path))
+    models = {key: replace(model, revision=locked.get(key, model.revision)) for key, model in models.items()}
     return FullProfile(models, language_models, experts)
+
+
+def lock_of(path: Path) -> Path:
+    """Where the revisions that the hub named are kept."""
+    return path.with_suffix(".lock.toml")
+
+
+def read_lock(path: Path) -> dict[str, str]:
+    """Hub id -> commit; empty without a file. ModelLoadError when it is damaged."""
+    if not path.is_file():
+        return {}
+    try:
+        revisions: dict[str, str] = tomllib.loads(path.read_text("utf-8"))["revisions"]
+    except (OSError, tomllib.TOMLDecodeError, KeyError) as exc:
+        raise ModelLoadError(f"The pinned revisions in {path} cannot be read ({exc}); remove the file, or run 'zoo pin' again.") from exc
+    if wrong := [key for key, commit in revisions.items() if not _COMMIT.fullmatch(str(commit))]:
+        raise ModelLoadError(f"{path} has no commit for {', '.join(wrong)}; remove the file, or run 'zoo pin' again.")
+    return revisions
+
+
+def pin(profile: FullProfile, path: Path) -> list[str]:
+    """Ask the hub for the newest commit of every model and keep them in ``path``; returns sentences about those it did not tell."""
+    revisions, complaints = read_lock(path), []
+    for key in profile.models:
+        try:
+            revisions[key] = hub_commit(key)
+        except SourceError as exc:
+            complaints.append(f"{key}: {exc}; it stays at {revisions.get(key, profile.models[key].revision)}.")
+    if revisions:
+        lines = [f'"{key}" = "{commit}"' for key, commit in revisions.items()]
+        path.write_text("# Written by 'python -m unified_demo.zoo pin'.\n[revisions]\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    return complaints
 
 
 def _tuples(entry: dict[str, Any]) -> dict[str, Any]:
@@ -254,6 +298,8 @@ def plan_lines(profile: FullProfile, choice: Choice, memory_bytes: int, quantisa
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in rows]
     lines += [f"{task}: off, {reason}" for task, reason in choice.refused.items()]
     lines += [f"{model.id}: {model.note}" for model in ids.values() if model.note]
+    if loose := [model.id for model in ids.values() if not model.pinned]:
+        lines.append(f"Not pinned to a commit: {', '.join(loose)}; 'python -m unified_demo.zoo pin' asks the hub for one.")
     together = [row for row in choice.experts if fits(profile, row, room) == "fits"]
     at_once = sum(profile.expert_bytes(row) for row in together) <= room
     if together and not at_once:

@@ -118,6 +118,14 @@ def fetch_snapshot(repository: str, revision: str, files: Sequence[str]) -> Path
     return Path(_ask_hub(download))
 
 
+def hub_commit(repository: str) -> str:
+    """The newest commit of a hub repository, as the hub says. SourceError when it does not."""
+    from huggingface_hub import HfApi
+
+    _expect_hub(None)
+    return _ask_hub(lambda: str(HfApi().model_info(repository, timeout=HUB_PROBE_S * 5).sha))
+
+
 def _expect_hub(cause: Exception | None) -> None:
     """SourceError when the hub is not to be asked, or does not answer."""
     from huggingface_hub import constants

@@ -21,7 +21,7 @@ from typing import Any
 
 from unified_demo.config import EXPERT_SETS, PROFILES, QUANTISATIONS, Settings
 from unified_demo.errors import ModelLoadError, UnifiedError
-from unified_demo.profiles import GB, FullZoo, plan_lines, read_full
+from unified_demo.profiles import GB, FullZoo, lock_of, pin, plan_lines, read_full
 from unified_demo.weight_sources import FETCHERS, SourceError, WeightSource
 
 log = logging.getLogger(__name__)
@@ -263,7 +263,7 @@ def read_manifest(path: Path) -> tuple[dict[str, WeightFile], dict[str, tuple[st
     return files, profiles
 
 
-# ---- command line: python -m unified_demo.zoo fetch | list | verify | plan ----
+# ---- command line: python -m unified_demo.zoo fetch | list | verify | plan | pin ----
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -283,6 +283,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         full = read_full(settings) if options.profile == "full" else None
         if options.command == "plan":
             return _show_plan(full, options.max_memory, options.quantisation)
+        if options.command == "pin":
+            return _pin(full, settings.weights_dir / "full.toml")
         if options.command == "fetch":
             with ProgressBars() as bars:
                 zoo.fetch(options.profile, bars)
@@ -299,8 +301,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _read_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     defaults = Settings()
-    parser = argparse.ArgumentParser(prog="python -m unified_demo.zoo", description="Fetch, list, verify or plan the weights.")
-    parser.add_argument("command", choices=("fetch", "list", "verify", "plan"))
+    parser = argparse.ArgumentParser(prog="python -m unified_demo.zoo", description="Fetch, list, verify, plan or pin the weights.")
+    parser.add_argument("command", choices=("fetch", "list", "verify", "plan", "pin"))
     parser.add_argument("--profile", choices=PROFILES, default=defaults.profile)
     parser.add_argument("--cache-dir", type=Path, default=defaults.cache_dir, help="where fetched weights are kept")
     parser.add_argument("--weights-dir", type=Path, default=defaults.weights_dir, help="where committed weights lie")
@@ -323,6 +325,15 @@ def _show_plan(full: FullZoo | None, max_memory_gb: float, quantisation: str) ->
     lines = plan_lines(full.profile, full.choice, int(max_memory_gb * GB), quantisation)
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
+
+
+def _pin(full: FullZoo | None, path: Path) -> int:
+    if full is None:
+        raise ModelLoadError("The tiny profile's files are pinned by their SHA-256. Pin with --profile full.")
+    complaints = pin(full.profile, lock_of(path))
+    told = len(full.profile.models) - len(complaints)
+    sys.stdout.write("\n".join([*complaints, f"{told} of {len(full.profile.models)} models pinned in {lock_of(path)}"]) + "\n")
+    return int(bool(complaints))
 
 
 def _show(zoo: Zoo, profile: str, rehash: bool) -> int:

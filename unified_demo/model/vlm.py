@@ -19,6 +19,7 @@ import torch
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.errors import ModelLoadError, UnifiedError
 from unified_demo.messages import Conversation
+from unified_demo.model.vlm_adapters import load_adapters
 from unified_demo.model.vlm_prompt import NATIVE_GRID, CoordinateTranslator, Shown, Turn, render_turns
 from unified_demo.model.vlm_rules import Offer, Place, SurfaceRules
 
@@ -56,18 +57,47 @@ class Reader:
         self._marks = re.compile("|".join(re.escape(mark) for mark in sorted(tokenizer.get_added_vocab(), key=len, reverse=True)))
 
     def read(self, turns: Sequence[Turn]) -> Prompt:
-        pictures = [item.image for turn in turns for item in turn.content if isinstance(item, Shown)]
+        """A conversation whose next answer is to be written."""
+        return self._prompt(turns, [self._text(turns, answer=True)])[0]
+
+    def read_answered(self, turns: Sequence[Turn]) -> tuple[Prompt, list[tuple[int, int]]]:
+        """A conversation that ends with an answer, and where the tokens of each answer with its end mark stand: (first, behind the last).
+
+        Before the last answer stand the tokens that ``read`` gives. ModelLoadError for a chat template that writes answers otherwise.
+        """
+        pieces, done = [], 0
+        for number, turn in enumerate(turns):
+            if turn.role == "assistant":
+                before, behind = self._text(turns[:number], answer=True), self._text(turns[: number + 1], answer=False).rstrip("\n")
+                if not behind.startswith(before):
+                    raise ModelLoadError("This chat template does not write answers as it begins them, so they cannot be learnt.")
+                pieces += [before[done:], behind[len(before) :]]
+                done = len(behind)
+        prompt, ends = self._prompt(turns, pieces)
+        return prompt, list(zip(ends[::2], ends[1::2], strict=True))
+
+    def _text(self, turns: Sequence[Turn], answer: bool) -> str:
         messages = [{"role": turn.role, "content": [self._entry(item) for item in turn.content]} for turn in turns]
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        text: str = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer)
+        return text
+
+    def _prompt(self, turns: Sequence[Turn], pieces: Sequence[str]) -> tuple[Prompt, list[int]]:
+        """Pieces of text, one after the other, with a placeholder for each picture of the turns; and where each piece ends."""
+        pictures = [item.image for turn in turns for item in turn.content if isinstance(item, Shown)]
         pixels = grid = None
+        counts: Iterator[int] = iter(())
         if pictures:
             looked = self.image_processor(images=pictures, return_tensors="pt")
             pixels, grid = looked["pixel_values"], looked["image_grid_thw"]
-            counts = (grid.prod(-1) // self.image_processor.merge_size**2).tolist()
-            first, *rest = text.split(self.image_token)
-            text = first + "".join(self.image_token * count + piece for count, piece in zip(counts, rest, strict=True))
-        ids = self.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
-        return Prompt(ids, pixels, grid)
+            counts = iter((grid.prod(-1) // self.image_processor.merge_size**2).tolist())
+        ids: list[int] = []
+        ends = []
+        for piece in pieces:
+            first, *rest = piece.split(self.image_token)
+            text = first + "".join(self.image_token * next(counts) + part for part in rest)
+            ids += self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            ends.append(len(ids))
+        return Prompt(torch.tensor([ids]), pixels, grid), ends
 
     def _entry(self, item: str | Shown) -> dict[str, str]:
         """What is typed cannot become one of the tokenizer's marks: ``<|im_end|>`` turns into ``‹|im_end|>``."""
@@ -281,6 +311,8 @@ def read_checkpoint(folder: Path, settings: Settings) -> tuple[Any, Reader]:
     except (OSError, ValueError, KeyError, ImportError) as exc:
         raise ModelLoadError(f"The language model in {folder} cannot be loaded ({exc}); fetch it again.") from exc
     image_token = tokenizer.convert_ids_to_tokens(config.image_token_id)
+    if settings.adapters:
+        load_adapters(network, settings.adapters)
     return network.eval().requires_grad_(False), Reader(tokenizer, processor, image_token)
 
 

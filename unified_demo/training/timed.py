@@ -30,7 +30,10 @@ class TimedOptions(Protocol):
 
 
 class TimedRun:
-    """``curve`` and ``checkpoint`` are names of files in ``folder``; ``floor``: share of the learning rate left at the end."""
+    """``curve`` and ``checkpoint`` are names of files in ``folder``; ``floor``: share of the learning rate left at the end.
+
+    Of several processes that train together one is the ``chief``, which writes the files.
+    """
 
     curve: ClassVar[str] = "curve.jsonl"
     checkpoint: ClassVar[str] = "checkpoint.pt"
@@ -38,6 +41,7 @@ class TimedRun:
     options: TimedOptions
     folder: Path
     device: str = "cpu"
+    chief: bool = True
     step: int = 0
     spent_s: float = 0.0
 
@@ -53,21 +57,26 @@ class TimedRun:
         """Inverse of ``state``."""
         raise NotImplementedError
 
+    def agreed(self, seconds: float) -> float:
+        """The time that counts where several processes train together; they must not end or save at different steps."""
+        return seconds
+
     def run(self, report: Callable[[dict], None]) -> None:
         """Train until the minutes are spent or the steps are done; resumes from the folder's checkpoint to the exact batch."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.resume()
-        started, saved = time.monotonic() - self.spent_s, time.monotonic()
+        started, saved = time.monotonic() - self.spent_s, self.spent_s
         while self.done() < 1 and self.spent_s < self.options.minutes * 60:
             figures = self.train_step()
-            self.spent_s = time.monotonic() - started
+            self.spent_s = self.agreed(time.monotonic() - started)
             figures["minutes"] = round(self.spent_s / 60, 2)
-            report(figures)
-            with (self.folder / self.curve).open("a") as handle:
-                handle.write(json.dumps(figures) + "\n")
-            if time.monotonic() - saved > self.options.save_every_s:
+            if self.chief:
+                report(figures)
+                with (self.folder / self.curve).open("a") as handle:
+                    handle.write(json.dumps(figures) + "\n")
+            if self.spent_s - saved > self.options.save_every_s:
                 self.save()
-                saved = time.monotonic()
+                saved = self.spent_s
         self.save()
 
     def done(self) -> float:
@@ -82,9 +91,12 @@ class TimedRun:
         return min(1.0, (self.step + 1) / self.options.warmup_steps) * fall
 
     def save(self) -> None:
+        state = self.state()
+        if not self.chief:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / (self.checkpoint + ".part")
-        torch.save({**self.state(), "step": self.step, "spent_s": self.spent_s}, part)
+        torch.save({**state, "step": self.step, "spent_s": self.spent_s}, part)
         part.replace(self.folder / self.checkpoint)
 
     def resume(self) -> None:

@@ -45,6 +45,7 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--arranged", type=float, default=0.0, help="share of batches with several things and no boxes")
     parser.add_argument("--usual", type=float, default=0.5, help="share of single things on the usual ground in their own colours")
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/generator"), help="where export writes")
+    parser.add_argument("--only", type=Path, help="nouns that export offers, one in a line, of those that were taught")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -71,7 +72,8 @@ def main() -> None:
     if arguments.action == "sheet":
         draw_sheet(pipeline, SHEET_PROMPTS, coder.SIDE, arguments.out / f"sheet-{trainer.step:06d}.png")
     else:
-        export(pipeline, vocabulary(), arguments.weights)
+        only = arguments.only.read_text(encoding="utf-8").splitlines() if arguments.only else vocabulary().shown()
+        export(pipeline, vocabulary(), list(only), arguments.weights)
 
 
 def _report(every: int) -> Callable[[dict], None]:
@@ -80,7 +82,7 @@ def _report(every: int) -> Callable[[dict], None]:
 
 def _infos(library: CutoutLibrary) -> tuple[CutoutInfo, ...]:
     """What the decoder sees: the looks of the vocabulary three times as often as other cut-outs."""
-    looks = set(vocabulary().looks.values())
+    looks = set(vocabulary().shown().values())
     cutouts = [info for info in library.catalogue.cutouts if info.source in SOURCES]
     return (*cutouts, *(info for info in cutouts if info.key in looks for _ in range(6)))
 

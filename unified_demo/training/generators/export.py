@@ -5,7 +5,7 @@ an expert can refuse others. Contact sheets of fixed prompts are drawn here as w
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from unified_demo.training.generators.diffusion import DiffusionTrainer
 
 COLUMNS, CAPTION = 8, 14
+SHARD = "40MB"
+"""Of one file of weights."""
 GUIDANCE, STEPS = 2.5, 8
 SHEET_PROMPTS = (
     "a dog", "a cat", "an apple", "a car", "a house", "a tree", "a bicycle", "a guitar",
@@ -50,19 +52,27 @@ def pipeline_of(trainer: "DiffusionTrainer", autoencoder: "AutoencoderTiny") -> 
     )
 
 
-def export(pipeline: "StableDiffusionPipeline", words: Vocabulary, folder: Path) -> None:
-    """Write the pipeline in half precision, ``vocabulary.json`` and ``sampling.json`` to ``folder``; it is half precision then."""
+def export(pipeline: "StableDiffusionPipeline", words: Vocabulary, nouns: Collection[str], folder: Path) -> None:
+    """Write the pipeline in half precision, ``vocabulary.json`` and ``sampling.json`` to ``folder``; it is half precision then.
+
+    ``nouns``: those that are offered, of ``words.looks``; the others are refused.
+    """
     pipeline.to(dtype=torch.float16)
-    pipeline.save_pretrained(folder, safe_serialization=True)
-    spellings = words.tokens()
-    meanings = list(words.meanings())
-    looks = {spellings[noun.lower()] for noun in words.looks}
-    nouns = [spelling for spelling, number in spellings.items() if meanings[number] in looks]
-    others = [spelling for spelling in spellings if spelling not in {*nouns, *SPECIAL}]
-    content = {"nouns": sorted(nouns), "words": sorted({*others, *FILLER}), "looks": words.looks}
+    pipeline.save_pretrained(folder, safe_serialization=True, max_shard_size=SHARD)
+    things, offered = _spellings(words, words.looks), _spellings(words, nouns)
+    others = set(words.tokens()) - things - set(SPECIAL)
+    looks = {noun: words.looks[noun] for noun in sorted(nouns)}
+    content = {"nouns": sorted(offered), "words": sorted({*others, *FILLER}), "looks": looks}
     (folder / "vocabulary.json").write_text(json.dumps(content, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
     sampling = {"steps": STEPS, "guidance": GUIDANCE, "side": SIDE, "share": 1.0}
     (folder / "sampling.json").write_text(json.dumps(sampling) + "\n", encoding="utf-8")
+
+
+def _spellings(words: Vocabulary, nouns: Iterable[str]) -> set[str]:
+    """Every spelling of the nouns: themselves, plurals, synonyms."""
+    numbers = words.tokens()
+    meant = {numbers[noun.lower()] for noun in nouns}
+    return {spelling for spelling, meaning in zip(numbers, words.meanings(), strict=True) if meaning in meant}
 
 
 def draw_sheet(pipeline: Any, prompts: Sequence[str], side: int, path: Path, **options: Any) -> None:

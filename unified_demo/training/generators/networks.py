@@ -24,10 +24,14 @@ OPEN_GATE = 0.5
 
 @dataclass(frozen=True)
 class Sizes:
-    """``channels`` of the UNet's levels, from fine to coarse, each a multiple of ``groups``; ``heads`` of its attention (what the
-    library takes under another name); ``text``: width of the text encoder."""
+    """``channels`` of the UNet's levels, from fine to coarse, each a multiple of ``groups``, and whether a level ``attends`` to words;
+    ``heads`` of its attention (what the library takes under another name); ``text``: width of the text encoder.
 
-    channels: tuple[int, ...] = (32, 96, 192)
+    The coarsest level sees the whole picture as one place: from there up every place has weights of its own for what a word means.
+    """
+
+    channels: tuple[int, ...] = (32, 96, 192, 192, 256)
+    attends: tuple[bool, ...] = (False, True, True, False, False)
     groups: int = 16
     heads: int = 4
     text: int = 256
@@ -37,7 +41,7 @@ class Sizes:
 def build_unet(sizes: Sizes) -> "UNet2DConditionModel":
     from diffusers import UNet2DConditionModel
 
-    deeper = len(sizes.channels) - 1
+    kinds = ["CrossAttn" if attends else "" for attends in sizes.attends]
     unet = UNet2DConditionModel(
         sample_size=SIDE // FACTOR,
         in_channels=CHANNELS,
@@ -48,8 +52,8 @@ def build_unet(sizes: Sizes) -> "UNet2DConditionModel":
         attention_head_dim=sizes.heads,
         cross_attention_dim=sizes.text,
         attention_type="gated",
-        down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * deeper),
-        up_block_types=(*["CrossAttnUpBlock2D"] * deeper, "UpBlock2D"),
+        down_block_types=tuple(f"{kind}DownBlock2D" for kind in kinds),
+        up_block_types=tuple(f"{kind}UpBlock2D" for kind in reversed(kinds)),
     )
     for name, parameter in unet.named_parameters():
         if name.endswith(("fuser.alpha_attn", "fuser.alpha_dense")):

@@ -60,7 +60,7 @@ class Painter:
     """Draws scenes, SIDE x SIDE, RGB."""
 
     def __init__(self, library: CutoutLibrary, words: Vocabulary) -> None:
-        self.library, self.looks = library, words.looks
+        self.library, self.looks = library, words.shown()
         self._placed = lru_cache(256)(self._place)
 
     def paintable(self, noun: str) -> bool:

@@ -1,0 +1,1 @@
+"""Training of LoRAMoE adapters on the full profile's vision-language model."""
