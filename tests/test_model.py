@@ -31,7 +31,7 @@ from unified_demo.messages import (
     TextDelta,
     TextPart,
 )
-from unified_demo.model.backend import Seen, TinyModel, _Decoder, in_focus, since
+from unified_demo.model.backend import Decoder, Seen, TinyModel, in_focus, since
 from unified_demo.model.decoding import DecodingState, choose, default_filters, next_in_box
 from unified_demo.model.loading import load_trained, read_config, save_trained
 from unified_demo.model.pointing import answer_places
@@ -108,7 +108,7 @@ def test_cached_decoding_equals_the_full_forward(built):
     projected = {"img-1": project(network, vocabulary, scene)}
     cut = answer_places(tokens.ids, network.answer_marks)[-1] + 1
     begin = type(tokens)(tokens.ids[:cut], tokens.labels[:cut], tokens.slots[:cut], tokens.proposals)
-    decoder = _Decoder(network, begin, projected)
+    decoder = Decoder(network, begin, projected)
     with torch.no_grad():
         inputs, injection = network.embed(tokens, projected)
         hidden = network.run(inputs[None], injection[None], use_cache=False)[0]
@@ -127,10 +127,10 @@ def test_the_gates_of_an_answer_are_counted(built) -> None:
     scene = make_scene(3)
     tokens = tokenize(vocabulary, scene, dialogue(3, turns=1))
     projected = {"img-1": project(network, vocabulary, scene)}
-    assert _Decoder(network, tokens, projected).gate_usage() == {}
+    assert Decoder(network, tokens, projected).gate_usage() == {}
     for layer in network.lora_layers:
         layer.record = True
-    decoder = _Decoder(network, tokens, projected)
+    decoder = Decoder(network, tokens, projected)
     decoder.step(vocabulary.end_id)
     usage = decoder.gate_usage()
     for layer in network.lora_layers:
@@ -210,6 +210,43 @@ def test_random_weights_under_the_rules_write_only_wellformed_answers(seed):
     assert not warnings, text
     for call in (event for event in events if isinstance(event, TaskCall)):
         assert call.task == "seg" and call.regions and all(ref in {"img-1", "img-2"} for ref in call.refs)
+
+
+def test_a_call_without_a_tool_is_said_to_have_none(built, monkeypatch):
+    """The words that led to it are held back, so that nothing is promised; they pass when no call follows."""
+    network, vocabulary = built
+    looker = Looker(network, vocabulary, ("seg",))
+
+    def say(*pieces):
+        ids = [token for piece in pieces for token in ([vocabulary.tag_ids[piece]] if piece.startswith("<") else vocabulary.encode(piece))]
+        plan = iter([*ids, vocabulary.end_id])
+        monkeypatch.setattr(looker, "_next", lambda *_: next(plan))
+        return generate(looker, ask("please", 1))
+
+    assert say("Here is the clip.", "<vgen>") == ["I have no tool for video generation here."]
+    assert "".join(say("Hello.")) == "Hello."
+    long = "one two three four five six seven eight nine ten eleven twelve"
+    assert "".join(say(long, "<gen>")) == f"{long} I have no tool for image generation here."
+    assert "".join(say("Here is", "<p>", " the dog", "</p>", "<box>")).startswith("Here is <p>the dog")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_is_preferred_nothing_is_open_when_the_tokens_run_out(built, seed):
+    _, vocabulary = built
+    generator = torch.Generator().manual_seed(seed)
+    proposals = [("img-1", place) for place in range(len(make_scene(1).regions))]
+    state = DecodingState(vocabulary, proposals, {"img-1": vocabulary.encode("img-1")}, TASK_TAGS, most=150)
+    rules = default_filters(vocabulary)
+    while len(state.written) < state.most:
+        logits = torch.randn(vocabulary.point_base + len(proposals), generator=generator)
+        logits[vocabulary.vocab_size :] += 3.0
+        for tag, token in vocabulary.tag_ids.items():
+            logits[token] -= 20.0 * tag.startswith("</")
+        logits[vocabulary.end_id] = -50.0
+        for rule in rules:
+            rule.apply(logits, state)
+        state.add(choose(logits, 1.0, generator))
+    assert not state.inside and not state.boxes_due
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -395,3 +432,13 @@ def test_the_last_question_is_about_the_last_picture_or_the_one_it_names() -> No
     }.items():
         assert in_focus(ask(words, 1, 2)) == keys
     assert in_focus(ask("the sixth picture", 1, 2)) == ["img-1", "img-2"]
+
+
+def test_a_video_is_in_focus_beside_the_latest_pictures():
+    film = MediaPart(Artefact("vid-1", MediaKind.VIDEO, Path("film.mp4")))
+    made = Message("assistant", (TextPart("Here it moves."), film))
+    both = Conversation((*ask("what is this?", 1).messages, made, *ask("and now?").messages))
+    assert in_focus(both) == ["img-1", "vid-1"]
+    named = Conversation((*both.messages[:-1], Message("user", (TextPart("follow the dog in vid-1"),))))
+    assert in_focus(named) == ["vid-1"]
+    assert since(named, ["vid-1"]).messages == named.messages[1:]

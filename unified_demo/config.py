@@ -70,7 +70,7 @@ class GenerationOptions:
     ``seed`` is that of the experts as well; the others are those of ``Drawing``.
     """
 
-    max_new_tokens: int = 160
+    max_new_tokens: int = 320
     temperature: float = 0.0
     seed: int = 0
     constrained: bool = True

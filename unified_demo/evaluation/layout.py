@@ -29,7 +29,7 @@ MEASURES = {
     "planned": "share of prompts that were answered with a layout call",
 }
 REQUEST = "Plan the layout and make this picture: {prompt}"
-MOST_TOKENS = 160
+MOST_TOKENS = 320
 SHEET_SIDE = 256
 NUMBERS = {
     word: number for number, word in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])

@@ -20,7 +20,7 @@ from unified_demo.messages import Conversation, TextPart
 if TYPE_CHECKING:
     from unified_demo.evaluation.frozen import FrozenModel
 
-MOST_TOKENS = 96
+MOST_TOKENS = 256
 MOST_CALLS = 4
 WORDS_AFTER_CALL = 60
 """Characters after a closed call without another one, after which the answer is cut: what follows is talk."""

@@ -86,11 +86,10 @@ class TinyModel:
         seen = {key: self.look(artefacts[key]) for key in focus}
         looked = time.perf_counter()
         tokens = self._tokens(since(conversation, focus), seen)
-        decoder = _Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()})
+        decoder = Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()})
         prefilled = time.perf_counter()
-        state = DecodingState(
-            self.vocabulary, tokens.proposals, {key: self.vocabulary.encode(key) for key in artefacts}, grammar.TASK_TAGS
-        )
+        references = {key: self.vocabulary.encode(key) for key in artefacts}
+        state = DecodingState(self.vocabulary, tokens.proposals, references, grammar.TASK_TAGS, most=options.max_new_tokens)
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
         writer = SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
         generator = torch.Generator().manual_seed(options.seed)
@@ -208,7 +207,7 @@ def _without_oldest(conversation: Conversation) -> Conversation | None:
     return None
 
 
-class _Decoder:
+class Decoder:
     """The network's state of one answer: key-value cache, logits of the next token (on the CPU, where the rules work)."""
 
     def __init__(self, network: MultimodalNetwork, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> None:

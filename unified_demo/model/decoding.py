@@ -15,6 +15,8 @@ from unified_demo.model.tokens import Vocabulary
 LONGEST_PHRASE = 24
 MOST_BOXES = 12
 REPEATED_RUN = 5
+TO_CLOSE = 64
+"""Tokens that suffice to close whatever is open: a name, a box in digits, the tags."""
 
 
 @dataclass
@@ -23,7 +25,8 @@ class DecodingState:
 
     ``proposals``: (artefact id, index) per pointing token. ``references``: artefact id -> its token ids; what the calls of this answer
     will give joins them. ``tasks``: offered tags.
-    ``picture`` is the one last pointed into or referred to; a call stays with it. ``calls`` are closed already.
+    ``picture`` is the one last pointed into or referred to; a call stays with it. ``calls`` are closed already. ``most`` tokens may
+    be written in all.
     """
 
     vocabulary: Vocabulary
@@ -39,6 +42,7 @@ class DecodingState:
     refs_done: bool = False
     picture: str | None = None
     calls: int = 0
+    most: int = 1 << 16
 
     def add(self, token_id: int) -> None:
         """Take note of a chosen token."""
@@ -313,6 +317,22 @@ class TasksNeedTheirMedia(LogitFilter):
             logits[ids[grammar.open_tag(grammar.PHRASE)]] = -torch.inf
 
 
+class ClosesInTime(LogitFilter):
+    """With TO_CLOSE tokens left nothing new is opened, and what is open is closed as soon as it may be. A very short room is no rule."""
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        if state.most < 2 * TO_CLOSE or len(state.written) < state.most - TO_CLOSE:
+            return
+        ids, name = state.vocabulary.tag_ids, state.innermost
+        if not name and not state.boxes_due:
+            logits[list(ids.values())] = -torch.inf
+            return
+        for tag in (grammar.close_tag(name), grammar.open_tag(grammar.BOX)) if name else ():
+            if torch.isfinite(logits[ids[tag]]):
+                _keep(logits, [ids[tag]])
+                return
+
+
 class NoEndlessRepetition(LogitFilter):
     """No run of REPEATED_RUN + 1 word tokens twice in one answer: small models like to loop."""
 
@@ -338,6 +358,7 @@ def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
         PhraseNeedsBox(),
         RefNamesAnArtefact(),
         TasksNeedTheirMedia(),
+        ClosesInTime(),
         NoEndlessRepetition(),
     ]
 

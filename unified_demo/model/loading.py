@@ -76,12 +76,15 @@ def _save_atomically(state: dict[str, torch.Tensor], path: Path) -> None:
 def build_network(
     language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", config: dict | None = None
 ) -> tuple[MultimodalNetwork, Vocabulary]:
-    """The network around a loaded language model; ``config``: ``first_layer`` and the arguments of ``default_lora``."""
+    """The network around a loaded language model; ``config``: ``first_layer`` and the arguments of ``default_lora``; no
+    LoRAMoE with 0 ``adapters``.
+    """
     options = dict(config or {})
     first_layer = options.pop("first_layer", 14)
     vocabulary = Vocabulary(tokenizer, language_model.config.vocab_size)
     layers = range(first_layer, language_model.config.num_hidden_layers)
-    network = MultimodalNetwork(language_model, default_lora(layers, **options), first_layer)
+    lora = default_lora(layers, **options) if options.get("adapters", 1) else None
+    network = MultimodalNetwork(language_model, lora, first_layer)
     network.init_tags(vocabulary)
     return network, vocabulary
 

@@ -87,7 +87,9 @@ def add_lora_moe(language_model: nn.Module, config: LoraMoeConfig) -> list[LoraM
 
 
 def balance_loss(gates: list[torch.Tensor]) -> torch.Tensor:
-    """CV^2 of the adapters' total gate mass, mean over layers: 0 when all adapters are used alike."""
+    """CV^2 of the adapters' total gate mass, mean over layers: 0 when all adapters are used alike, or there is none."""
+    if not gates:
+        return torch.zeros(())
     losses = []
     for gate in gates:
         mass = gate.float().flatten(0, -2).sum(0)

@@ -73,6 +73,7 @@ class MultimodalNetwork(nn.Module):
     def __init__(self, language_model: nn.Module, lora: LoraMoeConfig | None, first_layer: int = 0) -> None:
         super().__init__()
         hidden = language_model.config.hidden_size
+        self.first_layer = first_layer
         self.language_model = language_model.requires_grad_(False)
         self.lora_layers: list[LoraMoeLinear] = add_lora_moe(language_model, lora) if lora else []
         self.image_projector = ImageProjector(hidden)

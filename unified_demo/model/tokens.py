@@ -43,7 +43,7 @@ class Tokens:
 
 
 class Vocabulary:
-    """The extended vocabulary around a Hugging Face tokenizer."""
+    """The extended vocabulary around a Hugging Face tokenizer. Without ``pointing`` every box is written in digits."""
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", vocab_size: int) -> None:
         self.tokenizer = tokenizer
@@ -51,6 +51,7 @@ class Vocabulary:
         self.tags = grammar.added_tokens()
         self.tag_ids = {tag: vocab_size + index for index, tag in enumerate(self.tags)}
         self.point_base = vocab_size + len(self.tags)
+        self.pointing = True
         self.end_id = tokenizer.convert_tokens_to_ids("<|im_end|>")
 
     def encode(self, text: str, trusted: bool = False) -> list[int]:
@@ -85,7 +86,7 @@ class Vocabulary:
         key = latest if piece.artefact_id is None else piece.artefact_id
         overlaps = [piece.box.iou(box) for box in proposals.get(key, ())]
         best = max(range(len(overlaps)), key=overlaps.__getitem__, default=-1)
-        if best >= 0 and overlaps[best] >= MATCH_IOU and (key, best) in tokens.proposals:
+        if self.pointing and best >= 0 and overlaps[best] >= MATCH_IOU and (key, best) in tokens.proposals:
             tokens.add(self.point_base + tokens.proposals.index((key, best)), piece.loss, slot=(key, best))
             return
         for token_id in self.encode(grammar.spell_box(piece.box)):

@@ -12,6 +12,9 @@ from unified_demo import provenance
 from unified_demo.config import Settings
 from unified_demo.errors import UnifiedError
 from unified_demo.model.loading import build_network, load_language_model, save_trained
+from unified_demo.model.multimodal_lm import MultimodalNetwork
+from unified_demo.model.tokens import Vocabulary
+from unified_demo.training.ablation import VARIANTS, Variant, ablate, table
 from unified_demo.training.chats import sample_chats, write_chats
 from unified_demo.training.curves import PANELS, draw_curve, read_curve, series, smooth
 from unified_demo.training.loop import LoopOptions, Trainer
@@ -21,13 +24,16 @@ from unified_demo.zoo import Zoo
 
 logger = logging.getLogger("unified_demo.training")
 
+HELD_OUT = 400
+"""Photos that only measure variants."""
+
 
 def _flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m unified_demo.training", description=__doc__)
     parser.add_argument(
         "action",
-        choices=("chats", "run", "read", "export"),
-        help="sample plain chat to keep; train; train the region reader alone; write the committed weights",
+        choices=("chats", "run", "read", "export", "ablate"),
+        help="sample plain chat to keep; train; train the region reader alone; write the committed weights; compare variants",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and curves")
     parser.add_argument("--recipe", choices=tuple(RECIPES), default="grounding", help="what to train on; name the same one for export")
@@ -41,7 +47,9 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--targets", default="gate_proj,up_proj,down_proj", help="projections that get LoRAMoE")
     parser.add_argument("--sights", type=Path, help="folder of shards made by 'python -m unified_demo.data look'")
     parser.add_argument("--chats", type=Path, help="chats.jsonl made by the action 'chats'")
-    parser.add_argument("--count", type=int, default=1500, help="how many chats to sample")
+    parser.add_argument("--count", type=int, default=1500, help="how many chats to sample; how many examples to measure variants on")
+    parser.add_argument("--steps", type=int, default=100, help="batches that each variant of 'ablate' sees")
+    parser.add_argument("--table", type=Path, help="Markdown file that 'ablate' writes")
     parser.add_argument("--pairs", type=Path, help="NSR-1K spatial.train.json")
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/model.safetensors"), help="where export writes")
     parser.add_argument("--init", type=Path, help="checkpoint to start from; what it lacks starts fresh")
@@ -66,6 +74,9 @@ def main() -> None:
     if arguments.action == "chats":
         count = write_chats(sample_chats(language_model, tokenizer, arguments.count, arguments.seed), arguments.out / "chats.jsonl")
         logger.info("%d chats written to %s", count, arguments.out / "chats.jsonl")
+        return
+    if arguments.action == "ablate":
+        _ablate(arguments)
         return
     config = {
         "adapters": arguments.adapters,
@@ -104,6 +115,34 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     trainer.run(lambda figures: logger.info("%s", json.dumps(figures)) if figures["step"] % 10 == 1 else None)
     _report(arguments)
+
+
+def _ablate(arguments: argparse.Namespace) -> None:
+    """Variants on photos; the last HELD_OUT of them are kept for measuring. ``--init`` gives the trained region reader."""
+    if not arguments.sights or not arguments.init:
+        raise SystemExit("ablate needs --sights and --init (a checkpoint with a trained region reader)")
+    settings = Settings()
+    weights = Zoo(settings.cache_dir, settings.weights_dir).path("language_model")
+    kept = torch.load(arguments.init, weights_only=True, map_location="cpu")["model"]
+    reader = {name: weight for name, weight in kept.items() if name.startswith("reader.")}
+
+    def build(variant: Variant) -> tuple[MultimodalNetwork, Vocabulary]:
+        language_model, tokenizer = load_language_model(weights, settings.cache_dir / "converted" / "language_model")
+        config = {"adapters": variant.adapters, "rank": variant.rank, "first_layer": arguments.first_layer}
+        network, vocabulary = build_network(language_model, tokenizer, config)
+        if variant.reader:
+            network.load_state_dict(reader, strict=False)
+        return network, vocabulary
+
+    recipe = replace(RECIPES["multitask"], sights=1.0, without_picture=0.0, layouts=0.0, plain=0.0)
+    draws = (
+        stream(recipe, arguments.sights, arguments.pairs, photos=slice(None, -HELD_OUT)),
+        stream(recipe, arguments.sights, arguments.pairs, photos=slice(-HELD_OUT, None)),
+    )
+    options = LoopOptions(minutes=1e6, steps=arguments.steps, batch=arguments.batch, seed=arguments.seed)
+    done = ablate(VARIANTS, build, draws, options, arguments.count, arguments.out)
+    if arguments.table:
+        arguments.table.write_text(f"# Ablations\n\n{table(done, arguments.steps, arguments.batch)}")
 
 
 def _report(arguments: argparse.Namespace) -> None:

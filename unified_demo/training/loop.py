@@ -72,7 +72,8 @@ class Drawn(NamedTuple):
 
 @dataclass
 class Trainer(TimedRun):
-    """Network, data stream and where to keep checkpoints; ``draw(rng)`` gives one example. The region reader stays as it is."""
+    """Network, data stream and where to keep checkpoints; ``draw(rng)`` gives one example. The region reader is trained ``along`` or
+    stays as it is."""
 
     network: MultimodalNetwork
     vocabulary: Vocabulary
@@ -80,15 +81,16 @@ class Trainer(TimedRun):
     options: LoopOptions
     folder: Path
     device: str = "cpu"
+    along: bool = False
 
     def __post_init__(self) -> None:
         self.label_words = LabelWords(self.vocabulary, self.network.language_model.get_input_embeddings().weight.detach().cpu())
         self.peaks = (self.options.lora_lr, self.options.lr)
-        self.network.reader.requires_grad_(False)
+        self.network.reader.requires_grad_(self.along)
         groups: list[list[nn.Parameter]] = [[], []]
         for name, parameter in self.network.named_parameters():
             if parameter.requires_grad:
-                groups[0 if "lora_" in name else 1].append(parameter)
+                groups[0 if name.startswith("language_model.") else 1].append(parameter)
         named = [{"params": group, "lr": peak} for group, peak in zip(groups, self.peaks, strict=True)]
         self.optimizer = torch.optim.AdamW(named, betas=(0.9, 0.98), weight_decay=0.01)
         self._pool: list[list[Drawn]] = []

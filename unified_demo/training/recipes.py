@@ -53,14 +53,14 @@ DIALOGUE_TURNS = (1, 1, 2, 2, 3, 4)
 
 
 def stream(
-    recipe: Recipe, sights_folder: Path | None, pairs_file: Path | None, chats_file: Path | None = None
+    recipe: Recipe, sights_folder: Path | None, pairs_file: Path | None, chats_file: Path | None = None, photos: slice = slice(None)
 ) -> Callable[[random.Random], Example]:
     """``draw(rng)`` for the loop. Without ``sights_folder`` all scenes are drawn; without ``pairs_file`` none come from NSR-1K;
-    without ``chats_file`` no plain chat is kept."""
+    without ``chats_file`` no plain chat is kept. ``photos``: which of the photos are used."""
     labels = tuple(knowledge())
     pairs = read_pairs(pairs_file) if pairs_file else []
     planned = read_planned(pairs_file.parent) if pairs_file and recipe.layouts else []
-    seen = [scene_of_sight(sight, named) for sight, named in load_shards(sights_folder)] if sights_folder else []
+    seen = [scene_of_sight(sight, named) for sight, named in load_shards(sights_folder)[photos]] if sights_folder else []
 
     chats = read_chats(chats_file) if chats_file else []
     palette = palette_of(seen)
