@@ -18,7 +18,7 @@ from unified_demo.config import GenerationOptions
 from unified_demo.conversation import render_conversation
 from unified_demo.data.dialogues import DialogueWriter
 from unified_demo.errors import ModelLoadError, UnifiedError
-from unified_demo.grammar import Box, MediaKind
+from unified_demo.grammar import TASK_TAGS, Box, MediaKind
 from unified_demo.messages import (
     Artefact,
     Conversation,

@@ -32,8 +32,8 @@ FOLLOWS, UPLOADS = 0.45, 0.1
 """Shares of turns that go on from the turn before, and that bring a new upload."""
 STARTS: tuple[tuple[MediaKind, ...], ...] = (
     (MediaKind.IMAGE,), (MediaKind.IMAGE,), (MediaKind.IMAGE,), (MediaKind.IMAGE,), (MediaKind.IMAGE,), (MediaKind.IMAGE,),
-    (MediaKind.IMAGE, MediaKind.IMAGE), (MediaKind.IMAGE, MediaKind.IMAGE), (), (), (MediaKind.VIDEO,), (MediaKind.VIDEO,), (MediaKind.AUDIO,),
-    (MediaKind.IMAGE, MediaKind.VIDEO), (MediaKind.IMAGE, MediaKind.AUDIO),
+    (MediaKind.IMAGE, MediaKind.IMAGE), (MediaKind.IMAGE, MediaKind.IMAGE), (), (), (MediaKind.AUDIO,), (MediaKind.VIDEO,),
+    (MediaKind.VIDEO,), (MediaKind.IMAGE, MediaKind.VIDEO), (MediaKind.IMAGE, MediaKind.AUDIO),
 )  # fmt: skip
 """What comes with the first message."""
 
