@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 HIT_IOU = 0.5
 LONGEST_BOX = 24
 MOST_BOXES = 80
+WHOLE = 1 << 16
+"""Conversations are measured whole, whatever their boxes cost."""
 Draw = Callable[[random.Random], Example]
 
 
@@ -150,6 +152,7 @@ def ablate(
 def measure(trainer: VariantTrainer, examples: Sequence[Example]) -> Figures:
     """The same examples for every variant; the answers' right words are given, each next token is judged."""
     network, vocabulary = trainer.network.eval(), trainer.vocabulary
+    trainer.options = replace(trainer.options, most_tokens=WHOLE)
     tasks = {vocabulary.tag_ids[grammar.open_tag(tag)] for tag in grammar.TASK_TAGS}
     nats: list[float] = []
     calls: list[bool] = []
