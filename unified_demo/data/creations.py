@@ -20,8 +20,9 @@ USUAL_SECONDS = 5
 class Creator(Writer):
     """Writes requests for new pictures, videos and sounds."""
 
-    def picture(self) -> Exchange | None:
-        prompt = draw_prompt(self.rng, self.context.part)
+    def picture(self, given: str = "") -> Exchange:
+        """A picture of ``given``, or of a drawn prompt."""
+        prompt = given or draw_prompt(self.rng, self.context.part)
         phrasing = self.phrasing("gen")
         answer = (self.say("Here you are.", "I will draw it."), call(Task.IMAGE_GENERATION, prompt))
         return Exchange("gen", (phrasing.id,), self.ask(phrasing, {"p": prompt}), answer, "call", ((Outcome(label=prompt),),))

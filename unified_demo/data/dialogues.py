@@ -52,6 +52,13 @@ AGAIN_SEGMENT = (
     "and now the mask of it, please",
 )  # fmt: skip
 AGAIN_WHERE = ("where is it?", "point at it", "show it to me", "box it")
+UNKNOWN = (
+    "unicorn", "dragon", "piano", "guitar", "violin", "drum", "castle", "lighthouse", "rocket", "robot", "ghost", "penguin", "shark",
+    "whale", "octopus", "snake", "spider", "kangaroo", "helicopter", "tractor", "submarine", "ladder", "hammer", "candle", "crown", "sword",
+    "dinosaur", "pyramid", "volcano", "rainbow", "snowman", "camel", "crocodile", "lobster", "butterfly", "flamingo", "telescope",
+    "microscope", "anchor", "windmill", "waterfall", "cactus", "pumpkin", "mermaid", "wheelchair", "shovel", "saxophone", "globe", "trophy",
+)  # fmt: skip
+"""Things that the detector has no name for and that are no other word for one it has."""
 HERE = "\0"
 """Stands in a text where a region belongs that the user marks."""
 SHOWN = ("this", "this", "this thing", "that", "this one", "this object", "this part of the picture")
@@ -203,8 +210,8 @@ class DialogueWriter:
 
     def absent(self) -> tuple[str, list[Part]] | None:
         missing = [label for label in self.labels if label not in {region.label for region in self.scene.regions}]
-        label = self.rng.choice(missing)
-        noun = self.describer.noun(label)
+        label = self.rng.choice(missing) if self.rng.random() < 0.6 else self.rng.choice(UNKNOWN)
+        noun = label if label in UNKNOWN else self.describer.noun(label)
         if noun in {name for present in self.describer.by_label for name in knowledge().get(present, {}).get("names", [])}:
             return None
         asked = self.rng.choice(

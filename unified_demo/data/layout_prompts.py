@@ -63,7 +63,7 @@ Planned = tuple[str, tuple[PlannedGroup, ...]]
 def draw_planned(rng: random.Random, labels: Sequence[str], countable: Sequence[str]) -> Planned:
     """A prompt about some of ``countable`` (``labels``: everything one may speak of), with its plan."""
     maker: Callable[[random.Random, Sequence[str], Sequence[str]], Planned]
-    (maker,) = rng.choices((_counted, _compared, _told, _related), (4, 2, 3, 4))
+    (maker,) = rng.choices((_counted, _compared, draw_told, _related), (4, 2, 3, 4))
     return maker(rng, labels, countable)
 
 
@@ -125,7 +125,7 @@ def _compared(rng: random.Random, labels: Sequence[str], countable: Sequence[str
     return head + prompt, _groups((one, other), (words, f"a few {few}" if step and f"a few {few}" in prompt else few))
 
 
-def _told(rng: random.Random, labels: Sequence[str], countable: Sequence[str]) -> Planned:
+def draw_told(rng: random.Random, labels: Sequence[str], countable: Sequence[str]) -> Planned:
     """As a caption tells it: things with an adjective, somewhere."""
     names = rng.sample(countable, rng.choice((1, 1, 1, 2)))
     groups = [Group(name, rng.choice((1, 1, 2, 2, 3, 3, 4, 5)) if len(names) == 1 else rng.randint(1, 3)) for name in names]

@@ -14,10 +14,10 @@ from unified_demo.data.chinese import ChineseWriter
 from unified_demo.data.context import Context
 from unified_demo.data.creations import Creator
 from unified_demo.data.dialogues import DialogueWriter, without_picture
+from unified_demo.data.exchanges import Exchange, countable_of
 from unified_demo.data.knowledge import knowledge
-from unified_demo.data.layout_prompts import Planned, read_planned
+from unified_demo.data.layout_prompts import Planned, draw_told, read_planned
 from unified_demo.data.multitask import write_dialogue
-from unified_demo.data.requests import CHINESE
 from unified_demo.data.scenes import Scene, draw_scene, read_pairs
 from unified_demo.data.sights import Named, load_shards
 from unified_demo.messages import Conversation, Message, RegionPart, TaskCall
@@ -123,10 +123,18 @@ def _multitask(rng: random.Random, draw_any: Callable[[random.Random], Scene], l
 
 
 def _layout(rng: random.Random, labels: tuple[str, ...], planned: list[Planned]) -> Example:
-    """Somebody asks for a picture with things in their places, half of the time in the words of NSR-1K where those are given."""
-    given = rng.choice(planned) if planned and rng.random() < 0.5 else None
+    """Somebody asks for a picture with things in their places, half of the time in the words of NSR-1K where those are given.
+
+    One time in four it is just a picture, of the same kind of prompt: what asks for places are the words around it.
+    """
     context = Context(labels)
-    asked = ChineseWriter(rng, context).write("layout") if rng.random() < CHINESE else Creator(rng, context).layout(given)
+    roll = rng.random()
+    if roll < 0.25:
+        asked: Exchange | None = Creator(rng, context).picture(draw_told(rng, labels, countable_of(labels))[0])
+    elif roll < 0.4:
+        asked = ChineseWriter(rng, context).write("layout")
+    else:
+        asked = Creator(rng, context).layout(rng.choice(planned) if planned and roll < 0.75 else None)
     assert asked is not None
     return Example({}, Conversation((Message("user", asked.user), Message("assistant", asked.answer))))
 
