@@ -155,7 +155,7 @@ def test_only_the_chosen_models_are_fetched_and_only_what_is_needed_of_them(monk
     monkeypatch.setattr("unified_demo.profiles.fetch_snapshot", fetch)
     read_full(Settings("full", experts="paper")).fetch()
     ids = [one[0] for one in asked]
-    assert len(ids) == len(set(ids)) == 9 and ids[0] == "Qwen/Qwen3-VL-4B-Instruct" and "auffusion/auffusion-full-no-adapter" not in ids
+    assert len(ids) == len(set(ids)) == 8 and ids[0] == "Qwen/Qwen3-VL-4B-Instruct" and "auffusion/auffusion-full-no-adapter" not in ids
     assert all(revision and files for _, revision, files in asked)
 
 

@@ -123,6 +123,13 @@ def _film(name: str, order: Order) -> Expert:
     return make(video.load_film(order.source(), adapter), video.ClipSize(**order.row.clip))
 
 
+def _flow_guided(order: Order) -> Expert:
+    from unified_demo.experts.flow_guided import load_flow_guided
+    from unified_demo.experts.video import ClipSize
+
+    return load_flow_guided(order.source(), ClipSize(**order.row.clip))
+
+
 def _sound(name: str, order: Order) -> Expert:
     from unified_demo.experts import audio
 
@@ -140,6 +147,7 @@ BUILDERS: dict[str, Callable[[Order], Expert]] = {
     "text_to_video": partial(_film, "VideoGenerationExpert"),
     "image_to_video": partial(_film, "ImageToVideoExpert"),
     "video_to_video": partial(_film, "VideoEditingExpert"),
+    "flow_guided": _flow_guided,
     "auffusion": partial(_sound, "load_auffusion"),
     "audioldm2": partial(_sound, "load_audio_ldm2"),
     "stable_audio": partial(_sound, "load_stable_audio"),
