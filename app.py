@@ -32,6 +32,7 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     full.add_argument("--max-memory", type=read_gigabytes, metavar="16GB", help="what models may hold on the device")
     full.add_argument("--offload", action="store_true", help="an expert's parts come to the GPU one by one: slower, smaller")
     full.add_argument("--quantisation", choices=QUANTISATIONS, default="none", help="of the language model; needs bitsandbytes")
+    full.add_argument("--compile", action="store_true", help="torch.compile: a slow first answer, faster ones later")
     full.add_argument("--adapters", type=Path, help="LoRAMoE adapters for the language model, made by unified_demo.training.adapters")
     full.add_argument("--server", default="", metavar="URL", help="an OpenAI-compatible server as language model, in any profile")
     full.add_argument("--server-model", default="", help="its model; default: the first one it serves")
@@ -55,6 +56,7 @@ def read_settings(flags: argparse.Namespace, public: bool) -> Settings:
         experts_file=flags.experts_file,
         allow_noncommercial=flags.allow_noncommercial,
         offload=flags.offload,
+        compile=flags.compile,
         adapters=flags.adapters,
         server=flags.server,
         server_model=flags.server_model,

@@ -86,7 +86,7 @@ def _full_parts(settings: Settings, zoo: Zoo) -> Parts:
 
     full = read_full(settings)
     device = _device(settings)
-    placement = Placement(device, "float32" if settings.precision == "float32" else "bfloat16", settings.offload)
+    placement = Placement(device, "float32" if settings.precision == "float32" else "bfloat16", settings.offload, settings.compile)
     language_model = full.profile.models[full.profile.language_models[full.choice.language_model]]
 
     def speak(experts: Sequence[ExpertSpec]) -> LanguageBackend:

@@ -16,17 +16,20 @@ from unified_demo.messages import Artefact
 from unified_demo.profiles import Choice, ExpertRow, FullProfile, HubModel
 from unified_demo.zoo import Zoo
 
+_NOT_COMPILED = "flow_guided"
+"""Its attention remembers other frames, which a compiled step would not."""
 FindFolder = Callable[[HubModel], Path]
 """Where a hub model lies on this machine; fetches it if need be."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """``device`` and ``dtype`` as torch names them; ``offload``: parts come to the device one by one."""
+    """``device`` and ``dtype`` as torch names them; ``offload``: parts come to the device one by one; ``compile``: denoisers are."""
 
     device: str
     dtype: str
     offload: bool = False
+    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Order:
             row.options,
             {},
             at.offload,
+            at.compile and row.kind != _NOT_COMPILED,
         )
 
 
