@@ -134,4 +134,5 @@ def fake_spec(expert: FakeExpert | None = None, task: str = Task.IMAGE_SEGMENTAT
         weights=(),
         memory_bytes=0,
         load=lambda: made,
+        options=("steps", "guidance", "strength") if made.gives == MediaKind.IMAGE else (),
     )

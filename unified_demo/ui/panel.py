@@ -63,10 +63,15 @@ def header_html(engine: Engine, warmup: Warmup) -> Markup:
 def _viewer_words() -> Markup:
     """What the page script says, in the visitor's language."""
     return Markup(
-        '<span id="um-words" hidden data-how="{how}" data-keys="{keys}" data-shapes="{shapes}" data-labels="{labels}" '
-        'data-opacity="{opacity}" data-close="{close}"></span>'
+        '<span id="um-words" hidden data-how="{how}" data-paint="{paint}" data-keys="{keys}" data-shapes="{shapes}" '
+        'data-labels="{labels}" data-opacity="{opacity}" data-close="{close}" data-box="{box}" data-brush="{brush}" '
+        'data-tool="{tool}"></span>'
     ).format(
         how=say("Drag a box around what you mean, or click on it."),
+        paint=say("Paint over what you mean in one stroke, or click on it."),
+        box=say("Box"),
+        brush=say("Brush"),
+        tool=say("Mark with"),
         keys=say("Arrow keys move a box, Shift with arrows changes its size, Enter marks it, Escape closes."),
         shapes=say("Masks and boxes"),
         labels=say("Labels"),

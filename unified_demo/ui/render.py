@@ -53,12 +53,13 @@ _complete: WeakKeyDictionary[AnswerView, tuple[tuple[object, ...], Markup]] = We
 
 def answer_html(view: AnswerView, raw: bool = False) -> Markup:
     """The whole answer; one that is complete is drawn once, for every step of a later one shows it again."""
-    if not view.finished:
-        return _draw(view, raw)
-    manner = (raw, spoken(), view.version)
-    if view not in _complete or _complete[view][0] != manner:
-        _complete[view] = (manner, _draw(view, raw))
-    return _complete[view][1]
+    with view.lock:
+        if not view.finished:
+            return _draw(view, raw)
+        manner = (raw, spoken(), view.version)
+        if view not in _complete or _complete[view][0] != manner:
+            _complete[view] = (manner, _draw(view, raw))
+        return _complete[view][1]
 
 
 def _draw(view: AnswerView, raw: bool) -> Markup:

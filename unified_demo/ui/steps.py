@@ -33,7 +33,7 @@ def step_html(step: Step) -> Markup:
         '<summary><i class="um-dot"></i>'
         '<span class="um-step-title">{title}</span><span class="um-step-note">{note}</span>{licence}{counter}'
         '<span class="um-clock" data-run="{run}">{clock}</span></summary>{bar}<div class="um-step-body">{error}{preview}'
-        "<dl>{facts}</dl></div></details>{action}</div>"
+        "<dl>{facts}</dl></div></details>{action}{left_out}</div>"
     ).format(
         status=step.status,
         index=step.index,
@@ -49,6 +49,7 @@ def step_html(step: Step) -> Markup:
         preview=_preview(step.preview),
         facts=join([Markup("<dt>{}</dt><dd>{}</dd>").format(say(name), value) for name, value in _facts(step)]),
         action=_action(step),
+        left_out=_left_out(step),
     )
 
 
@@ -96,6 +97,16 @@ def sentence(text: str) -> str:
     text = text.strip()
     start = text[:1].upper() if text.split(" ")[0].isalpha() else text[:1]
     return start + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def _left_out(step: Step) -> Markup:
+    """Words that the expert does not know: what it made may lack them."""
+    words = step.recipe.get("left_out")
+    return (
+        Markup('<p class="um-left-out">{}</p>').format(say("Words it does not know were left out: {words}.", words=", ".join(words)))
+        if words
+        else EMPTY
+    )
 
 
 def _step_note(step: Step) -> str:

@@ -7,6 +7,30 @@
   const opened = new WeakMap();
   const etas = new WeakMap();
   let arrived = false;
+  let attached = "";
+
+  /* The server hears at once when this window goes and when it is here again, so that it knows a reload from a closed tab. */
+  function presence(word) {
+    const key = sessionStorage.getItem("um-conversation");
+    if (key) navigator.sendBeacon("gradio_api/run/presence", new Blob([JSON.stringify({ data: [key, word] })], { type: "application/json" }));
+  }
+  presence("here");
+  addEventListener("pageshow", (event) => { if (event.persisted) presence("here"); });
+  addEventListener("pagehide", () => {
+    presence("leaving");
+    const written = document.querySelector("#um-composer textarea")?.value;
+    if (written) sessionStorage.setItem("um-written", written);
+  });
+
+  /* What stood in the composer when the window was reloaded, or lost its connection, stands there again. */
+  function rewrite() {
+    const field = document.querySelector("#um-composer textarea");
+    const written = sessionStorage.getItem("um-written");
+    sessionStorage.removeItem("um-written");
+    if (!written || !field || field.value) return;
+    field.value = written;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
 
   const remember = (key, value) => { try { localStorage.setItem(key, value); } catch { /* private mode: the choice lasts until reload */ } };
   const recall = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
@@ -92,6 +116,9 @@
     for (const stage of document.querySelectorAll(".um-stage")) { resizes.observe(stage); placeLabels(stage); }
     for (const answer of document.querySelectorAll(".um-answer")) if (lit.get(answer)) light(answer, lit.get(answer));
     window.umSettle?.();
+    const files = [...document.querySelectorAll("#um-composer .thumbnail-item")].map((item) => item.querySelector("img")?.src ?? item.textContent).join("|");
+    if (files !== attached) document.dispatchEvent(new CustomEvent("um:attach", { detail: {} }));
+    attached = files;
     const current = document.querySelector("#um-kept nav")?.dataset.current;
     if (current) sessionStorage.setItem("um-conversation", current); else if (current === "" && arrived) sessionStorage.removeItem("um-conversation");
     for (const details of document.querySelectorAll(".um-step, .um-warnings")) {
@@ -132,6 +159,7 @@
     if (key) document.dispatchEvent(new CustomEvent("um:open", { detail: { key } }));
     const language = recall("um-language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
     if (language !== "en") speak(language);
+    rewrite();
     arrived = true;
   });
   /* Ctrl+K: conversations; /: the composer; Escape: stop the answer (an open viewer only closes). */
