@@ -241,7 +241,8 @@ class AnswerView:
 
     def _on_done(self, event: CallDone) -> None:
         step = self.steps.setdefault(event.index, Step(event.index, ""))
-        step.status, step.seconds, step.recipe, step.artefacts = "done", event.seconds, event.recipe, event.artefacts
+        step.status, step.seconds, step.artefacts = "done", event.seconds, event.artefacts
+        step.recipe = {name: value for made in (*event.artefacts, event) for name, value in made.recipe.items()}
         step.preview = None
         for artefact in event.artefacts:
             self.artefacts[artefact.id] = artefact
