@@ -339,12 +339,13 @@ def test_the_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_
 def test_the_programs_flags_become_settings() -> None:
     from app import read_flags, read_settings
 
-    said = "--no-history --profile full --experts paper --experts-file own.toml --allow-noncommercial --max-memory 24GB --offload --compile --adapters own.safetensors"
-    served = "--quantisation nf4 --server http://127.0.0.1:8000/v1 --server-model some --server-grammar vllm --picture-filter a:b"
+    said = "--no-history --profile full --experts paper --experts-file own.toml --allow-noncommercial --max-memory 24GB --offload"
+    served = "--compile --adapters own.safetensors --quantisation nf4 --server http://127.0.0.1:8000/v1 --server-model some --server-grammar vllm --picture-filter a:b"
     settings = read_settings(read_flags([*said.split(), *served.split()]), public=True)
     assert settings == Settings(
         "full", quantisation="nf4", public=True, picture_filter="a:b", max_memory_gb=24.0, experts="paper", experts_file=Path("own.toml"),
-        allow_noncommercial=True, offload=True, compile=True, adapters=Path("own.safetensors"), server="http://127.0.0.1:8000/v1", server_model="some", server_grammar="vllm",
+        allow_noncommercial=True, offload=True, compile=True, adapters=Path("own.safetensors"),
+        server="http://127.0.0.1:8000/v1", server_model="some", server_grammar="vllm",
     )  # fmt: skip
     assert read_settings(read_flags(["--no-history"]), public=False) == Settings()
 
