@@ -340,7 +340,8 @@ def test_the_programs_flags_become_settings() -> None:
     from app import read_flags, read_settings
 
     said = "--no-history --profile full --experts paper --experts-file own.toml --allow-noncommercial --max-memory 24GB --offload"
-    served = "--compile --adapters own.safetensors --quantisation nf4 --server http://127.0.0.1:8000/v1 --server-model some --server-grammar vllm --picture-filter a:b"
+    said += " --compile --adapters own.safetensors"
+    served = "--quantisation nf4 --server http://127.0.0.1:8000/v1 --server-model some --server-grammar vllm --picture-filter a:b"
     settings = read_settings(read_flags([*said.split(), *served.split()]), public=True)
     assert settings == Settings(
         "full", quantisation="nf4", public=True, picture_filter="a:b", max_memory_gb=24.0, experts="paper", experts_file=Path("own.toml"),
