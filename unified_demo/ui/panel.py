@@ -11,7 +11,7 @@ from unified_demo.grammar import TASKS
 from unified_demo.ui.frames import EMPTY, join
 from unified_demo.ui.steps import task_title
 from unified_demo.ui.warmup import Warmup
-from unified_demo.ui.words import say, spoken
+from unified_demo.ui.words import say, spoken, tell
 
 TITLE = "UnifiedMLLM Demo"
 STATM = Path("/proc/self/statm")
@@ -109,7 +109,7 @@ def _works(engine: Engine) -> str:
 
 def notice_html(sentences: Sequence[str]) -> Markup:
     """What was wrong with the last thing that was sent; empty when nothing was."""
-    lines = Markup("").join(Markup("<p>{}</p>").format(sentence) for sentence in sentences)
+    lines = Markup("").join(Markup("<p>{}</p>").format(tell(sentence)) for sentence in sentences)
     return Markup('<div class="um-notice" role="alert">{}</div>').format(lines) if sentences else EMPTY
 
 

@@ -14,7 +14,7 @@ from unified_demo.ui.frames import EMPTY, crop_html, frame_html, join
 from unified_demo.ui.steps import sentence, step_html
 from unified_demo.ui.theme import region_colour
 from unified_demo.ui.view import AnswerView
-from unified_demo.ui.words import say, spoken
+from unified_demo.ui.words import say, spoken, tell
 
 _ANY_TAG = re.compile(r"(</?[a-z]+>)")
 
@@ -118,7 +118,7 @@ def _status_line(view: AnswerView) -> Markup:
 def _warnings(view: AnswerView) -> Markup:
     if not view.warnings or not view.finished:
         return EMPTY
-    lines = join([Markup("<li>{}</li>").format(warning) for warning in dict.fromkeys(view.warnings)])
+    lines = join([Markup("<li>{}</li>").format(tell(warning)) for warning in dict.fromkeys(view.warnings)])
     return Markup('<details class="um-warnings"><summary>{}</summary><ul>{}</ul></details>').format(
         say("Slips of notation in this answer: {n}", n=len(view.warnings)), lines
     )

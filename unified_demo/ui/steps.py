@@ -11,7 +11,7 @@ from markupsafe import Markup
 from unified_demo.grammar import TASK_TAGS, TASKS, Task
 from unified_demo.ui.frames import EMPTY, join
 from unified_demo.ui.view import Step
-from unified_demo.ui.words import say
+from unified_demo.ui.words import say, tell
 
 _STEP_WORDS = {
     "writing": "writing the call",
@@ -93,10 +93,10 @@ def _action(step: Step) -> Markup:
 
 
 def sentence(text: str) -> str:
-    """With a capital and a full stop, for errors come as they suit a log line."""
-    text = text.strip()
+    """In the visitor's language, with a capital and a full stop, for errors come as they suit a log line."""
+    text = tell(text.strip())
     start = text[:1].upper() if text.split(" ")[0].isalpha() else text[:1]
-    return start + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    return start + text[1:] + ("" if text.endswith((".", "!", "?", "。")) else ".")
 
 
 def _left_out(step: Step) -> Markup:

@@ -242,7 +242,9 @@ class AnswerView:
     def _on_done(self, event: CallDone) -> None:
         step = self.steps.setdefault(event.index, Step(event.index, ""))
         step.status, step.seconds, step.artefacts = "done", event.seconds, event.artefacts
-        step.recipe = {name: value for made in (*event.artefacts, event) for name, value in made.recipe.items()}
+        step.recipe = {
+            name: value for recipe in (*(made.recipe for made in event.artefacts), event.recipe) for name, value in recipe.items()
+        }
         step.preview = None
         for artefact in event.artefacts:
             self.artefacts[artefact.id] = artefact
