@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,18 @@ def load_engine(
 
 def _safety(settings: Settings) -> Safety | None:
     """On where strangers come in, or where the operator brought a filter."""
-    picture = read_picture_filter(settings.picture_filter) if settings.picture_filter else None
+    picture = _picture_filter(settings) if settings.picture_filter else None
     return Safety(picture=picture) if settings.public or picture else None
+
+
+def _picture_filter(settings: Settings) -> Callable[[Any], str | None]:
+    from unified_demo.experts import picture_checker
+
+    if settings.picture_filter != picture_checker.NAME:
+        return read_picture_filter(settings.picture_filter)
+    full = read_full(settings)
+    model = replace(full.profile.models[picture_checker.MODEL], files=picture_checker.FILES)
+    return picture_checker.PictureChecker(lambda: full.folder(model), _device(settings))
 
 
 def _tiny_parts(settings: Settings, zoo: Zoo) -> Parts:
