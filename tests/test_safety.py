@@ -70,7 +70,8 @@ def test_a_picture_filter_keeps_results_back(tmp_path: Path, kind: MediaKind) ->
 
 
 def checker(folder: Path, threshold: float, before: str = "vision_model.") -> Path:
-    """As ``safety_checker`` and ``feature_extractor`` of Stable Diffusion 1.5, tiny; ``before`` the picture network's names stands what the hub's file has there.
+    """As ``safety_checker`` and ``feature_extractor`` of Stable Diffusion 1.5, tiny; ``before``: what the hub's file has before the names
+    of the picture network.
 
     A picture is kept back when it resembles a notion more than ``threshold``, a cosine.
     """

@@ -110,6 +110,8 @@ def _full_parts(settings: Settings, zoo: Zoo) -> Parts:
     choice = within(full.profile, full.choice, room, settings.offload)
     for task, reason in choice.refused.items():
         log.info("%s is off: %s", task, reason)
+    for task, reason in choice.replaced.items():
+        log.info("%s: %s", task, reason)
     return Parts(build_specs(full.profile, choice, full.folder, placement, zoo), speak, room, device)
 
 
