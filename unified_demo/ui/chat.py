@@ -42,6 +42,7 @@ CONCURRENT_TURNS = 4
 QUEUE_LENGTH = 64
 """Requests that may wait; further ones are told to come back."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+LOST_UPLOAD = "The file did not arrive; please send it again."
 BROKEN_TURN = "Something went wrong while answering; the conversation is kept, please try again."
 
 Update = dict[Any, Any]
@@ -89,6 +90,7 @@ class _Page(Layout):
         for event, listener in ((self.bus.mark, self.mark), (self.bus.unmark, self.unmark), (self.bus.keep, self.keep)):
             event(listener, [self.visit], [self.chips, self.notice], **quick)
         self.bus.attach(self.attach, [self.composer, self.visit], [self.chips, self.notice], **quick)
+        self.bus.lost(self.lost, [self.visit], [self.notice], **quick)
         self.bus.edit(self.edit, [self.visit], [self.chips, self.notice, self.composer], **quick)
         self.bus.skip(self.skip, [self.visit], None, **quick)
         self.raw.change(self.show_raw, [self.raw, self.visit], [self.chatbot], **quick)
@@ -237,7 +239,11 @@ class _Page(Layout):
         files = message.get("files") or []
         found, complaints = read_uploads(files, visit.base(), self.engine.store, self.engine.settings.limits, visit.stored())
         visit.attach(dict(found))
-        return self._composing(visit, complaints)
+        return {**self._composing(visit, complaints), **({} if files else {self.notice: gr.skip()})}
+
+    def lost(self, visit: Visit) -> Markup:
+        """An upload did not arrive, as the page script saw; what else the composer holds stays there."""
+        return self._told(visit, [LOST_UPLOAD])
 
     def set_options(self, visit: Visit, seed: float | None, temperature: float, *drawing: str) -> Update:
         """Settings of the next answers; one that is not allowed changes nothing and is told."""

@@ -8,6 +8,7 @@
   const etas = new WeakMap();
   let arrived = false;
   let attached = "";
+  let sendNext = false;
 
   /* The server hears at once when this window goes and when it is here again, so that it knows a reload from a closed tab. */
   function presence(word) {
@@ -21,6 +22,21 @@
     const written = document.querySelector("#um-composer textarea")?.value;
     if (written) sessionStorage.setItem("um-written", written);
   });
+
+  /* An upload that breaks (its file was moved, the network failed) is not told by Gradio. */
+  const fetched = window.fetch;
+  window.fetch = async (...request) => {
+    const upload = String(request[0]?.url ?? request[0]).includes("/upload?");
+    const lost = () => { if (upload) document.dispatchEvent(new CustomEvent("um:lost", { detail: {} })); };
+    try {
+      const answer = await fetched(...request);
+      if (!answer.ok) lost();
+      return answer;
+    } catch (error) {
+      lost();
+      throw error;
+    }
+  };
 
   /* What stood in the composer when the window was reloaded, or lost its connection, stands there again. */
   function rewrite() {
@@ -119,6 +135,8 @@
     const files = [...document.querySelectorAll("#um-composer .thumbnail-item")].map((item) => item.querySelector("img")?.src ?? item.textContent).join("|");
     if (files !== attached) document.dispatchEvent(new CustomEvent("um:attach", { detail: {} }));
     attached = files;
+    const send = sendNext && document.querySelector("#um-composer .submit-button");
+    if (send) { sendNext = false; send.click(); }
     const current = document.querySelector("#um-kept nav")?.dataset.current;
     if (current) sessionStorage.setItem("um-conversation", current); else if (current === "" && arrived) sessionStorage.removeItem("um-conversation");
     for (const details of document.querySelectorAll(".um-step, .um-warnings")) {
@@ -173,6 +191,17 @@
     event.preventDefault();
   }
 
+  /* A message sent while an answer is being written stops that answer; it goes when what was said so far is kept. */
+  function onEnter(event) {
+    const stop = document.querySelector("#um-composer .stop-button");
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || !stop || !(event.target instanceof Element)) return;
+    if (!event.target.closest("#um-composer textarea")?.value.trim()) return;
+    event.preventDefault();
+    sendNext = true;
+    stop.click();
+  }
+
+  document.addEventListener("keydown", onEnter, true);
   document.addEventListener("keydown", onShortcut);
   document.addEventListener("pointerover", onPoint);
   document.addEventListener("focusin", onPoint);
