@@ -69,8 +69,10 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     flags = read_flags(arguments)
     from unified_demo.history import History
+    from unified_demo.ui.serve import ServeOptions, is_loopback, launch_options, own_upload_folder, read_auth
+
+    os.environ.setdefault("GRADIO_TEMP_DIR", own_upload_folder())
     from unified_demo.ui.chat import build_chat
-    from unified_demo.ui.serve import ServeOptions, is_loopback, launch_options, read_auth
 
     try:
         options = ServeOptions(flags.host, flags.port, flags.share, read_auth(flags.auth), flags.no_auth)
