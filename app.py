@@ -32,11 +32,12 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     full.add_argument("--max-memory", type=read_gigabytes, metavar="16GB", help="what models may hold on the device")
     full.add_argument("--offload", action="store_true", help="an expert's parts come to the GPU one by one: slower, smaller")
     full.add_argument("--quantisation", choices=QUANTISATIONS, default="none", help="of the language model; needs bitsandbytes")
+    full.add_argument("--compile", action="store_true", help="torch.compile: a slow first answer, faster ones later")
     full.add_argument("--adapters", type=Path, help="LoRAMoE adapters for the language model, made by unified_demo.training.adapters")
     full.add_argument("--server", default="", metavar="URL", help="an OpenAI-compatible server as language model, in any profile")
     full.add_argument("--server-model", default="", help="its model; default: the first one it serves")
     full.add_argument("--server-grammar", choices=SERVER_GRAMMARS, default="none", help="how it takes a grammar")
-    full.add_argument("--picture-filter", default="", metavar="MODULE:FUNCTION", help="looks at results and may keep them back")
+    full.add_argument("--picture-filter", default="", metavar="MODULE:FUNCTION", help="looks at results; or 'stable-diffusion'")
     return parser.parse_args(arguments)
 
 
@@ -55,6 +56,7 @@ def read_settings(flags: argparse.Namespace, public: bool) -> Settings:
         experts_file=flags.experts_file,
         allow_noncommercial=flags.allow_noncommercial,
         offload=flags.offload,
+        compile=flags.compile,
         adapters=flags.adapters,
         server=flags.server,
         server_model=flags.server_model,
@@ -67,8 +69,10 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     flags = read_flags(arguments)
     from unified_demo.history import History
+    from unified_demo.ui.serve import ServeOptions, is_loopback, launch_options, own_upload_folder, read_auth
+
+    os.environ.setdefault("GRADIO_TEMP_DIR", own_upload_folder())
     from unified_demo.ui.chat import build_chat
-    from unified_demo.ui.serve import ServeOptions, is_loopback, launch_options, read_auth
 
     try:
         options = ServeOptions(flags.host, flags.port, flags.share, read_auth(flags.auth), flags.no_auth)

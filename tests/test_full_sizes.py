@@ -11,10 +11,8 @@ from diffusers import (
     AutoencoderKL,
     AutoencoderKLWan,
     AutoencoderOobleck,
-    I2VGenXLUNet,
     MotionAdapter,
     StableAudioDiTModel,
-    UNet2DConditionModel,
     UNet3DConditionModel,
     WanTransformer3DModel,
     ZImageTransformer2DModel,
@@ -26,23 +24,18 @@ from transformers import (
     CLIPVisionModelWithProjection,
     Qwen3Config,
     Qwen3Model,
-    Qwen3VLConfig,
-    Qwen3VLForConditionalGeneration,
     T5Config,
     T5EncoderModel,
     UMT5Config,
     UMT5EncoderModel,
 )
 
+from benchmarks.shapes import i2vgen, qwen3_vl, unet
 from unified_demo.config import Settings
 from unified_demo.profiles import FullProfile, read_profile
 
 Network = torch.nn.Module
 PROFILE: FullProfile = read_profile(Settings().weights_dir / "full.toml")
-
-
-def unet(**shape: object) -> Network:
-    return UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8, **shape)
 
 
 def vae() -> Network:
@@ -76,18 +69,6 @@ def qwen3() -> Network:
     return Qwen3Model(Qwen3Config(vocab_size=151936, num_attention_heads=32, **shape))
 
 
-def qwen3_vl() -> Network:
-    text = {
-        "vocab_size": 151936, "hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32,
-        "num_key_value_heads": 8, "head_dim": 128, "tie_word_embeddings": True,
-    }  # fmt: skip
-    vision = {
-        "depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "num_heads": 16, "out_hidden_size": 2560,
-        "deepstack_visual_indexes": [5, 11, 17],
-    }  # fmt: skip
-    return Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True))
-
-
 def wan(heads: int, inner: int, channels: int) -> Network:
     return WanTransformer3DModel(num_attention_heads=heads, ffn_dim=inner, num_layers=30, in_channels=channels, out_channels=channels)
 
@@ -103,7 +84,7 @@ PARTS: dict[str, list[Callable[[], Network]]] = {
     "timbrooks/instruct-pix2pix": [lambda: unet(in_channels=8), vae, lambda: clip(768, 12, 12)],
     "Tongyi-MAI/Z-Image-Turbo": [ZImageTransformer2DModel, vae, qwen3],
     "ali-vilab/text-to-video-ms-1.7b": [lambda: UNet3DConditionModel(cross_attention_dim=1024), vae, lambda: clip(1024, 23, 16)],
-    "ali-vilab/i2vgen-xl": [lambda: I2VGenXLUNet(cross_attention_dim=1024), vae, lambda: clip(1024, 23, 16), clip_vision],
+    "ali-vilab/i2vgen-xl": [i2vgen, vae, lambda: clip(1024, 23, 16), clip_vision],
     "guoyww/animatediff-motion-adapter-v1-5-2": [MotionAdapter],
     "Wan-AI/Wan2.1-T2V-1.3B-Diffusers": [umt5, lambda: wan(12, 8960, 16), AutoencoderKLWan],
     "stabilityai/stable-audio-open-1.0": [StableAudioDiTModel, AutoencoderOobleck, t5_base],

@@ -245,15 +245,19 @@ def test_dark_follows_the_system_and_the_switch(visitor: Visitor) -> None:
     assert brightness() > 690
 
 
-def test_the_page_speaks_chinese_and_remembers_it(visitor: Visitor) -> None:
+def test_the_page_speaks_chinese_and_remembers_it(visitor: Visitor, tmp_path: Path) -> None:
     visitor.attach(PHOTO)
     visitor.send("segment the dog")
     visitor.finished()
     visitor.page.locator("[data-um=language]").click()
     visitor.page.get_by_placeholder("就一张图片提问").wait_for()
     assert "图像分割" in visitor.page.locator(".um-step-title").inner_text()
+    (tmp_path / "empty.png").touch()
+    visitor.attach(tmp_path / "empty.png")
+    visitor.page.locator(".um-notice").get_by_text("文件是空的").wait_for()
     visitor.page.reload()
     visitor.page.locator(".um-welcome").get_by_text("给它一张图片").wait_for()
+    visitor.page.locator(".example").get_by_text("分割这只狗（Segment the dog）").wait_for()
     visitor.page.locator("[data-um=language]").click()
     visitor.page.locator(".um-welcome").get_by_text("Show it a picture").wait_for()
 

@@ -104,6 +104,50 @@ def test_marks_in_the_question_s_own_picture_and_their_removal(visitor: Visitor,
     assert [round(region.boxes[0].x0, 1) for region in regions(site.model.turns[-1])] == [0.5]
 
 
+def test_a_stroke_of_the_brush_means_what_it_covers(visitor: Visitor, site: Site) -> None:
+    visitor.attach(PHOTO)
+    visitor.send("segment the dog")
+    visitor.finished().locator(".um-tools button").first.focus()
+    visitor.page.get_by_role("button", name="Inspect img-1").last.click()
+    visitor.page.get_by_label("Brush").check()
+    stage = visitor.page.locator("#um-viewer .um-stage")
+    frame = stage.bounding_box()
+    x, y, side = frame["x"], frame["y"], min(frame["width"], frame["height"])
+    mouse = visitor.page.mouse
+    mouse.move(x + 0.3 * frame["width"], y + 0.3 * frame["height"])
+    mouse.down()
+    mouse.move(x + 0.6 * frame["width"], y + 0.4 * frame["height"], steps=5)
+    stage.locator(".um-stroke polyline").wait_for(state="attached")
+    mouse.move(x + 0.5 * frame["width"], y + 0.7 * frame["height"], steps=5)
+    mouse.up()
+    stage.locator(".um-pending").wait_for()
+    visitor.page.keyboard.press("Escape")
+    visitor.send("what is this?")
+    visitor.finished(2)
+    (region,) = regions(site.model.turns[-1])
+    reach = 0.035 * side
+    across, down = reach / frame["width"], reach / frame["height"]
+    slack = SLACK_PX / side
+    assert region.boxes[0].as_tuple() == pytest.approx((0.3 - across, 0.3 - down, 0.6 + across, 0.7 + down), abs=slack)
+
+
+def test_a_region_is_marked_before_the_picture_is_sent(visitor: Visitor, site: Site) -> None:
+    visitor.attach(PHOTO)
+    visitor.page.get_by_role("button", name="img-1").click()
+    drag(visitor, visitor.page.locator("#um-viewer .um-stage"), (0.2, 0.2, 0.6, 0.7))
+    chips(visitor, 1)
+    visitor.page.keyboard.press("Escape")
+    visitor.send("what is this?")
+    visitor.finished()
+    message = site.model.turns[-1].messages[-1]
+    assert [part.artefact.id for part in message.parts if isinstance(part, MediaPart)] == ["img-1"]
+    (region,) = regions(site.model.turns[-1])
+    assert region.artefact_id == "img-1"
+    assert region.boxes[0].as_tuple() == pytest.approx((0.2, 0.2, 0.6, 0.7), abs=0.01)
+    chips(visitor, 0)
+    visitor.page.locator(".um-draft").wait_for(state="detached")
+
+
 @pytest.mark.parametrize("visitor", [PHONE], indirect=True)
 def test_a_finger_marks_in_the_viewer(visitor: Visitor, site: Site) -> None:
     visitor.attach(PHOTO)

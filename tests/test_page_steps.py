@@ -65,3 +65,26 @@ def test_a_failed_step_is_tried_again_without_the_answer(visitor: Visitor, site:
     visitor.send("hello")
     visitor.finished(2)
     assert "img-1" in site.model.turns[-1].artefacts()
+
+
+def test_settings_of_experts_that_draw_reach_them(visitor: Visitor) -> None:
+    FRAGILE.error = None
+    steps, strength = visitor.page.get_by_label("Steps"), visitor.page.get_by_label("Strength")
+    steps.fill("none")
+    steps.blur()
+    visitor.page.locator(".um-notice").get_by_text("a whole number is expected").wait_for()
+    steps.fill("12")
+    steps.blur()
+    visitor.page.locator(".um-notice").wait_for(state="detached")
+    strength.fill("0.25")
+    strength.press("Enter")
+    visitor.send("draw a fox")
+    visitor.finished()
+    request = FRAGILE.requests[-1]
+    assert (request.steps, request.guidance, request.strength) == (12, None, 0.25)
+
+
+def test_words_that_an_expert_left_out_are_told(visitor: Visitor) -> None:
+    FRAGILE.error, FRAGILE.recipe = None, {"left_out": ["zebrafinch"]}
+    visitor.send("draw a fox")
+    assert visitor.finished().locator(".um-left-out").inner_text() == "Words it does not know were left out: zebrafinch."

@@ -25,6 +25,7 @@ from unified_demo.profiles import (
     read_full,
     read_overrides,
     read_profile,
+    within,
 )
 from unified_demo.weight_sources import SourceError
 from unified_demo.zoo import Zoo, main, read_gigabytes
@@ -155,7 +156,7 @@ def test_only_the_chosen_models_are_fetched_and_only_what_is_needed_of_them(monk
     monkeypatch.setattr("unified_demo.profiles.fetch_snapshot", fetch)
     read_full(Settings("full", experts="paper")).fetch()
     ids = [one[0] for one in asked]
-    assert len(ids) == len(set(ids)) == 9 and ids[0] == "Qwen/Qwen3-VL-4B-Instruct" and "auffusion/auffusion-full-no-adapter" not in ids
+    assert len(ids) == len(set(ids)) == 8 and ids[0] == "Qwen/Qwen3-VL-4B-Instruct" and "auffusion/auffusion-full-no-adapter" not in ids
     assert all(revision and files for _, revision, files in asked)
 
 
@@ -300,16 +301,33 @@ def test_what_moves_in_parts_needs_no_more_than_the_whole(profile: FullProfile) 
         assert parts < whole if row.offloads else parts == whole, row.name
 
 
-def test_what_cannot_run_is_not_offered(profile: FullProfile, caplog: pytest.LogCaptureFixture) -> None:
+def test_where_an_expert_does_not_fit_a_smaller_one_stands_in_or_the_task_is_off(
+    profile: FullProfile, caplog: pytest.LogCaptureFixture
+) -> None:
     from unified_demo.assembly import load_engine
 
     with caplog.at_level("INFO", "unified_demo.assembly"):
-        offered = load_engine(Settings("full", "cpu", max_memory_gb=16)).tasks()
-    assert {"seg", "layout", "edit", "agen"} <= set(offered) and "gen" not in offered and "vgen" not in offered
-    assert "gen is off: Z-Image-Turbo needs 22.2 GB, there are 5.7 GB; --offload" in caplog.text
+        engine = load_engine(Settings("full", "cpu", max_memory_gb=16))
+    offered = engine.tasks()
+    assert {"seg", "gen", "layout", "edit", "vedit", "agen"} <= set(offered) and "vgen" not in offered and "ivgen" not in offered
+    assert "gen: Stable Diffusion 1.5 stands in: Z-Image-Turbo needs 22.2 GB, there are 5.7 GB" in caplog.text
+    assert "vedit: InstructPix2Pix along the flow stands in: Wan 2.1" in caplog.text
+    assert "vgen is off: Wan 2.1 text-to-video 1.3B needs 19.4 GB, there are 5.7 GB; --offload" in caplog.text
     roomy = load_engine(Settings("full", "cpu", max_memory_gb=16, offload=True, quantisation="nf4")).tasks()
-    assert "vgen" in roomy and "gen" not in roomy
+    assert "vgen" in roomy
     assert len(load_engine(Settings("full", "cpu", max_memory_gb=80)).tasks()) == len(TASK_TAGS)
+
+
+def test_what_stands_in_is_allowed_and_not_what_the_operator_chose_away(profile: FullProfile, tmp_path: Path) -> None:
+    room = 12 * GB
+    choice = choose(profile, "modern", Overrides(), allow_noncommercial=False)
+    small = within(profile, choice, room, offload=False)
+    assert "vgen" in small.refused and all(model.commercial_use for row in small.experts for model in profile.of(row))
+    assert "ModelScope" in within(profile, choose(profile, "modern", Overrides(), True), room, offload=False).replaced["vgen"]
+    own = read_overrides(written(tmp_path / "own.toml", '[experts]\ngen = "z-image-turbo"\n'), profile)
+    assert "gen" in within(profile, choose(profile, "modern", own, True), room, offload=False).refused
+    said = "\n".join(plan_lines(profile, choice, 16 * GB))
+    assert "gen: Stable Diffusion 1.5 stands in: Z-Image-Turbo needs" in said
 
 
 def test_quantisation_makes_room(profile: FullProfile) -> None:
@@ -340,11 +358,13 @@ def test_the_programs_flags_become_settings() -> None:
     from app import read_flags, read_settings
 
     said = "--no-history --profile full --experts paper --experts-file own.toml --allow-noncommercial --max-memory 24GB --offload"
+    said += " --compile --adapters own.safetensors"
     served = "--quantisation nf4 --server http://127.0.0.1:8000/v1 --server-model some --server-grammar vllm --picture-filter a:b"
     settings = read_settings(read_flags([*said.split(), *served.split()]), public=True)
     assert settings == Settings(
         "full", quantisation="nf4", public=True, picture_filter="a:b", max_memory_gb=24.0, experts="paper", experts_file=Path("own.toml"),
-        allow_noncommercial=True, offload=True, server="http://127.0.0.1:8000/v1", server_model="some", server_grammar="vllm",
+        allow_noncommercial=True, offload=True, compile=True, adapters=Path("own.safetensors"),
+        server="http://127.0.0.1:8000/v1", server_model="some", server_grammar="vllm",
     )  # fmt: skip
     assert read_settings(read_flags(["--no-history"]), public=False) == Settings()
 
@@ -363,8 +383,25 @@ def table_line(profile: FullProfile, name: str) -> str:
     return f"| `{row.task}` | {sets} | {row.title} | `{row.pipeline}` | {ids} | {licences} | {memory} | `[{name}]` |"
 
 
+MEMORIES = ((8, "nf4"), (16, "none"), (16, "nf4"), (24, "none"), (24, "nf4"), (48, "none"), (80, "none"))
+
+
+def fits_line(profile: FullProfile, size: int, quantisation: str) -> str:
+    """What fits into so many GB beside the language model, as it stands in docs/full.md."""
+    resident = profile.language_bytes("qwen3-vl-4b", quantisation)
+    groups: dict[str, list[str]] = {"fits": [], "fits with": [], "lacks": []}
+    for row in profile.experts.values():
+        said = fits(profile, row, size * GB - resident)
+        groups["fits" if said == "fits" else "fits with" if said.startswith("fits") else "lacks"].append(row.name)
+    columns = ["all" if len(names) == len(profile.experts) else ", ".join(names) or "–" for names in groups.values()]
+    model = f"4B, {'bfloat16' if quantisation == 'none' else 'NF4'} ({resident / GB:.1f} GB)"
+    return f"| {size} GB | {model} | {' | '.join(columns)} |"
+
+
 def test_the_documentation_holds_every_row(profile: FullProfile) -> None:
     text = (ROWS.parent.parent / "docs" / "full.md").read_text(encoding="utf-8")
+    for size, quantisation in MEMORIES:
+        assert fits_line(profile, size, quantisation) in text, fits_line(profile, size, quantisation)
     for name in profile.experts:
         assert table_line(profile, name) in text, f"docs/full.md lacks or differs: {table_line(profile, name)}"
     assert sum(text.count(f"\n| `{task}` |") for task in TASK_TAGS) == len(profile.experts)

@@ -4,12 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import CLIPConfig, CLIPImageProcessorPil
 
 from unified_demo.assembly import load_engine
 from unified_demo.config import Limits, Settings
 from unified_demo.engine import MADE_WITH, Engine
-from unified_demo.errors import UnifiedError
+from unified_demo.errors import ModelLoadError, UnifiedError
+from unified_demo.experts.picture_checker import MODEL, PictureChecker
 from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
 from unified_demo.grammar import MediaKind
 from unified_demo.intake import user_message
@@ -62,6 +67,45 @@ def test_a_picture_filter_keeps_results_back(tmp_path: Path, kind: MediaKind) ->
     event = outcome(engine(tmp_path, FakeExpert(kind), picture_filter="test_safety:no_red"))
     assert isinstance(event, CallFailed) and "kept back: it is too red" in event.error
     assert not list(tmp_path.glob("*.png")) and not list(tmp_path.glob("*.mp4"))
+
+
+def checker(folder: Path, threshold: float, before: str = "vision_model.") -> Path:
+    """As ``safety_checker`` and ``feature_extractor`` of Stable Diffusion 1.5, tiny; ``before``: what the hub's file has before the names
+    of the picture network.
+
+    A picture is kept back when it resembles a notion more than ``threshold``, a cosine.
+    """
+    part = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "projection_dim": 16}
+    words = {**part, "vocab_size": 100, "bos_token_id": 0, "eos_token_id": 1}
+    config = CLIPConfig(vision_config={**part, "image_size": 32, "patch_size": 8}, text_config=words, projection_dim=16)
+    torch.manual_seed(0)
+    network = StableDiffusionSafetyChecker(config)
+    network.concept_embeds_weights.data.fill_(threshold)
+    network.special_care_embeds_weights.data.fill_(2.0)
+    network.save_pretrained(folder / "safety_checker")
+    file = folder / "safety_checker" / "model.safetensors"
+    state = {before + name if name.startswith("vision_model.") else name: value for name, value in load_file(file).items()}
+    save_file(state, file, metadata={"format": "pt"})
+    looks = CLIPImageProcessorPil(crop_size={"height": 32, "width": 32}, size={"shortest_edge": 32})
+    looks.save_pretrained(folder / "feature_extractor")
+    return folder
+
+
+@pytest.mark.parametrize(("threshold", "kept_back"), [(-1.0, True), (1.0, False)])
+def test_the_checker_of_stable_diffusion_may_look_at_every_result(tmp_path: Path, threshold: float, kept_back: bool) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(f"[folders]\n'{MODEL}' = '{checker(tmp_path / 'sd', threshold).as_posix()}'\n")
+    made = engine(tmp_path / "media", FakeExpert(MediaKind.IMAGE), picture_filter="stable-diffusion", experts_file=own, device="cpu")
+    event = outcome(made)
+    assert isinstance(event, CallFailed) is kept_back and (not kept_back or "kept back" in event.error)
+
+
+def test_without_its_weights_nothing_passes(tmp_path: Path) -> None:
+    made = engine(tmp_path, FakeExpert(MediaKind.IMAGE), picture_filter="stable-diffusion", device="cpu")
+    event = outcome(made)
+    assert isinstance(event, CallFailed) and "could not be fetched" in event.error
+    with pytest.raises(ModelLoadError, match="lacks weights"):
+        PictureChecker(lambda: checker(tmp_path / "sd", 0.0, "renamed."), "cpu")(Image.new("RGB", (32, 32)))
 
 
 def test_sounds_are_not_looked_at() -> None:

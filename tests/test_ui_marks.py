@@ -7,7 +7,7 @@ import pytest
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box, MediaKind
 from unified_demo.messages import Artefact, RegionPart
-from unified_demo.ui.marks import MOST_MARKS, box_at, marks_html, read_mark
+from unified_demo.ui.marks import MOST_MARKS, box_around, box_at, marks_html, read_mark
 
 PICTURE = Artefact("img-1", MediaKind.IMAGE, Path("one.jpg"), 200, 100)
 SOUND = Artefact("aud-1", MediaKind.AUDIO, Path("one.flac"))
@@ -56,3 +56,15 @@ def test_chips_of_artefacts_that_are_gone_are_not_shown() -> None:
     html = str(marks_html(marks, KNOWN))
     assert html.count("um-marked") == 1 and 'data-letter="A"' in html
     assert marks_html([], KNOWN) == ""
+
+
+def test_a_stroke_covers_its_points_and_half_the_width_of_the_brush() -> None:
+    assert box_around([[0.5, 0.5], [0.7, 0.4]], 0.1, PICTURE) == pytest.approx([0.45, 0.3, 0.75, 0.6])
+    for stroke, radius in ([], 0.1), ([[0.5]], 0.1), ([[0.5, 0.5]], None), ("all", 0.1), ([[0.5, 0.5]] * 5001, 0.1):
+        with pytest.raises(UnifiedError, match="mark it again"):
+            box_around(stroke, radius, PICTURE)
+
+
+def test_pictures_in_the_composer_can_be_marked_and_sounds_cannot() -> None:
+    html = str(marks_html([], KNOWN, drafts=[PICTURE, SOUND]))
+    assert html.count("um-draft") == 1 and 'data-um="draft"' in html

@@ -45,7 +45,7 @@ def test_the_server_gives_out_nothing_but_the_media_store(tmp_path: Path) -> Non
     assert options["allowed_paths"] == [str(tmp_path.resolve())]
     assert options["server_name"] == "127.0.0.1"
     assert options["run_history"] is False
-    assert options["max_file_size"] == engine.settings.limits.image_bytes
+    assert options["max_file_size"] == engine.settings.limits.video_bytes
     assert "http" not in options["head"].replace("http://www.w3.org", "")
 
 

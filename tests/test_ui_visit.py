@@ -2,10 +2,13 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from unified_demo.messages import Message, TextDelta, TextPart
+from unified_demo.grammar import MediaKind
+from unified_demo.messages import Artefact, Message, RegionPart, TextDelta, TextPart
 from unified_demo.ui.visit import Visit, question_of
 
 
@@ -85,3 +88,13 @@ def test_forget_answer_keeps_the_question_and_undo_returns_it() -> None:
     assert question_of(visit.undo()) == ("one", [])
     assert visit.undo() is None
     assert not visit.forget_answer()
+
+
+def test_marks_follow_their_picture_when_another_is_taken_out_of_the_composer() -> None:
+    visit = Visit()
+    one, two = (Artefact(f"img-{n}", MediaKind.IMAGE, Path(f"{n}.png"), 10, 10) for n in (1, 2))
+    visit.attach({"a": one, "b": two})
+    visit.marks = [RegionPart("", artefact_id="img-1"), RegionPart("", artefact_id="img-2")]
+    visit.attach({"b": replace(two, id="img-1")})
+    assert [mark.artefact_id for mark in visit.marks] == ["img-1"]
+    assert list(visit.markable()) == ["img-1"]

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,18 @@ def load_engine(
 
 def _safety(settings: Settings) -> Safety | None:
     """On where strangers come in, or where the operator brought a filter."""
-    picture = read_picture_filter(settings.picture_filter) if settings.picture_filter else None
+    picture = _picture_filter(settings) if settings.picture_filter else None
     return Safety(picture=picture) if settings.public or picture else None
+
+
+def _picture_filter(settings: Settings) -> Callable[[Any], str | None]:
+    from unified_demo.experts import picture_checker
+
+    if settings.picture_filter != picture_checker.NAME:
+        return read_picture_filter(settings.picture_filter)
+    full = read_full(settings)
+    model = replace(full.profile.models[picture_checker.MODEL], files=picture_checker.FILES)
+    return picture_checker.PictureChecker(lambda: full.folder(model), _device(settings))
 
 
 def _tiny_parts(settings: Settings, zoo: Zoo) -> Parts:
@@ -86,7 +96,7 @@ def _full_parts(settings: Settings, zoo: Zoo) -> Parts:
 
     full = read_full(settings)
     device = _device(settings)
-    placement = Placement(device, "float32" if settings.precision == "float32" else "bfloat16", settings.offload)
+    placement = Placement(device, "float32" if settings.precision == "float32" else "bfloat16", settings.offload, settings.compile)
     language_model = full.profile.models[full.profile.language_models[full.choice.language_model]]
 
     def speak(experts: Sequence[ExpertSpec]) -> LanguageBackend:
@@ -100,6 +110,8 @@ def _full_parts(settings: Settings, zoo: Zoo) -> Parts:
     choice = within(full.profile, full.choice, room, settings.offload)
     for task, reason in choice.refused.items():
         log.info("%s is off: %s", task, reason)
+    for task, reason in choice.replaced.items():
+        log.info("%s: %s", task, reason)
     return Parts(build_specs(full.profile, choice, full.folder, placement, zoo), speak, room, device)
 
 

@@ -94,13 +94,13 @@ class GenerationOptions:
 class Settings:
     """Everything the operator chooses. ``weights_dir`` holds committed weights, ``cache_dir`` fetched ones.
 
-    ``public``: strangers may come in, so what is made is checked (``safety.py``); ``picture_filter`` ("package.module:function") looks
-    at results as well.
+    ``public``: strangers may come in, so what is made is checked (``safety.py``); ``picture_filter`` ("package.module:function", or
+    "stable-diffusion": the checker that comes with it) looks at results as well.
     ``max_memory_gb``: what models may hold on the device (None: 6 GB in the tiny profile, all there is in the full one),
     ``parked_gb``: what idle experts may hold in main memory. Of the full profile: ``experts`` is a set of them, ``experts_file`` a TOML
     file that overrides it, ``offload`` moves an expert's parts in and out while it works. ``server``: the address of an
     OpenAI-compatible server that speaks in place of the profile's own language model, ``server_grammar`` how it takes a grammar.
-    ``adapters``: a file of LoRAMoE adapters for the full profile's language model.
+    ``compile``: steps that repeat are compiled at first. ``adapters``: a file of LoRAMoE adapters for the full profile's language model.
     """
 
     profile: str = "tiny"
@@ -118,6 +118,7 @@ class Settings:
     experts_file: Path | None = None
     allow_noncommercial: bool = False
     offload: bool = False
+    compile: bool = False
     adapters: Path | None = None
     server: str = ""
     server_model: str = ""

@@ -160,11 +160,11 @@ class Engine:
             turn.stop()
 
     def repeat(
-        self, conversation: Conversation, call: TaskCall, seed: int = 0, cancel: TurnCancel | None = None
+        self, conversation: Conversation, call: TaskCall, options: GenerationOptions | None = None, cancel: TurnCancel | None = None
     ) -> Generator[Event, None, None]:
         """Carry out ``call``, which stands in ``conversation``, once more: its CallProgress, then CallDone or CallFailed."""
         cancel = cancel or TurnCancel()
-        calls = _Calls(self.router, self.store, conversation, GenerationOptions(seed=seed), cancel)
+        calls = _Calls(self.router, self.store, conversation, options or GenerationOptions(), cancel)
         ended = False
         try:
             calls.start(call)

@@ -54,7 +54,7 @@ class FakeExpert:
     """Takes ``steps`` steps and returns one mask, picture or video that fills the first box, or a sound.
 
     Before each step it waits ``delay_s`` and for ``gate`` (polled, so that a cancel is honoured). ``error`` is raised
-    at step ``error_step``. ``requests`` keeps what it was asked, ``prepared`` what it was warmed up for.
+    at step ``error_step``. A picture's recipe is ``recipe``. ``requests`` keeps what it was asked, ``prepared`` what it was warmed up for.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class FakeExpert:
         self.gate = gate
         self.error = error
         self.error_step = error_step
+        self.recipe: dict[str, object] = {}
         self.requests: list[ExpertRequest] = []
         self.prepared: list[Sequence[object]] = []
 
@@ -117,7 +118,7 @@ class FakeExpert:
             return Output(MediaKind.VIDEO, np.stack([colours, colours // 2]), of, label, box, fps=2.0)
         from PIL import Image
 
-        return Output(MediaKind.IMAGE, Image.fromarray(colours), of, label, box)
+        return Output(MediaKind.IMAGE, Image.fromarray(colours), of, label, box, self.recipe)
 
 
 def fake_spec(expert: FakeExpert | None = None, task: str = Task.IMAGE_SEGMENTATION.value) -> ExpertSpec:
@@ -134,4 +135,5 @@ def fake_spec(expert: FakeExpert | None = None, task: str = Task.IMAGE_SEGMENTAT
         weights=(),
         memory_bytes=0,
         load=lambda: made,
+        options=("steps", "guidance", "strength") if made.gives == MediaKind.IMAGE else (),
     )

@@ -54,24 +54,41 @@ def user_message(
         return None, [str(exc)]
     if not text and not files and not any(mark.boxes for mark in marks):
         return None, [NOTHING_SENT]
-    attached: list[MediaPart] = []
+    attached, complaints = read_uploads(files, conversation, store, limits, kept)
+    if files and not attached:
+        return None, complaints
+    media = tuple(MediaPart(artefact) for _, artefact in attached)
+    there = {*conversation.artefacts(), *(part.artefact.id for part in media)}
+    return Message("user", (*media, *place_marks(text, [mark for mark in marks if mark.artefact_id in there]))), complaints
+
+
+def read_uploads(
+    files: Sequence[str | Path],
+    conversation: Conversation,
+    store: MediaStore,
+    limits: Limits,
+    kept: Mapping[str, Artefact] | None = None,
+) -> tuple[list[tuple[str, Artefact]], list[str]]:
+    """Files that can be used, each with the artefact it becomes in the next message, and a complaint for each of the others.
+
+    ``kept``: artefacts by the name of their stored file, or by the path of the upload they came from; they are not stored anew.
+    """
+    found: list[tuple[str, Artefact]] = []
     given: Counter[MediaKind] = Counter()
     complaints: list[str] = []
     for path in files[: limits.files]:
-        known = (kept or {}).get(Path(path).name)
+        known = (kept or {}).get(str(path)) or (kept or {}).get(Path(path).name)
         kind = known.kind if known else upload_kind(path)
         artefact_id = conversation.next_id(kind, given[kind])
         try:
-            attached.append(MediaPart(replace(known, id=artefact_id) if known else store.add_upload(path, artefact_id, limits)))
+            artefact = replace(known, id=artefact_id) if known else store.add_upload(path, artefact_id, limits)
+            found.append((str(path), artefact))
             given[kind] += 1
         except MediaError as exc:
             complaints.append(f"{Path(path).name}: {exc}")
     if len(files) > limits.files:
         complaints.append(f"{len(files)} files were sent; at most {limits.files} at once are allowed, so the others were left out.")
-    if files and not attached:
-        return None, complaints
-    there = {*conversation.artefacts(), *(part.artefact.id for part in attached)}
-    return Message("user", (*attached, *place_marks(text, [mark for mark in marks if mark.artefact_id in there]))), complaints
+    return found, complaints
 
 
 def place_marks(text: str, marks: Sequence[RegionPart]) -> tuple[Part, ...]:

@@ -115,11 +115,16 @@ class Overrides:
 
 @dataclass(frozen=True)
 class Choice:
-    """A language model and at most one expert for each task; ``refused`` says why a task has none."""
+    """A language model and at most one expert for each task; ``refused`` says why a task has none.
+
+    ``spare``: further experts that may stand in where one does not fit; ``replaced`` says where and why one does.
+    """
 
     language_model: str
     experts: tuple[ExpertRow, ...]
     refused: dict[str, str]
+    spare: tuple[ExpertRow, ...] = ()
+    replaced: dict[str, str] = field(default_factory=dict)
 
 
 def read_profile(path: Path) -> FullProfile:
@@ -220,19 +225,32 @@ def choose(profile: FullProfile, wanted: str, overrides: Overrides, allow_noncom
         else:
             chosen.append(row)
     language_model = overrides.experts.get(LANGUAGE_MODEL, next(iter(profile.language_models)))
-    return Choice(language_model, tuple(chosen), refused)
+    spare = tuple(
+        row
+        for row in profile.experts.values()
+        if row not in chosen
+        and row.task not in overrides.experts
+        and (allow_noncommercial or all(model.commercial_use for model in profile.of(row)))
+    )
+    return Choice(language_model, tuple(chosen), refused, spare)
 
 
 def within(profile: FullProfile, choice: Choice, room: int, offload: bool) -> Choice:
-    """The choice without experts that need more than ``room`` bytes: what cannot run is not offered."""
-    kept = tuple(row for row in choice.experts if profile.expert_bytes(row, offload) <= room)
-    lost = {
-        row.task: f"{row.title} needs {_gb(profile.expert_bytes(row, offload))}, there are {_gb(room)}; --offload, --quantisation nf4, "
-        "a larger --max-memory or a smaller expert helps"
-        for row in choice.experts
-        if row not in kept
-    }
-    return Choice(choice.language_model, kept, choice.refused | lost)
+    """The choice where each expert needs at most ``room`` bytes: a spare one stands in, or the task is not offered."""
+    kept: list[ExpertRow] = []
+    refused, replaced = dict(choice.refused), {}
+    for row in choice.experts:
+        if profile.expert_bytes(row, offload) <= room:
+            kept.append(row)
+            continue
+        needs = f"{row.title} needs {_gb(profile.expert_bytes(row, offload))}, there are {_gb(room)}"
+        smaller = [other for other in choice.spare if other.task == row.task and profile.expert_bytes(other, offload) <= room]
+        if smaller:
+            kept.append(smaller[0])
+            replaced[row.task] = f"{smaller[0].title} stands in: {needs}"
+        else:
+            refused[row.task] = f"{needs}; --offload, --quantisation nf4, a larger --max-memory or a smaller expert helps"
+    return Choice(choice.language_model, tuple(kept), refused, choice.spare, replaced)
 
 
 # ---- on this machine ----
@@ -297,6 +315,7 @@ def plan_lines(profile: FullProfile, choice: Choice, memory_bytes: int, quantisa
     widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in rows]
     lines += [f"{task}: off, {reason}" for task, reason in choice.refused.items()]
+    lines += [f"{task}: {reason}" for task, reason in within(profile, choice, room, offload=False).replaced.items()]
     lines += [f"{model.id}: {model.note}" for model in ids.values() if model.note]
     if loose := [model.id for model in ids.values() if not model.pinned]:
         lines.append(f"Not pinned to a commit: {', '.join(loose)}; 'python -m unified_demo.zoo pin' asks the hub for one.")

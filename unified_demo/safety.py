@@ -1,7 +1,7 @@
 """What a public server does not make: words are checked before an expert runs, pictures and first frames before they are kept.
 
-The word filter is a small list of patterns and no more: it refuses sexual content. A picture filter is the operator's own function;
-there is none here, for no classifier comes with this repository. Pipelines with a checker of their own (Stable Diffusion 1.5) use it.
+The word filter is a small list of patterns and no more: it refuses sexual content. A picture filter is the operator's own function, or
+the checker of Stable Diffusion (``experts/picture_checker.py``); no classifier comes with this repository.
 """
 
 import importlib

@@ -71,7 +71,7 @@ class ExpertSpec:
     """What is known of an expert before anything is loaded.
 
     ``weights`` names entries of the weights manifest, ``memory_bytes`` is what it holds once loaded.
-    ``load`` builds the expert; the registry calls it on first use.
+    ``load`` builds the expert; the registry calls it on first use. ``options`` names the fields of ``config.Drawing`` that it heeds.
     """
 
     task: str
@@ -84,3 +84,4 @@ class ExpertSpec:
     memory_bytes: int
     load: Callable[[], Expert]
     commercial_use: bool = True
+    options: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from unified_demo.compiling import Compiled
 from unified_demo.errors import ExpertError, ModelLoadError
 from unified_demo.experts.base import ExpertRequest, Progress
 from unified_demo.experts.vocabulary import read_vocabulary
@@ -44,8 +45,8 @@ class PipelineSource:
     ``place``: a local folder or a hub id, ``pipeline``: the name of its class in diffusers (what model_index.json says is
     not trusted: GLIGEN's names another one). ``side``: pixels of a square picture, or of the longer side. ``preview``:
     folder or hub id of a tiny autoencoder for previews; not needed where the pipeline's own is small. ``options`` go to
-    every call, ``load_options`` to ``from_pretrained``. ``offload``: parts wait in main
-    memory while they are not needed. ``dtype``: torch's name, or "auto" for what this CPU is fastest in.
+    every call, ``load_options`` to ``from_pretrained``. ``offload``: parts wait in main memory while they are not needed.
+    ``compiled``: the denoiser's step is. ``dtype``: torch's name, or "auto" for what this CPU is fastest in.
     """
 
     place: str
@@ -59,6 +60,7 @@ class PipelineSource:
     options: dict[str, Any] = field(default_factory=dict)
     load_options: dict[str, Any] = field(default_factory=dict)
     offload: bool = False
+    compiled: bool = False
 
 
 class Pipeline:
@@ -222,8 +224,11 @@ def load_pipeline(source: PipelineSource) -> Pipeline:
 
 
 def place(pipe: Any, source: PipelineSource) -> None:
-    """Quiet, and on its device."""
+    """Quiet, compiled where that is wished, and on its device."""
     pipe.set_progress_bar_config(disable=True)
+    if source.compiled:
+        denoiser = pipe.unet if hasattr(pipe, "unet") else pipe.transformer
+        denoiser.forward = Compiled(denoiser.forward, source.device)
     if source.offload and source.device != "cpu":
         pipe.enable_model_cpu_offload(device=source.device)
     else:

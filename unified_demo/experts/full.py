@@ -16,17 +16,20 @@ from unified_demo.messages import Artefact
 from unified_demo.profiles import Choice, ExpertRow, FullProfile, HubModel
 from unified_demo.zoo import Zoo
 
+_NOT_COMPILED = "flow_guided"
+"""Its attention remembers other frames, which a compiled step would not."""
 FindFolder = Callable[[HubModel], Path]
 """Where a hub model lies on this machine; fetches it if need be."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """``device`` and ``dtype`` as torch names them; ``offload``: parts come to the device one by one."""
+    """``device`` and ``dtype`` as torch names them; ``offload``: parts come to the device one by one; ``compile``: denoisers are."""
 
     device: str
     dtype: str
     offload: bool = False
+    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Order:
             row.options,
             {},
             at.offload,
+            at.compile and row.kind != _NOT_COMPILED,
         )
 
 
@@ -123,6 +127,13 @@ def _film(name: str, order: Order) -> Expert:
     return make(video.load_film(order.source(), adapter), video.ClipSize(**order.row.clip))
 
 
+def _flow_guided(order: Order) -> Expert:
+    from unified_demo.experts.flow_guided import load_flow_guided
+    from unified_demo.experts.video import ClipSize
+
+    return load_flow_guided(order.source(), ClipSize(**order.row.clip))
+
+
 def _sound(name: str, order: Order) -> Expert:
     from unified_demo.experts import audio
 
@@ -140,6 +151,7 @@ BUILDERS: dict[str, Callable[[Order], Expert]] = {
     "text_to_video": partial(_film, "VideoGenerationExpert"),
     "image_to_video": partial(_film, "ImageToVideoExpert"),
     "video_to_video": partial(_film, "VideoEditingExpert"),
+    "flow_guided": _flow_guided,
     "auffusion": partial(_sound, "load_auffusion"),
     "audioldm2": partial(_sound, "load_audio_ldm2"),
     "stable_audio": partial(_sound, "load_stable_audio"),

@@ -142,5 +142,6 @@ def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
             weights=(ROLE, SEGMENTER, *painted),
             memory_bytes=700 * 2**20 + (memory_bytes(zoo, PAINTER) if painter else 0),
             load=partial(load_region_editing, zoo, painter),
+            options=("steps", "guidance") if painter else (),
         ),
     )

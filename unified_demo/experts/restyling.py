@@ -119,5 +119,6 @@ def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
             weights=(*ROLES, *edited),
             memory_bytes=500 * 2**20 + (memory_bytes(zoo, EDITOR) if editor else 0),
             load=partial(load_restyling, zoo, editor),
+            options=("steps", "guidance", "strength") if editor else ("strength",),
         ),
     )

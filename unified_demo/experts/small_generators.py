@@ -62,6 +62,7 @@ def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
             weights=(f"tiny/{GENERATOR}",),
             memory_bytes=memory_bytes(zoo, GENERATOR),
             load=load(place),
+            options=("steps", "guidance"),
         )
         for task, place, load in found
         if place is not None

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from unified_demo.compiling import Compiled
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.errors import ModelLoadError, UnifiedError
 from unified_demo.messages import Conversation
@@ -34,6 +35,8 @@ OUT_OF_MEMORY = (
     "The language model ran out of memory while it read the conversation; begin a new one, or start with --quantisation nf4 or a smaller "
     "--max-memory, which leaves less to the experts."
 )
+ROOM = 1024
+"""Fixed caches hold a multiple of so many tokens, so that few different ones are compiled for."""
 _FIRST_TRIES = 64
 _PART_OF_A_LETTER = "é"
 """Stands for a letter of which only some bytes are written yet."""
@@ -136,10 +139,18 @@ class TokenText:
 
 
 class _Decoder:
-    """Key-value cache and positions of one answer; ``logits`` (vocabulary) of the next token, on the CPU."""
+    """Key-value cache and positions of one answer; ``logits`` (vocabulary) of the next token, on the CPU.
 
-    def __init__(self, network: Any, prompt: Prompt, image_id: int) -> None:
-        self._network = network
+    With ``compiled``, the network's step as ``Compiled``, the cache has a fixed room: for the prompt and ``most`` tokens more.
+    """
+
+    def __init__(self, network: Any, prompt: Prompt, image_id: int, compiled: Compiled | None = None, most: int = 0) -> None:
+        self._network, self._run, cache = network, compiled or network, None
+        if compiled:
+            from transformers import StaticCache
+
+            room = -(-(prompt.ids.shape[1] + most) // ROOM) * ROOM
+            cache = StaticCache(config=network.config.text_config, max_cache_len=room)
         ids = prompt.ids.to(network.device)
         seen: dict[str, Any] = {}
         if prompt.pixel_values is not None and prompt.grid is not None:
@@ -147,14 +158,14 @@ class _Decoder:
         with torch.no_grad():
             positions, shift = network.model.get_rope_index(ids, (ids == image_id).int(), seen.get("image_grid_thw"))
             self._next = int(ids.shape[1] + shift.item())
-            self._look(network(input_ids=ids, position_ids=positions, use_cache=True, logits_to_keep=1, **seen))
+            self._look(network(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1, **seen))
 
     def step(self, token: int) -> None:
         """Feed one chosen token."""
         device = self._network.device
         with torch.no_grad():
             ids, positions = torch.tensor([[token]], device=device), torch.full((3, 1, 1), self._next, device=device)
-            self._look(self._network(input_ids=ids, position_ids=positions, past_key_values=self._cache, use_cache=True))
+            self._look(self._run(input_ids=ids, position_ids=positions, past_key_values=self._cache, use_cache=True))
         self._next += 1
 
     def _look(self, output: Any) -> None:
@@ -164,8 +175,11 @@ class _Decoder:
 class VisionLanguageModel:
     """A ``LanguageBackend``; ``build`` loads network and reader on first use, once. ``offers``: the tasks that may be called."""
 
-    def __init__(self, build: Callable[[], tuple[Any, Reader]], offers: Sequence[Offer]) -> None:
+    def __init__(self, build: Callable[[], tuple[Any, Reader]], offers: Sequence[Offer], compiled: bool = False) -> None:
+        """``compiled``: the step that writes a token is compiled at its first use."""
         self.offers = tuple(offers)
+        self._wish = compiled
+        self._step: Compiled | None = None
         self._build = build
         self._parts: tuple[Any, Reader] | None = None
         self._lock = threading.Lock()
@@ -175,6 +189,8 @@ class VisionLanguageModel:
         with self._lock:
             if self._parts is None:
                 self._parts = self._build()
+                if self._wish:
+                    self._step = Compiled(self._parts[0].forward, self._parts[0].device.type)
 
     def generate(
         self, conversation: Conversation, options: GenerationOptions, cancel: threading.Event
@@ -187,7 +203,7 @@ class VisionLanguageModel:
         prompt = self._prompt(conversation, reader)
         looked = time.perf_counter()
         try:
-            decoder = _Decoder(network, prompt, reader.image_id)
+            decoder = _Decoder(network, prompt, reader.image_id, self._step, options.max_new_tokens)
         except torch.OutOfMemoryError as exc:
             raise UnifiedError(OUT_OF_MEMORY) from exc
         prefilled = time.perf_counter()
@@ -283,7 +299,7 @@ def end_ids(network: Any, tokenizer: Any) -> frozenset[int]:
 
 def load_vision_language_model(folder: Callable[[], Path], settings: Settings, offers: Sequence[Offer]) -> VisionLanguageModel:
     """The backend for a checkpoint in the hub's layout; ``folder`` finds (and fetches) it on first use."""
-    return VisionLanguageModel(lambda: read_checkpoint(folder(), settings), offers)
+    return VisionLanguageModel(lambda: read_checkpoint(folder(), settings), offers, settings.compile)
 
 
 def read_checkpoint(folder: Path, settings: Settings) -> tuple[Any, Reader]:
@@ -304,7 +320,7 @@ def read_checkpoint(folder: Path, settings: Settings) -> tuple[Any, Reader]:
         network = AutoModelForImageTextToText.from_pretrained(
             folder,
             dtype=dtype,
-            attn_implementation=attention_backend(device),
+            attn_implementation="sdpa" if settings.compile else attention_backend(device),
             quantization_config=quantisation(settings.quantisation),
             device_map={"": device},
         )

@@ -1,13 +1,13 @@
-"""The page: components and their listeners. Each listener calls the visit, the engine and the renderers, and decides nothing itself.
+"""The page: which listener answers to what. Each calls the visit, the engine and the renderers, and decides nothing itself.
 
-The conversation lies in ``gr.State`` as a Visit; what the chat component shows is drawn from it and never read back.
+The conversation lies in ``gr.State`` as a Visit; what the chat component shows is drawn from it and never read back. Answers are
+written on threads of their own (``work.py``), listeners look on.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,23 @@ import gradio as gr
 from gradio.components.chatbot import ComponentMessage
 from markupsafe import Markup
 
-from unified_demo.engine import Engine
+from unified_demo.engine import Engine, TurnCancel
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box
 from unified_demo.history import History
-from unified_demo.intake import user_message
-from unified_demo.messages import Artefact, Message
-from unified_demo.ui.drawer import Drawer, text_of
+from unified_demo.infer import read_settings
+from unified_demo.intake import read_uploads, user_message
+from unified_demo.messages import Artefact, Message, TaskCall
+from unified_demo.ui.drawer import text_of
 from unified_demo.ui.endpoint import add_endpoint
 from unified_demo.ui.examples import ASSETS, example_cards
+from unified_demo.ui.layout import Layout
 from unified_demo.ui.marks import add_mark, marks_html, remove_mark
-from unified_demo.ui.panel import TITLE, header_html, inspector_html, notice_html, welcome_html
+from unified_demo.ui.panel import header_html, inspector_html, notice_html, welcome_html
 from unified_demo.ui.render import answer_html, question_html
 from unified_demo.ui.visit import Turn, Visit, question_of
-from unified_demo.ui.warmup import Warmup
-from unified_demo.ui.words import say, speaking
+from unified_demo.ui.words import speaking
+from unified_demo.ui.work import Work, Works
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +41,8 @@ CONCURRENT_TURNS = 4
 """Answers written at the same time; the engine lets them take turns on the model, step by step."""
 QUEUE_LENGTH = 64
 """Requests that may wait; further ones are told to come back."""
-FILES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", "video", "audio"]
-BUS_SCRIPT = """
-for (const name of ["mark", "unmark", "edit", "keep", "skip", "again", "open", "rename", "delete", "speak"]) {
-  document.addEventListener(`um:${name}`, (event) => trigger(name, event.detail));
-}
-"""
-"""The page script speaks to the listeners through events of this name."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-CLEANING_S = (3600, 86400)
-"""Uploads older than a day leave Gradio's temporary folder, looked at every hour."""
+LOST_UPLOAD = "The file did not arrive; please send it again."
 BROKEN_TURN = "Something went wrong while answering; the conversation is kept, please try again."
 
 Update = dict[Any, Any]
@@ -59,100 +53,35 @@ def build_chat(engine: Engine, history: History | None = None) -> gr.Blocks:
     return _Page(engine, history).build()
 
 
-class _Page:
-    """Components as attributes, listeners as methods; what belongs to one visitor lies in the Visit."""
+class _Page(Layout):
+    """Listeners as methods; what belongs to one visitor lies in the Visit."""
 
     def __init__(self, engine: Engine, history: History | None = None) -> None:
-        self.engine = engine
-        self.drawer = Drawer(history)
-        self.warmup = Warmup(engine)
+        super().__init__(engine, history)
+        self.works = Works()
         self.part = part_maker()
 
-    # ---- components ----
-
     def build(self) -> gr.Blocks:
-        with gr.Blocks(title=TITLE, fill_height=True, fill_width=True, analytics_enabled=False, delete_cache=CLEANING_S) as blocks:
-            self.visit = gr.State(Visit())
-            self.bus = gr.HTML("", elem_id="um-bus", js_on_load=BUS_SCRIPT, visible="hidden")
-            self.header = gr.HTML(header_html(self.engine, self.warmup), elem_id="um-top", js_on_load=None)
-            with gr.Row(elem_id="um-main"):
-                with gr.Column(elem_id="um-history", scale=0, min_width=280):
-                    self._build_drawer()
-                with gr.Column(elem_id="um-chat", scale=1):
-                    self._build_chat_column()
-                with gr.Column(elem_id="um-inspector", scale=0, min_width=300):
-                    self._build_inspector()
-            self.timer = gr.Timer(0.7)
+        blocks = self.place()
+        with blocks:
             self._connect(blocks)
             add_endpoint(self.engine, self.warmup, ACCELERATOR, CONCURRENT_TURNS)
+            gr.api(self.works.presence, api_name="presence", api_visibility="undocumented", queue=False)
         return blocks.queue(max_size=QUEUE_LENGTH, api_open=False)
 
-    def _build_drawer(self) -> None:
-        secret = self.drawer.history.secret if self.drawer.history else None
-        self.key = gr.BrowserState(None, storage_key="unified_demo", secret=secret)
-        self.new = gr.Button("New conversation", elem_id="um-new", size="sm")
-        self.search = gr.Textbox(placeholder="Search", label="Search", show_label=False, container=False, elem_id="um-search")
-        self.kept = gr.HTML("", elem_id="um-kept", js_on_load=None)
-        with gr.Row(elem_id="um-zip"):
-            self.export = gr.Button("Export all", size="sm")
-            self.upload = gr.UploadButton("Import", file_types=[".zip"], size="sm")
-
-    def _build_chat_column(self) -> None:
-        self.chatbot = gr.Chatbot(
-            elem_id="um-conversation",
-            show_label=False,
-            container=False,
-            height="100%",
-            buttons=[],
-            feedback_options=None,
-            placeholder=welcome_html(self.engine),
-            examples=example_cards(self.engine),
-            group_consecutive_messages=False,
-            latex_delimiters=[],
-        )
-        self.notice = gr.HTML("", elem_id="um-notices", js_on_load=None)
-        self.chips = gr.HTML("", elem_id="um-chips", js_on_load=None)
-        self.composer = gr.MultimodalTextbox(
-            elem_id="um-composer",
-            placeholder="Ask about a picture",
-            file_count="multiple",
-            file_types=FILES,
-            sources=["upload"],
-            show_label=False,
-            label="Message",
-            lines=1,
-            max_lines=8,
-            max_plain_text_length=2 * self.engine.settings.limits.text_characters,
-            autofocus=True,
-        )
-
-    def _build_inspector(self) -> None:
-        self.raw = gr.Checkbox(label="Raw representation", info="the tokens behind each answer", elem_id="um-raw-switch")
-        with gr.Row(elem_id="um-options"):
-            self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1)
-            self.temperature = gr.Slider(0, 1.5, 0, step=0.1, label="Temperature")
-        self.inspector = gr.HTML(inspector_html(self.engine, self.warmup, {}), elem_id="um-facts", js_on_load=None)
-
     def _connect(self, blocks: gr.Blocks) -> None:
-        work = {**PRIVATE, "concurrency_id": ACCELERATOR, "concurrency_limit": CONCURRENT_TURNS, "show_progress": "hidden"}
         quick = {**PRIVATE, "queue": False, "show_progress": "hidden"}
+        look_on = {**PRIVATE, "show_progress": "hidden", "concurrency_limit": None}
         shown = [self.chatbot, self.composer, self.notice, self.chips, self.inspector, self.header, self.kept]
-        turns = [
-            self.composer.submit(self.send, [self.composer, self.visit], shown, **work),
-            self.chatbot.example_select(self.send_example, [self.visit], shown, **work),
-            self.chatbot.retry(self.retry, [self.visit], shown, **work),
-            self.bus.again(self.again, [self.visit], shown, **work),
-        ]
-        for turn in turns:
-            turn.then(self.draw, [self.visit], [self.chatbot], **quick)
+        turns = self._connect_turns(shown)
         self.composer.stop(self.stop, [self.visit], None, **quick)
         self.chatbot.undo(self.undo, [self.visit], shown, cancels=turns, **quick)
         self.chatbot.clear(self.clear, [self.visit], shown, cancels=turns, **quick)
         self.new.click(self.clear, [self.visit], shown, cancels=turns, **quick)
-        self.bus.open(self.open, [self.visit], shown, cancels=turns, **quick)
+        opened = self.bus.open(self.open, [self.visit], [*shown, self.visit], cancels=turns, **quick)
+        opened.then(self.follow, [self.visit], shown, **look_on)
         self.bus.delete(self.delete, [self.visit, self.search], shown, **quick)
-        labels = [self.raw, self.seed, self.temperature, self.new, self.search, self.export, self.upload]
-        self.bus.speak(self.speak, [self.visit], [*shown, *labels], **quick)
+        self.bus.speak(self.speak, [self.visit], [*shown, *self.labelled()], **quick)
         self.bus.rename(self.rename, [self.visit, self.search], [self.kept], **quick)
         self.search.change(self.find, [self.visit, self.search], [self.kept], **quick)
         exported = self.export.click(self.export_all, [self.visit], [self.kept], **quick)
@@ -160,15 +89,31 @@ class _Page:
         self.upload.upload(self.import_all, [self.upload, self.visit], [self.kept, self.notice], **quick)
         for event, listener in ((self.bus.mark, self.mark), (self.bus.unmark, self.unmark), (self.bus.keep, self.keep)):
             event(listener, [self.visit], [self.chips, self.notice], **quick)
+        self.bus.attach(self.attach, [self.composer, self.visit], [self.chips, self.notice], **quick)
+        self.bus.lost(self.lost, [self.visit], [self.notice], **quick)
         self.bus.edit(self.edit, [self.visit], [self.chips, self.notice, self.composer], **quick)
         self.bus.skip(self.skip, [self.visit], None, **quick)
         self.raw.change(self.show_raw, [self.raw, self.visit], [self.chatbot], **quick)
-        for setting in (self.seed, self.temperature):
-            setting.change(self.set_options, [self.seed, self.temperature, self.visit], None, **quick)
+        settings = [self.seed, self.temperature, *self.drawing.values()]
+        changed = [self.seed.change, self.temperature.change]
+        for event in [*changed, *(on for field in self.drawing.values() for on in (field.blur, field.submit))]:
+            event(self.set_options, [self.visit, *settings], [self.notice], **quick)
         self.timer.tick(self.watch, [self.visit], [self.header, self.inspector, self.timer], **quick)
         blocks.load(self.watch, [self.visit], [self.header, self.inspector, self.timer], **quick)
         entered = blocks.load(self.enter, [self.key, self.visit], [self.key, self.kept], **quick)
         entered.then(None, js="() => document.dispatchEvent(new CustomEvent('um:arrived'))", **PRIVATE)
+
+    def _connect_turns(self, shown: list[Any]) -> list[Any]:
+        work = {**PRIVATE, "concurrency_id": ACCELERATOR, "concurrency_limit": CONCURRENT_TURNS, "show_progress": "hidden"}
+        turns = [
+            self.composer.submit(self.send, [self.composer, self.visit], shown, **work),
+            self.chatbot.example_select(self.send_example, [self.visit], shown, **work),
+            self.chatbot.retry(self.retry, [self.visit], shown, **work),
+            self.bus.again(self.again, [self.visit], shown, **work),
+        ]
+        for turn in turns:
+            turn.then(self.draw, [self.visit], [self.chatbot], **PRIVATE, queue=False, show_progress="hidden")
+        return turns
 
     # ---- listeners: turns ----
 
@@ -184,27 +129,22 @@ class _Page:
 
     def retry(self, visit: Visit) -> Iterator[Update]:
         """Answer the last question once more; its pictures stay."""
-        if visit.forget_answer():
-            yield from self._answer(visit.begin(), visit)
+        yield from self._begin(visit.begin(), visit) if visit.forget_answer() else [self._idle(visit)]
 
     def again(self, visit: Visit, event: gr.EventData) -> Iterator[Update]:
         """Carry out one call of a complete answer once more; the answer itself is not repeated."""
         answer, index = event._data["answer"], event._data["index"]
         call = visit.call(answer, index)
         if call is None:
+            yield {self.notice: gr.skip()}
             return
         cancel = visit.begin_again(answer, index)
-        yield {self.composer: gr.MultimodalTextbox(submit_btn=False, stop_btn=True), self.chatbot: self.draw(visit)}
-        try:
-            with closing(self.engine.repeat(visit.conversation, call, visit.options.seed, cancel)) as events:
-                for happened in events:
-                    visit.answers[answer].apply_again(happened)
-                    yield {self.chatbot: self.draw(visit)}
-        finally:
-            cancel.set()
-            visit.settle_again(answer)
-            self.drawer.keep(visit)
-        yield self._idle(visit)
+        yield from self._look_on(self.works.start(visit, cancel, partial(self._repeat, call, answer, cancel, visit)), visit)
+
+    def follow(self, visit: Visit) -> Iterator[Update]:
+        """Look on at an answer that was being written when the page came back."""
+        work = self.works.of(visit)
+        yield from self._look_on(work, visit) if work else [self._idle(visit)]
 
     def stop(self, visit: Visit) -> None:
         visit.stop()
@@ -234,15 +174,20 @@ class _Page:
 
     def open(self, visit: Visit, event: gr.EventData) -> Update:
         """Show a kept conversation in place of the present one, which is kept as well."""
-        visit.stop()
-        visit.settle()
-        self.drawer.keep(visit)
+        key = text_of(event._data, "key")
+        busy = self.works.visit(visit.owner, key)
         complaints: list[str] = []
-        try:
-            self.drawer.open(visit, text_of(event._data, "key"))
-        except UnifiedError as exc:
-            complaints.append(str(exc))
-        return {**self._idle(visit), **self._composing(visit, complaints)}
+        if busy is not visit:
+            visit.stop()
+            visit.settle()
+            self.drawer.keep(visit)
+        if busy is None:
+            try:
+                self.drawer.open(visit, key)
+            except UnifiedError as exc:
+                complaints.append(str(exc))
+        shown = busy or visit
+        return {**self._idle(shown), **self._composing(shown, complaints), self.visit: shown}
 
     def delete(self, visit: Visit, search: str, event: gr.EventData) -> Update:
         if self.drawer.delete(visit, text_of(event._data, "key")):
@@ -262,7 +207,7 @@ class _Page:
             self.drawer.read_export(visit, Path(file))
         except UnifiedError as exc:
             complaints.append(str(exc))
-        return {self.kept: self.drawer.html(visit), self.notice: notice_html(complaints)}
+        return {self.kept: self.drawer.html(visit), self.notice: self._told(visit, complaints)}
 
     # ---- listeners: what goes into the next message ----
 
@@ -289,8 +234,25 @@ class _Page:
         visit.editing = None
         return self._composing(visit)
 
-    def set_options(self, seed: float | None, temperature: float, visit: Visit) -> None:
-        visit.options = replace(visit.options, seed=int(seed or 0), temperature=temperature)
+    def attach(self, message: dict[str, Any], visit: Visit) -> Update:
+        """The composer holds other files than before: they can be marked already, and what cannot be used is told at once."""
+        files = message.get("files") or []
+        found, complaints = read_uploads(files, visit.base(), self.engine.store, self.engine.settings.limits, visit.stored())
+        visit.attach(dict(found))
+        return {**self._composing(visit, complaints), **({} if files else {self.notice: gr.skip()})}
+
+    def lost(self, visit: Visit) -> Markup:
+        """An upload did not arrive, as the page script saw; what else the composer holds stays there."""
+        return self._told(visit, [LOST_UPLOAD])
+
+    def set_options(self, visit: Visit, seed: float | None, temperature: float, *drawing: str) -> Update:
+        """Settings of the next answers; one that is not allowed changes nothing and is told."""
+        given = {name: _number(text) for name, text in zip(self.drawing, drawing, strict=True) if text.strip()}
+        try:
+            visit.options = read_settings({"seed": seed or 0, "temperature": temperature, **given})
+        except UnifiedError as exc:
+            return {self.notice: self._told(visit, [str(exc)])}
+        return {self.notice: self._told(visit, [])}
 
     # ---- listeners: drawing ----
 
@@ -305,20 +267,13 @@ class _Page:
             return {
                 **self._idle(visit),
                 **self._composing(visit),
-                self.composer: gr.MultimodalTextbox(placeholder=say("Ask about a picture")),
-                self.chatbot: gr.Chatbot(self.draw(visit), placeholder=welcome_html(self.engine)),
-                self.raw: gr.Checkbox(label=say("Raw representation"), info=say("the tokens behind each answer")),
-                self.seed: gr.Number(label=say("Seed")),
-                self.temperature: gr.Slider(label=say("Temperature")),
-                self.new: gr.Button(say("New conversation")),
-                self.search: gr.Textbox(placeholder=say("Search")),
-                self.export: gr.Button(say("Export all")),
-                self.upload: gr.UploadButton(say("Import")),
+                **self.labels(),
+                self.chatbot: gr.Chatbot(self.draw(visit), placeholder=welcome_html(self.engine), examples=example_cards(self.engine)),
             }
 
     def draw(self, visit: Visit) -> list[dict[str, Any]]:
         """The conversation as the chat component wants it: one HTML part per message."""
-        with speaking(visit.language):
+        with speaking(visit.language), visit.lock:
             return self._drawn(visit)
 
     def _drawn(self, visit: Visit) -> list[dict[str, Any]]:
@@ -347,27 +302,38 @@ class _Page:
         stopped = visit.turn is not None
         visit.stop()
         visit.settle()
-        kept = {artefact.path.name: artefact for artefact in visit.restored.values()}
-        message, complaints = user_message(text, files, visit.base(), self.engine.store, self.engine.settings.limits, visit.marks, kept)
+        limits = self.engine.settings.limits
+        message, complaints = user_message(text, files, visit.base(), self.engine.store, limits, visit.marks, visit.stored())
         if message is None:
-            yield {**(self._idle(visit) if stopped else {}), self.notice: notice_html(complaints)}
+            yield {**(self._idle(visit) if stopped else {}), self.notice: self._told(visit, complaints)}
             return
         visit.rewind()
         turn = visit.begin(message)
         self.drawer.keep(visit)
-        value = {} if keep_composer else {"value": None}
-        start = {self.composer: gr.MultimodalTextbox(**value, submit_btn=False, stop_btn=True), **self._composing(visit, complaints)}
-        yield {**start, self.chatbot: self.draw(visit)}
-        yield from self._answer(turn, visit)
+        if not keep_composer:
+            yield {self.composer: gr.MultimodalTextbox(value=None, submit_btn=False, stop_btn=True)}
+        yield self._composing(visit, complaints)
+        yield from self._begin(turn, visit)
 
-    def _answer(self, turn: Turn, visit: Visit) -> Iterator[Update]:
-        """Draw the answer while it grows. Closing this generator stops the engine; the answer so far stays in the visit."""
-        yield {self.composer: gr.MultimodalTextbox(submit_btn=False, stop_btn=True), self.chatbot: self.draw(visit)}
+    def _begin(self, turn: Turn, visit: Visit) -> Iterator[Update]:
+        yield from self._look_on(self.works.start(visit, turn.cancel, partial(self._write, turn, visit)), visit)
+
+    def _look_on(self, work: Work, visit: Visit) -> Iterator[Update]:
+        """Draw while the work goes on. Closing this generator, as a page does that goes, ends nothing at once: see ``work.py``."""
+        yield {
+            self.composer: gr.MultimodalTextbox(submit_btn=False, stop_btn=True),
+            self.chatbot: self.draw(visit),
+            self.kept: self.drawer.html(visit),
+        }
+        for fresh in work.watch():
+            yield {self.chatbot: self.draw(visit) if fresh else gr.skip()}
+        if self.works.of(visit) is None:
+            yield self._idle(visit)
+
+    def _write(self, turn: Turn, visit: Visit) -> Iterator[None]:
+        """Write the answer; what came of it when it is stopped, or something fails, stays in the visit and is kept."""
         try:
-            for _ in self._run(turn, visit):
-                if visit.turn is not turn:
-                    return
-                yield {self.chatbot: self.draw(visit)}
+            yield from self._run(turn, visit)
         except UnifiedError as exc:
             turn.view.fail(str(exc))
         except Exception:
@@ -379,8 +345,6 @@ class _Page:
             visit.settle(turn)
             if current:
                 self.drawer.keep(visit)
-        if current:
-            yield self._idle(visit)
 
     def _run(self, turn: Turn, visit: Visit) -> Iterator[None]:
         """Wait for the weights, then fold the engine's events into the view, one yield per change."""
@@ -396,23 +360,38 @@ class _Page:
                 turn.view.apply(event)
                 yield
 
+    def _repeat(self, call: TaskCall, answer: int, cancel: TurnCancel, visit: Visit) -> Iterator[None]:
+        try:
+            with closing(self.engine.repeat(visit.conversation, call, visit.options, cancel)) as events:
+                for happened in events:
+                    visit.answers[answer].apply_again(happened)
+                    yield
+        finally:
+            cancel.set()
+            visit.settle_again(answer)
+            self.drawer.keep(visit)
+
     def _proposals(self, artefact: Artefact) -> Iterable[Box]:
         return self.engine.propose(artefact) if self.warmup.state == "ready" else ()
 
     def _composing(self, visit: Visit, complaints: Sequence[str] = ()) -> Update:
         """What stands above the composer: the chips, and what was wrong with the last thing that was sent or marked."""
         with speaking(visit.language):
-            chips = marks_html(visit.marks, visit.markable(), visit.editing is not None)
-        return {self.chips: chips, self.notice: notice_html(complaints)}
+            chips = marks_html(visit.marks, visit.markable(), visit.editing is not None, tuple(visit.drafts.values()))
+        return {self.chips: chips, self.notice: self._told(visit, complaints)}
+
+    def _told(self, visit: Visit, complaints: Sequence[str]) -> Markup:
+        with speaking(visit.language):
+            return notice_html(complaints)
 
     def _idle(self, visit: Visit) -> Update:
         """Nothing is being written: the send button is back, the inspector shows the last timings."""
         timings = visit.answers[-1].timings if visit.answers else {}
         with speaking(visit.language):
             return {
-                self.chatbot: self._drawn(visit),
+                self.chatbot: self.draw(visit),
                 self.composer: gr.MultimodalTextbox(submit_btn=True, stop_btn=False),
-                self.chips: marks_html(visit.marks, visit.markable(), visit.editing is not None),
+                self.chips: marks_html(visit.marks, visit.markable(), visit.editing is not None, tuple(visit.drafts.values())),
                 self.inspector: inspector_html(self.engine, self.warmup, timings),
                 self.header: header_html(self.engine, self.warmup),
                 self.kept: self.drawer.html(visit),
@@ -423,6 +402,14 @@ def _composed(question: Message | None, **buttons: Any) -> gr.MultimodalTextbox:
     """The composer with a question in it."""
     text, files = question_of(question) if question else ("", [])
     return gr.MultimodalTextbox({"text": text, "files": files}, **buttons)
+
+
+def _number(text: str) -> float | str:
+    """As it was written when it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def part_maker() -> Callable[[str], ComponentMessage]:

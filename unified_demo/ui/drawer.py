@@ -43,7 +43,6 @@ class Drawer:
         """Save the conversation as far as it has come; a failure is logged and loses nothing that is on the page."""
         if self.history is None or not visit.owner or not visit.conversation.messages:
             return
-        visit.key = visit.key or secrets.token_hex(16)
         try:
             self.history.save(visit.owner, visit.key, visit_title(visit), visit_words(visit), visit_body(visit))
         except (UnifiedError, sqlite3.Error, OSError):

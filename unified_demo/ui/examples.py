@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from unified_demo.engine import Engine
+from unified_demo.ui.words import say
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 EXAMPLES = (
@@ -23,7 +24,13 @@ MOST_EXAMPLES = 6
 
 
 def example_cards(engine: Engine) -> list[dict[str, Any]]:
-    """What the start page offers: questions whose task has an expert here."""
+    """What the start page offers: questions whose task has an expert here. The tiny model reads English alone, so a Chinese card also
+    says the English words that it will send."""
     offered = [(name, text) for name, text, task in EXAMPLES if not task or task in engine.tasks()]
-    pictures = [(text, [str(ASSETS / name)] if name else []) for name, text in offered[:MOST_EXAMPLES]]
-    return [{"text": text, "display_text": text, "files": files, **({"icon": files[0]} if files else {})} for text, files in pictures]
+    return [_card(text, [str(ASSETS / name)] if name else [], engine.settings.profile == "tiny") for name, text in offered[:MOST_EXAMPLES]]
+
+
+def _card(text: str, files: list[str], english: bool) -> dict[str, Any]:
+    told = say(text)
+    shown = f"{told}（{text}）" if english and told != text else told
+    return {"text": text if english else told, "display_text": shown, "files": files, **({"icon": files[0]} if files else {})}

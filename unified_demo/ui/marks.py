@@ -13,13 +13,14 @@ from unified_demo.errors import GrammarError, UnifiedError
 from unified_demo.grammar import Box, MediaKind
 from unified_demo.media import box_from_pixels
 from unified_demo.messages import Artefact, RegionPart
-from unified_demo.ui.frames import EMPTY, crop_html, join
+from unified_demo.ui.frames import EMPTY, crop_html, frame_html, join
 from unified_demo.ui.visit import Visit
 from unified_demo.ui.words import say
 
 MOST_MARKS = 6
 LEAST_SIDE = 0.01
 """Share of the picture; a thinner box was a slip of the hand."""
+MOST_STROKE_POINTS = 5000
 AROUND_CLICK = 0.08
 """Half the side of the box around a click that meets nothing known, as a share of the picture's shorter side."""
 
@@ -46,13 +47,15 @@ def read_mark(data: Mapping[str, Any], artefacts: Mapping[str, Artefact], marks:
 
 
 def add_mark(visit: Visit, data: Mapping[str, Any], proposals: Callable[[Artefact], Iterable[Box]]) -> None:
-    """Put what the page script sent, a box, a click or a whole artefact, into the next message. Raises UnifiedError."""
+    """Put what the page script sent, a box, a stroke, a click or a whole artefact, into the next message. Raises UnifiedError."""
     if data.get("point") is not None:
         artefact = marked_artefact(data, visit.markable())
         known = [
             box for view in visit.answers for thing in view.objects.values() if thing.artefact_id == artefact.id for box in thing.boxes
         ]
         data = {**data, "box": list(box_at(data["point"], artefact, [*known, *proposals(artefact)]).as_tuple())}
+    elif data.get("stroke") is not None:
+        data = {**data, "box": box_around(data["stroke"], data.get("radius"), marked_artefact(data, visit.markable()))}
     visit.marks.append(read_mark(data, visit.markable(), visit.marks))
 
 
@@ -80,6 +83,17 @@ def box_at(point: object, artefact: Artefact, boxes: Iterable[Box]) -> Box:
     return box_from_pixels(x - across, y - down, x + across, y + down, 1, 1)
 
 
+def box_around(stroke: object, radius: object, artefact: Artefact) -> list[float]:
+    """What a stroke of the brush covers: its ``[x, y]`` points and ``radius``, a share of the picture's shorter side."""
+    if not isinstance(stroke, list) or not 1 <= len(stroke) <= MOST_STROKE_POINTS:
+        raise UnifiedError(say("That region did not arrive; please mark it again."))
+    points = [_numbers(point, 2) for point in stroke]
+    reach = _numbers([radius], 1)[0] * min(artefact.width, artefact.height)
+    across, down = reach / max(artefact.width, 1), reach / max(artefact.height, 1)
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    return [min(xs) - across, min(ys) - down, max(xs) + across, max(ys) + down]
+
+
 def _numbers(values: object, count: int) -> list[float]:
     if (
         isinstance(values, list)
@@ -90,10 +104,14 @@ def _numbers(values: object, count: int) -> list[float]:
     raise UnifiedError(say("That region did not arrive; please mark it again."))
 
 
-def marks_html(marks: Sequence[RegionPart], artefacts: Mapping[str, Artefact], editing: bool = False) -> Markup:
-    """The chips of what goes into the next message, and whether it takes the place of an earlier one."""
+def marks_html(
+    marks: Sequence[RegionPart], artefacts: Mapping[str, Artefact], editing: bool = False, drafts: Sequence[Artefact] = ()
+) -> Markup:
+    """The chips of what goes into the next message, whether it takes the place of an earlier one, and ``drafts``: what the composer
+    holds, each with a button that opens it in the viewer."""
     known = [(index, mark, artefacts[key]) for index, mark in enumerate(marks) if (key := mark.artefact_id or "") in artefacts]
     chips = join([_chip(index, mark, artefact) for index, mark, artefact in known])
+    pictures = join([_draft(artefact) for artefact in drafts if artefact.kind == MediaKind.IMAGE])
     note = (
         Markup('<span class="um-editing">{}<button type="button" data-um="keep" aria-label="{}">×</button></span>').format(
             say("Editing an earlier message; what followed it goes"), say("Keep the conversation as it is")
@@ -102,10 +120,17 @@ def marks_html(marks: Sequence[RegionPart], artefacts: Mapping[str, Artefact], e
         else EMPTY
     )
     return (
-        Markup('<div class="um-chips" role="group" aria-label="{}">{}{}</div>').format(say("Marked"), note, chips)
-        if chips or note
+        Markup('<div class="um-chips" role="group" aria-label="{}">{}{}{}</div>').format(say("Next message"), note, pictures, chips)
+        if chips or note or pictures
         else EMPTY
     )
+
+
+def _draft(artefact: Artefact) -> Markup:
+    """A picture that waits in the composer; its frame, hidden here, is what the viewer shows."""
+    return Markup(
+        '<span class="um-draft"><button type="button" data-um="draft">{crop}<b>{id}</b>{words}</button><span hidden>{frame}</span></span>'
+    ).format(id=artefact.id, crop=crop_html(artefact), words=say("Mark a region"), frame=frame_html(artefact, "attachment"))
 
 
 def _chip(index: int, mark: RegionPart, artefact: Artefact) -> Markup:

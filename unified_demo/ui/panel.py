@@ -11,7 +11,7 @@ from unified_demo.grammar import TASKS
 from unified_demo.ui.frames import EMPTY, join
 from unified_demo.ui.steps import task_title
 from unified_demo.ui.warmup import Warmup
-from unified_demo.ui.words import say, spoken
+from unified_demo.ui.words import say, spoken, tell
 
 TITLE = "UnifiedMLLM Demo"
 STATM = Path("/proc/self/statm")
@@ -63,10 +63,15 @@ def header_html(engine: Engine, warmup: Warmup) -> Markup:
 def _viewer_words() -> Markup:
     """What the page script says, in the visitor's language."""
     return Markup(
-        '<span id="um-words" hidden data-how="{how}" data-keys="{keys}" data-shapes="{shapes}" data-labels="{labels}" '
-        'data-opacity="{opacity}" data-close="{close}"></span>'
+        '<span id="um-words" hidden data-how="{how}" data-paint="{paint}" data-keys="{keys}" data-shapes="{shapes}" '
+        'data-labels="{labels}" data-opacity="{opacity}" data-close="{close}" data-box="{box}" data-brush="{brush}" '
+        'data-tool="{tool}"></span>'
     ).format(
         how=say("Drag a box around what you mean, or click on it."),
+        paint=say("Paint over what you mean in one stroke, or click on it."),
+        box=say("Box"),
+        brush=say("Brush"),
+        tool=say("Mark with"),
         keys=say("Arrow keys move a box, Shift with arrows changes its size, Enter marks it, Escape closes."),
         shapes=say("Masks and boxes"),
         labels=say("Labels"),
@@ -104,7 +109,7 @@ def _works(engine: Engine) -> str:
 
 def notice_html(sentences: Sequence[str]) -> Markup:
     """What was wrong with the last thing that was sent; empty when nothing was."""
-    lines = Markup("").join(Markup("<p>{}</p>").format(sentence) for sentence in sentences)
+    lines = Markup("").join(Markup("<p>{}</p>").format(tell(sentence)) for sentence in sentences)
     return Markup('<div class="um-notice" role="alert">{}</div>').format(lines) if sentences else EMPTY
 
 

@@ -14,7 +14,7 @@ from unified_demo.ui.frames import EMPTY, crop_html, frame_html, join
 from unified_demo.ui.steps import sentence, step_html
 from unified_demo.ui.theme import region_colour
 from unified_demo.ui.view import AnswerView
-from unified_demo.ui.words import say, spoken
+from unified_demo.ui.words import say, spoken, tell
 
 _ANY_TAG = re.compile(r"(</?[a-z]+>)")
 
@@ -53,12 +53,13 @@ _complete: WeakKeyDictionary[AnswerView, tuple[tuple[object, ...], Markup]] = We
 
 def answer_html(view: AnswerView, raw: bool = False) -> Markup:
     """The whole answer; one that is complete is drawn once, for every step of a later one shows it again."""
-    if not view.finished:
-        return _draw(view, raw)
-    manner = (raw, spoken(), view.version)
-    if view not in _complete or _complete[view][0] != manner:
-        _complete[view] = (manner, _draw(view, raw))
-    return _complete[view][1]
+    with view.lock:
+        if not view.finished:
+            return _draw(view, raw)
+        manner = (raw, spoken(), view.version)
+        if view not in _complete or _complete[view][0] != manner:
+            _complete[view] = (manner, _draw(view, raw))
+        return _complete[view][1]
 
 
 def _draw(view: AnswerView, raw: bool) -> Markup:
@@ -117,7 +118,7 @@ def _status_line(view: AnswerView) -> Markup:
 def _warnings(view: AnswerView) -> Markup:
     if not view.warnings or not view.finished:
         return EMPTY
-    lines = join([Markup("<li>{}</li>").format(warning) for warning in dict.fromkeys(view.warnings)])
+    lines = join([Markup("<li>{}</li>").format(tell(warning)) for warning in dict.fromkeys(view.warnings)])
     return Markup('<details class="um-warnings"><summary>{}</summary><ul>{}</ul></details>').format(
         say("Slips of notation in this answer: {n}", n=len(view.warnings)), lines
     )

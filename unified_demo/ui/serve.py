@@ -1,6 +1,9 @@
 """How the page is served: on this machine only, unless the operator says who may come in. No page is built here."""
 
+import atexit
 import ipaddress
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,14 @@ class ServeOptions:
         if (self.share or not is_loopback(self.host)) and not self.auth and not self.no_auth:
             asked = "--share" if self.share else f"--host {self.host}"
             raise UnifiedError(f"{asked} opens the page to others: add --auth USER:PASSWORD, or --no-auth if everybody may use it.")
+
+
+def own_upload_folder() -> str:
+    """A folder for GRADIO_TEMP_DIR that goes with this process: a server that ends empties its folder, and others may run beside it.
+    Gradio reads the variable when it is imported."""
+    folder = tempfile.mkdtemp(prefix="unified_demo-uploads-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def read_auth(text: str | None) -> tuple[str, str] | None:
@@ -54,6 +65,7 @@ def launch_options(engine: Engine, options: ServeOptions | None = None) -> dict[
     listed. Nothing is recorded in the visitor's browser (``run_history``), no error text of Python reaches the page.
     """
     options = options or ServeOptions()
+    limits = engine.settings.limits
     return {
         "server_name": options.host,
         "server_port": options.port,
@@ -63,7 +75,7 @@ def launch_options(engine: Engine, options: ServeOptions | None = None) -> dict[
         "head": page_head(),
         "favicon_path": FAVICON,
         "allowed_paths": [str(engine.store.root.resolve())],
-        "max_file_size": engine.settings.limits.image_bytes,
+        "max_file_size": max(limits.image_bytes, limits.video_bytes, limits.sound_bytes),
         "run_history": False,
         "enable_monitoring": False,
         "ssr_mode": False,

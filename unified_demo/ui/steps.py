@@ -11,7 +11,7 @@ from markupsafe import Markup
 from unified_demo.grammar import TASK_TAGS, TASKS, Task
 from unified_demo.ui.frames import EMPTY, join
 from unified_demo.ui.view import Step
-from unified_demo.ui.words import say
+from unified_demo.ui.words import say, tell
 
 _STEP_WORDS = {
     "writing": "writing the call",
@@ -33,7 +33,7 @@ def step_html(step: Step) -> Markup:
         '<summary><i class="um-dot"></i>'
         '<span class="um-step-title">{title}</span><span class="um-step-note">{note}</span>{licence}{counter}'
         '<span class="um-clock" data-run="{run}">{clock}</span></summary>{bar}<div class="um-step-body">{error}{preview}'
-        "<dl>{facts}</dl></div></details>{action}</div>"
+        "<dl>{facts}</dl></div></details>{action}{left_out}</div>"
     ).format(
         status=step.status,
         index=step.index,
@@ -49,6 +49,7 @@ def step_html(step: Step) -> Markup:
         preview=_preview(step.preview),
         facts=join([Markup("<dt>{}</dt><dd>{}</dd>").format(say(name), value) for name, value in _facts(step)]),
         action=_action(step),
+        left_out=_left_out(step),
     )
 
 
@@ -92,10 +93,20 @@ def _action(step: Step) -> Markup:
 
 
 def sentence(text: str) -> str:
-    """With a capital and a full stop, for errors come as they suit a log line."""
-    text = text.strip()
+    """In the visitor's language, with a capital and a full stop, for errors come as they suit a log line."""
+    text = tell(text.strip())
     start = text[:1].upper() if text.split(" ")[0].isalpha() else text[:1]
-    return start + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    return start + text[1:] + ("" if text.endswith((".", "!", "?", "。")) else ".")
+
+
+def _left_out(step: Step) -> Markup:
+    """Words that the expert does not know: what it made may lack them."""
+    words = step.recipe.get("left_out")
+    return (
+        Markup('<p class="um-left-out">{}</p>').format(say("Words it does not know were left out: {words}.", words=", ".join(words)))
+        if words
+        else EMPTY
+    )
 
 
 def _step_note(step: Step) -> str:

@@ -4,6 +4,7 @@
 it its colour, through the whole conversation: phrases, boxes, calls and masks that mean the same region share it.
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -96,9 +97,11 @@ class AnswerView:
     """One answer, built up by ``apply(event)``.
 
     ``artefacts`` are those of the conversation, ``known`` the things that earlier answers pointed at; neither is changed.
+    ``lock`` is held while it changes, and by who draws it, for one thread writes the answer and others show it.
     """
 
     def __init__(self, artefacts: Mapping[str, Artefact], known: tuple[SceneObject, ...] = ()) -> None:
+        self.lock = threading.RLock()
         self.artefacts: dict[str, Artefact] = dict(artefacts)
         self.known = known
         self.runs: list[Run] = []
@@ -150,22 +153,24 @@ class AnswerView:
 
     def apply(self, event: Event) -> None:
         """Fold one event in. Unknown kinds are ignored, so that a newer engine does not break the page."""
-        if self.finished:
-            return
-        self._builder.add(event)
-        _remember(self.told, event)
-        self.state, self.note = "streaming", ""
-        handler = _HANDLERS.get(type(event))
-        if handler:
-            handler(self, event)
+        with self.lock:
+            if self.finished:
+                return
+            self._builder.add(event)
+            _remember(self.told, event)
+            self.state, self.note = "streaming", ""
+            handler = _HANDLERS.get(type(event))
+            if handler:
+                handler(self, event)
 
-    def apply_again(self, event: CallProgress | CallDone | CallFailed) -> None:
+    def apply_again(self, event: Event) -> None:
         """Fold in an event of a call that is carried out once more, after the answer was complete."""
-        if isinstance(event, CallDone):
-            self._final = _with_outputs(self.message(), event)
-        _HANDLERS[type(event)](self, event)
-        _remember(self.told_again, event)
-        self.version += 1
+        with self.lock:
+            if isinstance(event, CallDone):
+                self._final = _with_outputs(self.message(), event)
+            _HANDLERS[type(event)](self, event)
+            _remember(self.told_again, event)
+            self.version += 1
 
     def wait_again(self, index: int) -> None:
         """The call with this number is about to be carried out once more."""
@@ -185,10 +190,11 @@ class AnswerView:
             self._settle("failed")
 
     def _settle(self, state: AnswerState) -> None:
-        self.state, self.note = state, ""
-        for step in self.steps.values():
-            if step.status in ("writing", "queued", "running"):
-                step.status = "stopped"
+        with self.lock:
+            self.state, self.note = state, ""
+            for step in self.steps.values():
+                if step.status in ("writing", "queued", "running"):
+                    step.status = "stopped"
 
     def _on_text(self, event: TextDelta) -> None:
         if event.phrase is not None and event.phrase not in self.phrases:
@@ -235,7 +241,10 @@ class AnswerView:
 
     def _on_done(self, event: CallDone) -> None:
         step = self.steps.setdefault(event.index, Step(event.index, ""))
-        step.status, step.seconds, step.recipe, step.artefacts = "done", event.seconds, event.recipe, event.artefacts
+        step.status, step.seconds, step.artefacts = "done", event.seconds, event.artefacts
+        step.recipe = {
+            name: value for recipe in (*(made.recipe for made in event.artefacts), event.recipe) for name, value in recipe.items()
+        }
         step.preview = None
         for artefact in event.artefacts:
             self.artefacts[artefact.id] = artefact

@@ -4,9 +4,10 @@ One ``Visit`` lies in the page's ``gr.State``. A turn writes to it only while it
 which was cleared or retried away cannot come back. It renders nothing and runs nothing.
 """
 
+import secrets
 import threading
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from unified_demo.config import GenerationOptions
 from unified_demo.engine import TurnCancel
@@ -17,11 +18,10 @@ from unified_demo.ui.words import Language
 
 @dataclass
 class Turn:
-    """The answer that is being written; ``cancel`` stops model and experts, ``ending`` lets one thread alone end it."""
+    """The answer that is being written; ``cancel`` stops model and experts."""
 
     view: AnswerView
     cancel: TurnCancel = field(default_factory=TurnCancel)
-    ending: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass
@@ -29,9 +29,11 @@ class Visit:
     """``conversation`` is the truth; ``answers`` holds one view per assistant message of it, in order.
 
     ``marks`` go into the next message, which takes the place of the message with the number ``editing`` if there is one.
-    ``restored`` are the artefacts of a question that was put back into the composer, by id.
+    ``restored`` are the artefacts of a question that was put back into the composer, by id; ``drafts`` those of the files that
+    the composer holds, by the files' paths.
     ``owner`` and ``key`` say whose conversation this is and under what name it is kept.
     ``again`` is the flag of a call of an earlier answer that is being carried out once more.
+    ``lock`` is held by who changes or draws the conversation: its answers are written on threads of their own.
     """
 
     conversation: Conversation = field(default_factory=Conversation)
@@ -40,6 +42,7 @@ class Visit:
     marks: list[RegionPart] = field(default_factory=list)
     editing: int | None = None
     restored: dict[str, Artefact] = field(default_factory=dict)
+    drafts: dict[str, Artefact] = field(default_factory=dict)
     again: TurnCancel | None = None
     options: GenerationOptions = field(default_factory=GenerationOptions)
     raw: bool = False
@@ -47,22 +50,29 @@ class Visit:
     owner: str = ""
     key: str = ""
 
+    def __post_init__(self) -> None:
+        self.lock = threading.RLock()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Visit":
+        """Gradio gives every visitor a copy of the first value, which is an empty visit."""
+        return Visit()
+
     def begin(self, message: Message | None = None) -> Turn:
         """Start to answer ``message``, or the last message of the conversation."""
         self.stop()
         self.settle()
-        if message:
-            self.conversation = self.conversation.with_message(message)
-        self.turn = Turn(AnswerView(self.conversation.artefacts(), self._known()))
-        return self.turn
+        with self.lock:
+            if message:
+                self.conversation = self.conversation.with_message(message)
+            self.key = self.key or secrets.token_hex(16)
+            self.turn = Turn(AnswerView(self.conversation.artefacts(), self._known()))
+            return self.turn
 
     def settle(self, turn: Turn | None = None) -> None:
         """Move the current answer, finished or stopped, into the conversation; nothing when ``turn`` is no longer current."""
-        current = self.turn
-        if current is None or (turn is not None and turn is not current):
-            return
-        with current.ending:
-            if self.turn is not current:
+        with self.lock:
+            current = self.turn
+            if current is None or (turn is not None and turn is not current):
                 return
             current.view.stop()
             self.conversation = self.conversation.with_message(current.view.message())
@@ -89,9 +99,10 @@ class Visit:
 
     def rewind(self) -> None:
         """Forget the message that is edited and all behind it."""
-        self.conversation = self.base()
-        self.compose_anew()
-        del self.answers[sum(message.role == "assistant" for message in self.conversation.messages) :]
+        with self.lock:
+            self.conversation = self.base()
+            self.compose_anew()
+            del self.answers[sum(message.role == "assistant" for message in self.conversation.messages) :]
 
     def edit(self, number: int) -> Message | None:
         """The question with this number, to be put back into the composer; None when there is none."""
@@ -104,11 +115,27 @@ class Visit:
 
     def compose_anew(self) -> None:
         """Nothing is marked or edited any more."""
-        self.marks, self.editing, self.restored = [], None, {}
+        self.marks, self.editing, self.restored, self.drafts = [], None, {}, {}
 
     def markable(self) -> dict[str, Artefact]:
         """What the next message can point at, by id."""
-        return self.base().artefacts() | self.restored
+        return self.base().artefacts() | self.restored | {artefact.id: artefact for artefact in self.drafts.values()}
+
+    def stored(self) -> dict[str, Artefact]:
+        """What the composer may hold and is stored already, by the name of the stored file or the path of the upload."""
+        return {artefact.path.name: artefact for artefact in self.restored.values()} | self.drafts
+
+    def attach(self, drafts: dict[str, Artefact]) -> None:
+        """The composer holds these files now; marks follow their picture to its new id, or go with it."""
+        paths = {artefact.id: path for path, artefact in self.drafts.items()}
+        kept = []
+        for mark in self.marks:
+            path = paths.get(mark.artefact_id or "")
+            if path is None:
+                kept.append(mark)
+            elif path in drafts:
+                kept.append(replace(mark, artefact_id=drafts[path].id))
+        self.drafts, self.marks = drafts, kept
 
     def _restore(self, question: Message) -> None:
         self.marks = [part for part in question.parts if isinstance(part, RegionPart)]
@@ -123,24 +150,27 @@ class Visit:
 
     def begin_again(self, answer: int, index: int) -> TurnCancel:
         self.answers[answer].wait_again(index)
-        self.again = TurnCancel()
-        return self.again
+        self.again = again = TurnCancel()
+        return again
 
     def settle_again(self, answer: int) -> None:
         """Put the message of an answer whose call was repeated back into the conversation."""
-        places = [place for place, message in enumerate(self.conversation.messages) if message.role == "assistant"]
-        messages = list(self.conversation.messages)
-        messages[places[answer]] = self.answers[answer].message()
-        self.conversation, self.again = Conversation(tuple(messages)), None
+        with self.lock:
+            places = [place for place, message in enumerate(self.conversation.messages) if message.role == "assistant"]
+            messages = list(self.conversation.messages)
+            if answer < len(places):
+                messages[places[answer]] = self.answers[answer].message()
+            self.conversation, self.again = Conversation(tuple(messages)), None
 
     def forget_answer(self) -> bool:
         """Drop the last answer, keep the question; False when there is no question."""
         self.stop()
         self.settle()
-        messages = self.conversation.messages
-        if messages and messages[-1].role == "assistant":
-            self.conversation = Conversation(messages[:-1])
-            self.answers.pop()
+        with self.lock:
+            messages = self.conversation.messages
+            if messages and messages[-1].role == "assistant":
+                self.conversation = Conversation(messages[:-1])
+                self.answers.pop()
         return bool(self.conversation.messages)
 
     def undo(self) -> Message | None:
@@ -155,7 +185,7 @@ class Visit:
 
     def clear(self) -> None:
         self.stop()
-        with self.turn.ending if self.turn else nullcontext():
+        with self.lock:
             self.conversation, self.answers, self.turn = Conversation(), [], None
         self.compose_anew()
         self.key = ""

@@ -45,7 +45,8 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--arranged", type=float, default=0.0, help="share of batches with several things and no boxes")
     parser.add_argument("--usual", type=float, default=0.5, help="share of single things on the usual ground in their own colours")
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/generator"), help="where export writes")
-    parser.add_argument("--only", type=Path, help="nouns that export offers, one in a line, of those that were taught")
+    parser.add_argument("--common", action="store_true", help="pictures of the most usual nouns only, which are learnt sooner")
+    parser.add_argument("--only", type=Path, help="nouns that export offers, one in a line; all without it")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -72,7 +73,7 @@ def main() -> None:
     if arguments.action == "sheet":
         draw_sheet(pipeline, SHEET_PROMPTS, coder.SIDE, arguments.out / f"sheet-{trainer.step:06d}.png")
     else:
-        only = arguments.only.read_text(encoding="utf-8").splitlines() if arguments.only else vocabulary().shown()
+        only = arguments.only.read_text(encoding="utf-8").splitlines() if arguments.only else vocabulary().looks
         export(pipeline, vocabulary(), list(only), arguments.weights)
 
 
@@ -82,7 +83,7 @@ def _report(every: int) -> Callable[[dict], None]:
 
 def _infos(library: CutoutLibrary) -> tuple[CutoutInfo, ...]:
     """What the decoder sees: the looks of the vocabulary three times as often as other cut-outs."""
-    looks = set(vocabulary().shown().values())
+    looks = set(vocabulary().looks.values())
     cutouts = [info for info in library.catalogue.cutouts if info.source in SOURCES]
     return (*cutouts, *(info for info in cutouts if info.key in looks for _ in range(6)))
 
@@ -108,7 +109,8 @@ def _diffusion_trainer(
 ) -> diffusion.DiffusionTrainer:
     words, sizes = vocabulary(), Sizes()
     mix = Mix(boxed=arguments.boxed, arranged=arguments.arranged, usual=arguments.usual)
-    stream = PictureStream(Painter(library, words), components, mix)
+    looks = {noun: words.looks[noun] for noun in words.common} if arguments.common else words.looks
+    stream = PictureStream(Painter(library, looks), components, mix)
     codes: dict[str, torch.Tensor] = {}
     if not (arguments.out / diffusion.CHECKPOINT).is_file():
         latents = stream.usual_latents()

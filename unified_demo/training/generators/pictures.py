@@ -16,7 +16,6 @@ from unified_demo.data.nouns import countable, listed, said
 from unified_demo.grammar import Box
 from unified_demo.training.generators.autoencoder import SIDE
 from unified_demo.training.generators.grounds import DEFAULT, NAMES, PLAIN, ground
-from unified_demo.training.generators.words import Vocabulary
 
 ALONE = 0.78
 """Longer side of a thing that stands alone, as a share of the picture."""
@@ -57,10 +56,10 @@ class Scene:
 
 
 class Painter:
-    """Draws scenes, SIDE x SIDE, RGB."""
+    """Draws scenes of ``looks`` (noun -> key of its cut-out), SIDE x SIDE, RGB."""
 
-    def __init__(self, library: CutoutLibrary, words: Vocabulary) -> None:
-        self.library, self.looks = library, words.shown()
+    def __init__(self, library: CutoutLibrary, looks: dict[str, str]) -> None:
+        self.library, self.looks = library, looks
         self._placed = lru_cache(256)(self._place)
 
     def paintable(self, noun: str) -> bool:

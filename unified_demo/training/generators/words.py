@@ -39,16 +39,11 @@ OTHERS = ("background", "two", "three", "four", "left", "right", "above", "below
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """``looks``: noun -> key of the cut-out that shows it; ``synonyms``: another word -> noun; ``taught``: nouns that pictures are
-    made of, all when empty. The tokens are those of all nouns, so that teaching more goes on with the same weights."""
+    """``looks``: noun -> key of the cut-out that shows it; ``synonyms``: another word -> noun; ``common``: the most usual nouns."""
 
     looks: dict[str, str]
     synonyms: dict[str, str]
-    taught: tuple[str, ...] = ()
-
-    def shown(self) -> dict[str, str]:
-        """The looks of what is taught."""
-        return {noun: self.looks[noun] for noun in self.taught or self.looks}
+    common: tuple[str, ...] = ()
 
     def tokens(self) -> dict[str, int]:
         """Every spelling -> number of its token, each its own: the library's files keep one spelling for each number."""
@@ -79,7 +74,7 @@ class Vocabulary:
 def vocabulary() -> Vocabulary:
     """The committed one."""
     content = tomllib.loads(VOCABULARY_FILE.read_text("utf-8"))
-    return Vocabulary(content["nouns"], content["synonyms"], tuple(content["taught"]))
+    return Vocabulary(content["nouns"], content["synonyms"], tuple(content["common"]))
 
 
 def build_tokenizer(words: Vocabulary) -> "PreTrainedTokenizerFast":

@@ -7,6 +7,46 @@
   const opened = new WeakMap();
   const etas = new WeakMap();
   let arrived = false;
+  let attached = "";
+  let sendNext = false;
+
+  /* The server hears at once when this window goes and when it is here again, so that it knows a reload from a closed tab. */
+  function presence(word) {
+    const key = sessionStorage.getItem("um-conversation");
+    if (key) navigator.sendBeacon("gradio_api/run/presence", new Blob([JSON.stringify({ data: [key, word] })], { type: "application/json" }));
+  }
+  presence("here");
+  addEventListener("pageshow", (event) => { if (event.persisted) presence("here"); });
+  addEventListener("pagehide", () => {
+    presence("leaving");
+    const written = document.querySelector("#um-composer textarea")?.value;
+    if (written) sessionStorage.setItem("um-written", written);
+  });
+
+  /* An upload that breaks (its file was moved, the network failed) is not told by Gradio. */
+  const fetched = window.fetch;
+  window.fetch = async (...request) => {
+    const upload = String(request[0]?.url ?? request[0]).includes("/upload?");
+    const lost = () => { if (upload) document.dispatchEvent(new CustomEvent("um:lost", { detail: {} })); };
+    try {
+      const answer = await fetched(...request);
+      if (!answer.ok) lost();
+      return answer;
+    } catch (error) {
+      lost();
+      throw error;
+    }
+  };
+
+  /* What stood in the composer when the window was reloaded, or lost its connection, stands there again. */
+  function rewrite() {
+    const field = document.querySelector("#um-composer textarea");
+    const written = sessionStorage.getItem("um-written");
+    sessionStorage.removeItem("um-written");
+    if (!written || !field || field.value) return;
+    field.value = written;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
 
   const remember = (key, value) => { try { localStorage.setItem(key, value); } catch { /* private mode: the choice lasts until reload */ } };
   const recall = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
@@ -92,6 +132,11 @@
     for (const stage of document.querySelectorAll(".um-stage")) { resizes.observe(stage); placeLabels(stage); }
     for (const answer of document.querySelectorAll(".um-answer")) if (lit.get(answer)) light(answer, lit.get(answer));
     window.umSettle?.();
+    const files = [...document.querySelectorAll("#um-composer .thumbnail-item")].map((item) => item.querySelector("img")?.src ?? item.textContent).join("|");
+    if (files !== attached) document.dispatchEvent(new CustomEvent("um:attach", { detail: {} }));
+    attached = files;
+    const send = sendNext && document.querySelector("#um-composer .submit-button");
+    if (send) { sendNext = false; send.click(); }
     const current = document.querySelector("#um-kept nav")?.dataset.current;
     if (current) sessionStorage.setItem("um-conversation", current); else if (current === "" && arrived) sessionStorage.removeItem("um-conversation");
     for (const details of document.querySelectorAll(".um-step, .um-warnings")) {
@@ -132,6 +177,7 @@
     if (key) document.dispatchEvent(new CustomEvent("um:open", { detail: { key } }));
     const language = recall("um-language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
     if (language !== "en") speak(language);
+    rewrite();
     arrived = true;
   });
   /* Ctrl+K: conversations; /: the composer; Escape: stop the answer (an open viewer only closes). */
@@ -145,6 +191,17 @@
     event.preventDefault();
   }
 
+  /* A message sent while an answer is being written stops that answer; it goes when what was said so far is kept. */
+  function onEnter(event) {
+    const stop = document.querySelector("#um-composer .stop-button");
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || !stop || !(event.target instanceof Element)) return;
+    if (!event.target.closest("#um-composer textarea")?.value.trim()) return;
+    event.preventDefault();
+    sendNext = true;
+    stop.click();
+  }
+
+  document.addEventListener("keydown", onEnter, true);
   document.addEventListener("keydown", onShortcut);
   document.addEventListener("pointerover", onPoint);
   document.addEventListener("focusin", onPoint);

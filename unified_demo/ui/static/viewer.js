@@ -1,12 +1,14 @@
-/* Marking regions and looking closely: drag a box or click on any picture of the conversation; the viewer shows one large, for touch and
-   keyboard too. What is marked goes to the server as an event and comes back as a chip, from which the outlines here are drawn. */
+/* Marking regions and looking closely: drag a box, paint or click on any picture of the conversation or the composer; the viewer shows one
+   large, for touch and keyboard too. What is marked goes to the server as an event and comes back as a chip, from which the outlines here are drawn. */
 (() => {
   "use strict";
   const SLIP = 5; /* pixels: a shorter drag is a click */
   const STEP = 0.02;
+  const BRUSH = 0.035; /* radius as a share of the picture's shorter side */
   let drag = null;
   let viewer = null;
   let keyBox = null;
+  let tool = "box";
 
   const send = (name, detail) => document.dispatchEvent(new CustomEvent(`um:${name}`, { detail }));
   const clip = (value) => Math.min(1, Math.max(0, value));
@@ -27,12 +29,25 @@
     return element;
   }
 
+  /* The brush's stroke in pixels of the stage. */
+  function painted({ stage, points }) {
+    const { width, height } = stage.getBoundingClientRect();
+    const paint = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    paint.setAttribute("class", "um-stroke um-rubber");
+    paint.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const line = document.createElementNS(paint.namespaceURI, "polyline");
+    line.setAttribute("points", points.map(([x, y]) => `${x * width},${y * height}`).join(" "));
+    line.style.strokeWidth = 2 * BRUSH * Math.min(width, height);
+    paint.append(line);
+    return paint;
+  }
+
   const artefactOf = (stage) => stage.closest("[data-artefact]").dataset.artefact;
 
   function onDown(event) {
     const stage = event.target instanceof Element && event.target.closest('[data-kind="img"] .um-stage');
     if (!stage || event.button !== 0 || event.target.closest("button, a") || (event.pointerType !== "mouse" && !inViewer(stage))) return;
-    drag = { stage, from: place(stage, event), x: event.clientX, y: event.clientY, rubber: null };
+    drag = { stage, from: place(stage, event), points: [place(stage, event)], x: event.clientX, y: event.clientY, rubber: null };
     stage.setPointerCapture(event.pointerId);
     event.preventDefault();
   }
@@ -41,17 +56,19 @@
     if (!drag) return;
     if (!drag.rubber && Math.hypot(event.clientX - drag.x, event.clientY - drag.y) < SLIP) return;
     drag.rubber?.remove();
-    drag.rubber = outline(ordered(drag.from, place(drag.stage, event)), "", "um-rubber");
+    drag.points.push(place(drag.stage, event));
+    drag.rubber = tool === "brush" ? painted(drag) : outline(ordered(drag.from, place(drag.stage, event)), "", "um-rubber");
     drag.stage.append(drag.rubber);
   }
 
   function onUp(event) {
     if (!drag) return;
-    const { stage, from, rubber } = drag;
+    const { stage, from, rubber, points } = drag;
     drag = null;
     rubber?.remove();
     const artefact = artefactOf(stage);
-    if (rubber) send("mark", { artefact, box: ordered(from, place(stage, event)) });
+    if (rubber && tool === "brush") send("mark", { artefact, stroke: [...points, place(stage, event)], radius: BRUSH });
+    else if (rubber) send("mark", { artefact, box: ordered(from, place(stage, event)) });
     else send("mark", { artefact, point: from });
     if (!inViewer(stage) && event.pointerType === "mouse") document.querySelector("#um-composer textarea")?.focus({ preventScroll: true });
   }
@@ -97,12 +114,26 @@
     viewer.setAttribute("aria-labelledby", "um-viewer-title");
     const words = document.querySelector("#um-words")?.dataset ?? {};
     viewer.innerHTML = `<header><h2 id="um-viewer-title"></h2><p></p><button type="button" class="um-close"></button></header>
-      <div class="um-viewer-room"></div><footer><label class="um-layer"><input type="checkbox" checked data-layer="shapes"><span></span></label>
+      <div class="um-viewer-room"></div><footer><span class="um-tools-choice" role="radiogroup"><label><input type="radio" name="um-tool" value="box"><span></span></label>
+      <label><input type="radio" name="um-tool" value="brush"><span></span></label></span><label class="um-layer"><input type="checkbox" checked data-layer="shapes"><span></span></label>
       <label class="um-layer"><input type="checkbox" checked data-layer="labels"><span></span></label>
       <label class="um-opacity"><span></span><input type="range" min="0" max="100"></label></footer>`;
     const text = (selector, value) => { viewer.querySelector(selector).textContent = value; };
     text("h2", figure.dataset.artefact);
-    text("header p", figure.dataset.kind === "img" ? words.how : "");
+    const choose = (name) => {
+      tool = name;
+      document.body.classList.toggle("um-painting", tool === "brush");
+      text("header p", figure.dataset.kind !== "img" ? "" : tool === "brush" ? words.paint : words.how);
+    };
+    const choice = viewer.querySelector(".um-tools-choice");
+    choice.setAttribute("aria-label", words.tool);
+    choice.hidden = figure.dataset.kind !== "img";
+    for (const one of choice.querySelectorAll("input")) {
+      one.nextElementSibling.textContent = words[one.value];
+      one.checked = one.value === tool;
+      one.addEventListener("change", () => choose(one.value));
+    }
+    choose(tool);
     text('[data-layer="shapes"] + span', words.shapes);
     text('[data-layer="labels"] + span', words.labels);
     text(".um-opacity span", words.opacity);
@@ -177,6 +208,7 @@
       else Object.assign(button.dataset, { sure: "yes" });
     },
     inspect: (button) => openViewer(button.closest(".um-media")),
+    draft: (button) => openViewer(button.parentElement.querySelector(".um-media")),
   };
 
   /* The server names files by their content; people get the artefact's id. */

@@ -1,0 +1,122 @@
+"""Answers outlive the page that asked for them, for as long as somebody may come back."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from unified_demo.messages import Message, TextPart
+from unified_demo.ui import work
+from unified_demo.ui.visit import Visit
+from unified_demo.ui.work import Work, Works
+
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def visit() -> Visit:
+    made = Visit(owner="ann")
+    made.begin(Message("user", (TextPart("hello"),)))
+    return made
+
+
+@pytest.fixture
+def works() -> Works:
+    return Works()
+
+
+def begin(works: Works, visit: Visit, go_on: threading.Event | None = None) -> tuple[Work, threading.Event]:
+    """Work of three steps that waits for ``go_on`` before the last; without it, it goes on until it is cancelled."""
+    cancel = threading.Event()
+
+    def steps() -> Iterator[None]:
+        yield
+        yield
+        while not cancel.is_set() and not (go_on and go_on.is_set()):
+            time.sleep(0.005)
+        yield
+
+    return works.start(visit, cancel, steps), cancel
+
+
+def test_who_looks_on_sees_every_change_or_the_last_and_then_the_end(works: Works, visit: Visit) -> None:
+    go_on = threading.Event()
+    made, cancel = begin(works, visit, go_on)
+    looking = made.watch()
+    assert next(looking) in (True, False)
+    go_on.set()
+    assert list(looking)[-1] is True
+    assert not cancel.is_set()
+    assert works.of(visit) is None
+
+
+def test_a_broken_connection_leaves_the_work_alone_and_a_second_page_sees_its_end(works: Works, visit: Visit) -> None:
+    go_on = threading.Event()
+    made, cancel = begin(works, visit, go_on)
+    first = made.watch()
+    next(first)
+    first.close()
+    time.sleep(0.05)
+    assert not cancel.is_set()
+    assert works.visit("ann", visit.key) is visit
+    second = made.watch()
+    next(second)
+    go_on.set()
+    assert list(second)
+    assert not cancel.is_set()
+
+
+def test_nobody_for_a_while_stops_the_work(works: Works, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "GRACE_S", 0.02)
+    made, cancel = begin(works, visit)
+    looking = made.watch()
+    next(looking)
+    looking.close()
+    assert cancel.wait(PATIENCE_S)
+
+
+@pytest.mark.parametrize("order", ["word first", "connection first"])
+def test_a_closed_page_says_so_and_stops_the_work(works: Works, visit: Visit, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
+    monkeypatch.setattr(work, "LEAVE_S", 0.02)
+    made, cancel = begin(works, visit)
+    looking = made.watch()
+    next(looking)
+    steps = [lambda: works.presence(visit.key, "leaving"), looking.close]
+    for step in steps if order == "word first" else reversed(steps):
+        step()
+    assert cancel.wait(PATIENCE_S)
+
+
+def test_a_reloaded_page_is_here_again_in_time(works: Works, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "LEAVE_S", 0.2)
+    made, cancel = begin(works, visit)
+    looking = made.watch()
+    next(looking)
+    works.presence(visit.key, "leaving")
+    looking.close()
+    works.presence(visit.key, "here")
+    time.sleep(0.5)
+    assert not cancel.is_set()
+    cancel.set()
+
+
+def test_another_window_keeps_the_work_alive(works: Works, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "LEAVE_S", 0.02)
+    made, cancel = begin(works, visit)
+    first, second = made.watch(), made.watch()
+    next(first), next(second)
+    works.presence(visit.key, "leaving")
+    first.close()
+    time.sleep(0.2)
+    assert not cancel.is_set()
+    cancel.set()
+
+
+def test_strangers_and_wrong_words_change_nothing(works: Works, visit: Visit) -> None:
+    _, cancel = begin(works, visit)
+    assert works.visit("bob", visit.key) is None
+    works.presence("another key", "leaving")
+    works.presence(visit.key, "nonsense")
+    assert not cancel.is_set()
+    cancel.set()

@@ -1,0 +1,130 @@
+"""Answers that are being written, each on a thread of its own, so that they outlive a lost connection or a reload of the page.
+
+Who goes says so where it can: the page's last word (``leaving``) means a closed tab or a reload, and a reload comes back before
+anything else of it is loaded (``here``). So a closed tab stops the work after LEAVE_S, and a connection that breaks without a
+word (network, sleeping phone) leaves it GRACE_S, longer than a change of network takes, shorter than a long video costs. What
+was written until then is kept in any case. Nothing is drawn here.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from unified_demo.ui.visit import Visit
+
+LEAVE_S = 0.9
+GRACE_S = 60.0
+BEAT_S = 0.3
+"""A page that looks on gives a sign at least this often; only then is it noticed that nobody looks any more."""
+
+
+class Work:
+    """One answer that is being written for ``visit``; ``cancel`` ends it. Made by ``Works.start``."""
+
+    def __init__(self, visit: Visit, cancel: threading.Event) -> None:
+        self.visit = visit
+        self.cancel = cancel
+        self._told = threading.Condition()
+        self._version = 0
+        self._over = False
+        self._watchers = 0
+        self._arrivals = 0
+        self._left_at = -1
+
+    def watch(self) -> Iterator[bool]:
+        """Until the work is over: True when there is something new to draw, False when it only gives a sign."""
+        seen = -1
+        with self._watched():
+            while True:
+                with self._told:
+                    if not self._over and self._version == seen:
+                        self._told.wait(BEAT_S)
+                    fresh, seen, over = self._version > seen, self._version, self._over
+                yield fresh
+                if over:
+                    return
+
+    def here(self) -> None:
+        """A page says that it comes back."""
+        with self._told:
+            self._arrivals += 1
+
+    def leaving(self) -> None:
+        """A page says that it goes."""
+        with self._told:
+            self._left_at = self._arrivals
+        self._wait_for_somebody(LEAVE_S)
+
+    def changed(self, over: bool = False) -> None:
+        with self._told:
+            self._version += 1
+            self._over = self._over or over
+            self._told.notify_all()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        with self._told:
+            self._arrivals += 1
+            self._watchers += 1
+        try:
+            yield
+        finally:
+            with self._told:
+                self._watchers -= 1
+                said = self._left_at == self._arrivals
+            self._wait_for_somebody(LEAVE_S if said else GRACE_S)
+
+    def _wait_for_somebody(self, seconds: float) -> None:
+        """End the work when nobody came within ``seconds`` and nobody looks on."""
+        arrivals = self._arrivals
+
+        def end() -> None:
+            if not self._watchers and self._arrivals == arrivals:
+                self.cancel.set()
+
+        if not self._over:
+            timer = threading.Timer(seconds, end)
+            timer.daemon = True
+            timer.start()
+
+
+class Works:
+    """The answers that are being written now, by the key of their conversation. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, Work] = {}
+
+    def start(self, visit: Visit, cancel: threading.Event, steps: Callable[[], Iterator[Any]]) -> Work:
+        """Take ``steps()`` on a thread of its own; each one is something new to draw. Its errors are its own business."""
+        work = Work(visit, cancel)
+        key = visit.key
+        self._running[key] = work
+
+        def run() -> None:
+            try:
+                for _ in steps():
+                    work.changed()
+            finally:
+                if self._running.get(key) is work:
+                    del self._running[key]
+                work.changed(over=True)
+
+        threading.Thread(target=run, name="unified_demo-answer", daemon=True).start()
+        return work
+
+    def of(self, visit: Visit) -> Work | None:
+        """What is being written for ``visit``."""
+        work = self._running.get(visit.key)
+        return work if work and work.visit is visit else None
+
+    def visit(self, owner: str, key: str) -> Visit | None:
+        """The visit of ``owner`` in whose conversation ``key`` an answer is being written."""
+        work = self._running.get(key)
+        return work.visit if work and work.visit.owner == owner else None
+
+    def presence(self, key: str, word: str) -> None:
+        """What the page script says of itself: it is ``here`` (again), or ``leaving``. Keys are secrets; unknown ones change nothing."""
+        work = self._running.get(key)
+        if work and word in ("here", "leaving"):
+            (work.here if word == "here" else work.leaving)()
