@@ -235,6 +235,14 @@ def test_adapters_of_another_shape_and_damage_are_named(checkpoint: Path, tmp_pa
             load_adapters(network, tmp_path / name)
 
 
+def test_experts_inside_the_network_are_no_place_for_adapters(checkpoint: Path) -> None:
+    network, _ = read_checkpoint(checkpoint, SETTINGS)
+    for layer in network.model.language_model.layers:
+        layer.mlp = torch.nn.Linear(32, 32)
+    with pytest.raises(ModelLoadError, match="take a dense one"):
+        add_adapters(network, shape_for(network))
+
+
 def test_the_command_says_what_is_wrong(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--out", str(tmp_path)]) == 1 and "train there first" in capsys.readouterr().err
     assert main(["run", "--out", str(tmp_path), "--backbone", str(checkpoint)]) == 1 and "--assets" in capsys.readouterr().err
