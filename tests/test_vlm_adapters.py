@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tiny_cutouts import write_tiny_assets
 from tiny_vlm import make_checkpoint
 
 from unified_demo.config import GenerationOptions, Settings
-from unified_demo.errors import MediaError, ModelLoadError
+from unified_demo.errors import MediaError, ModelLoadError, UnifiedError
 from unified_demo.grammar import TASK_TAGS, TASKS, Task
 from unified_demo.media import MediaStore
 from unified_demo.messages import Conversation, MediaPart, Message, TextPart
@@ -146,6 +147,13 @@ def test_dialogues_with_pictures_train_and_a_resumed_run_is_the_same(trainer: Tr
     second = trainer(draw, 3, "halves")
     second.run(lambda figures: halves.append(figures["loss"]))
     assert halves == whole and len({round(loss, 3) for loss in whole}) == 3
+
+
+def test_conversations_that_are_all_too_long_are_named(trainer: Train) -> None:
+    made = trainer(short, 1)
+    made.options = replace(made.options, most_tokens=4)
+    with pytest.raises(UnifiedError, match="at most 4 tokens; raise --most-tokens"):
+        made.train_step()
 
 
 def test_recomputing_in_the_backward_pass_changes_no_gradient(trainer: Train) -> None:
