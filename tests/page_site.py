@@ -54,6 +54,10 @@ class Script:
             return iter(["Here are ", *things])
         if "draw" in text:
             return iter(["<gen>a fox</gen> <vgen>a fox runs</vgen> <agen>a fox barks</agen>"])
+        if "follow" in text:
+            return iter([f"There. <vseg><ref>vid-1</ref>the fox<box>{SPELT}</box></vseg>"])
+        if "when" in text:
+            return iter(["I hear <p>a bark</p><ref>aud-1</ref><time>[250,500]</time> here."])
         if "slowly" in text:
             return iter(["Wait. <edit>make it night</edit> And <gen>a fox</gen> done."])
         if "broken" in text:

@@ -1,4 +1,5 @@
-"""Every row of the full profile: a call goes through router and pipeline to an artefact, on a tiny checkpoint in the hub's layout.
+"""Every row of the full profile: a call goes from the page through router and pipeline to an artefact, on a tiny checkpoint in the
+hub's layout.
 
 In bfloat16, as the profile runs by default. No real weights of the hub were run here; ids, classes and options are those of
 ``weights/full.toml``, sizes and steps are smaller.
@@ -26,11 +27,13 @@ from unified_demo.experts.full import Placement, build_specs
 from unified_demo.fakes import ScriptedModel
 from unified_demo.grammar import TASKS, MediaKind, Task
 from unified_demo.intake import user_message
-from unified_demo.messages import CallDone, CallFailed, CallProgress, Conversation, TurnDone
+from unified_demo.messages import CallProgress, Conversation, TurnDone
 from unified_demo.model.vlm import VisionLanguageModel
 from unified_demo.model.vlm_prompt import example, offers_from
 from unified_demo.profiles import Choice, FullProfile, read_profile
 from unified_demo.recordings import video_bytes
+from unified_demo.ui.chat import _Page
+from unified_demo.ui.visit import Visit
 from unified_demo.zoo import Zoo
 
 PROFILE: FullProfile = read_profile(Settings().weights_dir / "full.toml")
@@ -116,15 +119,14 @@ def test_a_call_goes_through_to_an_artefact(name: str, hub: Callable[[str], Path
     engine = load_engine(
         Settings(media_dir=tmp_path / "media", max_memory_gb=100), ScriptedModel([call.replace("5 seconds", "1 second")]), specs
     )
-    message, complaints = user_message("go", sent(tmp_path, known.needs), Conversation(), engine.store, Limits())
-    assert message and not complaints
-    events = list(engine.respond(Conversation((message,))))
-    assert not [event for event in events if isinstance(event, CallFailed)], events
-    (done,) = [event for event in events if isinstance(event, CallDone)]
-    artefact = done.artefacts[0]
-    assert artefact.kind == known.gives and artefact.path.stat().st_size > 0
-    assert done.recipe["expert"] == row.title and done.recipe["weights"][0].startswith(row.models[0]) and done.recipe["licence"]
-    assert max(event.step for event in events if isinstance(event, CallProgress)) >= 2
+    page, visit = _Page(engine), Visit()
+    page.build()
+    *_, shown = page.send({"text": "go", "files": [str(path) for path in sent(tmp_path, known.needs)]}, visit)
+    (step,) = visit.answers[0].steps.values()
+    assert step.status == "done" and step.steps >= 2, step.error
+    artefact = step.artefacts[0]
+    assert artefact.kind == known.gives and artefact.path.stat().st_size > 0 and artefact.path.name in str(shown[page.chatbot])
+    assert step.recipe["expert"] == row.title and step.recipe["weights"][0].startswith(row.models[0]) and step.recipe["licence"]
 
 
 def test_the_whole_profile_speaks_and_acts(hub: Callable[[str], Path], tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def exported(made: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     trainer.run(lambda figures: None)
     pipeline = pipeline_of(trainer, build_autoencoder(made[1], (8, (1, 0, 0, 0))))
     draw_sheet(pipeline, ("a cat", "a ball"), SIDE, folder / "sheet.png", num_inference_steps=1)
-    export(pipeline, WORDS, ("cat", "ball", "fire engine"), folder / "weights")
+    export(pipeline, WORDS, ("cat", "ball", "fire engine"), False, folder / "weights")
     return folder
 
 
@@ -291,6 +291,8 @@ def test_the_export_says_what_can_be_drawn(exported: Path) -> None:
         words.check("a giraffe")
     looks = json.loads((exported / "weights" / "vocabulary.json").read_text())["looks"]
     assert set(looks) == {"cat", "ball", "fire engine"}
+    with pytest.raises(ExpertError, match="one thing"):
+        words.check("two balls")
     for prompt in ("a zebra", "two zebras"):
         with pytest.raises(ExpertError, match="zebra"):
             words.check(prompt)

@@ -135,8 +135,13 @@ def test_the_gates_of_an_answer_are_counted(built) -> None:
     usage = decoder.gate_usage()
     for layer in network.lora_layers:
         layer.record, layer.last_gate = False, None
-    assert list(usage) == [f"gate_{index}" for index in range(network.lora_layers[0].adapters)]
-    assert sum(usage.values()) == pytest.approx(1, abs=1e-4)
+    adapters = range(network.lora_layers[0].adapters)
+    assert list(usage)[: len(adapters)] == [f"gate_{index}" for index in adapters]
+    assert sum(usage[f"gate_{index}"] for index in adapters) == pytest.approx(1, abs=1e-4)
+    last = network.language_model.config.num_hidden_layers - 1
+    assert sum(usage[f"layer_{last}_gate_{index}"] for index in adapters) == pytest.approx(1, abs=1e-4)
+    layers = {name.rsplit("_gate_", 1)[0] for name in usage if name.startswith("layer_")}
+    assert len(layers) * 3 == len(network.lora_layers)
 
 
 def test_an_answer_begins_with_what_the_reader_believes(built):

@@ -21,9 +21,10 @@ def zoo(tmp_path: Path) -> Zoo:
     return Zoo(tmp_path / "cache", tmp_path / "weights", Settings().weights_dir / "manifest.toml")
 
 
-def put(zoo: Zoo, name: str, pipeline: str, inpainting: bool = False) -> Path:
+def put(zoo: Zoo, name: str, pipeline: str, inpainting: bool = False, boxes: bool = True) -> Path:
     folder = write_pipeline(zoo.weights_dir / "tiny" / name, pipeline, inpainting)
-    (folder / SAMPLING).write_text(json.dumps({"steps": 2, "guidance": 2.0, "side": SIDE, "share": 1.0}))
+    sampling = {"steps": 2, "guidance": 2.0, "side": SIDE, **({"share": 1.0} if boxes else {})}
+    (folder / SAMPLING).write_text(json.dumps(sampling))
     return folder
 
 
@@ -41,6 +42,11 @@ def test_one_folder_draws_from_words_and_from_layouts(zoo: Zoo) -> None:
     pictures = [event for spec in (words, boxes) for event in spec.load().run(request) if isinstance(event, Output)]
     assert [picture.recipe["steps"] for picture in pictures] == [2, 2]
     assert pictures[0].value.tobytes() != pictures[1].value.tobytes()
+
+
+def test_boxes_that_are_not_learnt_are_not_offered(zoo: Zoo) -> None:
+    put(zoo, GENERATOR, layout.PIPELINE, boxes=False)
+    assert [spec.task for spec in build_specs(zoo)] == [Task.IMAGE_GENERATION]
 
 
 def test_editor_and_painter_join_the_experts_that_use_them(zoo: Zoo) -> None:

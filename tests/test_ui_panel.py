@@ -35,8 +35,20 @@ def test_timings_are_bars_side_by_side(tmp_path: Path) -> None:
 def test_adapters_have_their_shares_and_without_an_answer_there_are_none(tmp_path: Path) -> None:
     html = drawn(tmp_path, TIMINGS)
     assert "70%, 30%" in html
+    assert "um-layers" not in html
     empty = drawn(tmp_path, {})
     assert "um-gates" not in empty and "um-gantt" not in empty
+
+
+def test_layers_have_a_cell_for_each_adapter(tmp_path: Path) -> None:
+    shares = {"layer_9_gate_0": 0.6, "layer_9_gate_1": 0.4, "layer_10_gate_0": 0.3, "layer_10_gate_1": 0.7}
+    html = drawn(tmp_path, TIMINGS | shares)
+    assert re.findall(r'--share:([\d.]+)%" title="([^"]+)"', html) == [
+        ("85.7", "layer 9, adapter 1: 60%"),
+        ("42.9", "layer 10, adapter 1: 30%"),
+        ("57.1", "layer 9, adapter 2: 40%"),
+        ("100.0", "layer 10, adapter 2: 70%"),
+    ]
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not tell a program's memory")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tiny_cutouts import write_tiny_assets
 from tiny_vlm import make_checkpoint
 
 from unified_demo.config import GenerationOptions, Settings
-from unified_demo.errors import MediaError, ModelLoadError
+from unified_demo.errors import MediaError, ModelLoadError, UnifiedError
 from unified_demo.grammar import TASK_TAGS, TASKS, Task
 from unified_demo.media import MediaStore
 from unified_demo.messages import Conversation, MediaPart, Message, TextPart
@@ -148,6 +149,13 @@ def test_dialogues_with_pictures_train_and_a_resumed_run_is_the_same(trainer: Tr
     assert halves == whole and len({round(loss, 3) for loss in whole}) == 3
 
 
+def test_conversations_that_are_all_too_long_are_named(trainer: Train) -> None:
+    made = trainer(short, 1)
+    made.options = replace(made.options, most_tokens=4)
+    with pytest.raises(UnifiedError, match="at most 4 tokens; raise --most-tokens"):
+        made.train_step()
+
+
 def test_recomputing_in_the_backward_pass_changes_no_gradient(trainer: Train) -> None:
     import random
 
@@ -227,12 +235,20 @@ def test_adapters_of_another_shape_and_damage_are_named(checkpoint: Path, tmp_pa
     with pytest.raises(ModelLoadError, match="36 layers of width 2560, and this one has 2 of width 32"):
         load_adapters(network, tmp_path / "large.safetensors")
     save_adapters({}, AdapterShape(4, 8, 0, 32, 2), tmp_path / "empty.safetensors")
-    with pytest.raises(ModelLoadError, match="same commit"):
+    with pytest.raises(ModelLoadError, match="made for both"):
         load_adapters(network, tmp_path / "empty.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     for name in ("broken.safetensors", "absent.safetensors"):
         with pytest.raises(ModelLoadError, match="missing or no adapters"):
             load_adapters(network, tmp_path / name)
+
+
+def test_experts_inside_the_network_are_no_place_for_adapters(checkpoint: Path) -> None:
+    network, _ = read_checkpoint(checkpoint, SETTINGS)
+    for layer in network.model.language_model.layers:
+        layer.mlp = torch.nn.Linear(32, 32)
+    with pytest.raises(ModelLoadError, match="take a dense one"):
+        add_adapters(network, shape_for(network))
 
 
 def test_the_command_says_what_is_wrong(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

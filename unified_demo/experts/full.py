@@ -157,6 +157,7 @@ BUILDERS: dict[str, Callable[[Order], Expert]] = {
     "stable_audio": partial(_sound, "load_stable_audio"),
 }
 """Kind of a row -> how its expert is built."""
+_WITH_STRENGTH = ("editing", "video_to_video", "flow_guided")
 
 
 def build_specs(profile: FullProfile, choice: Choice, find: FindFolder, placement: Placement, zoo: Zoo) -> tuple[ExpertSpec, ...]:
@@ -177,6 +178,7 @@ def _spec(profile: FullProfile, row: ExpertRow, find: FindFolder, placement: Pla
         memory_bytes=profile.expert_bytes(row, placement.offload),
         load=partial(_load, row, models, find, placement, zoo),
         commercial_use=all(model.commercial_use for model in models),
+        options=() if row.kind.startswith("grounded") else ("steps", "guidance", *(("strength",) if row.kind in _WITH_STRENGTH else ())),
     )
 
 

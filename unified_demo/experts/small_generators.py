@@ -1,7 +1,7 @@
 """The tiny profile's own generators: folders below ``weights/tiny`` in diffusers' layout, offered as soon as they are there.
 
-Beside ``model_index.json`` a folder holds ``sampling.json`` (steps, guidance, side and, for GLIGEN, share) and the list of words
-that it was trained with. One folder draws from words and from layouts. Nothing is loaded here.
+Beside ``model_index.json`` a folder holds ``sampling.json`` (steps, guidance, side and, where it has learnt boxes, share) and the
+list of words that it was trained with. One folder draws from words and from layouts. Nothing is loaded here.
 """
 
 import json
@@ -45,7 +45,7 @@ def memory_bytes(zoo: Zoo, name: str) -> int:
 
 
 def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
-    """Image generation and layout generation, where the generator's folder is there."""
+    """Image generation where the generator's folder is there, layout generation where it has learnt boxes as well."""
     rows: tuple[tuple[Task, str, Loader], ...] = (
         (Task.IMAGE_GENERATION, generation.PIPELINE, generation.loader),
         (Task.LAYOUT_GENERATION, layout.PIPELINE, layout.loader),
@@ -65,7 +65,7 @@ def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
             options=("steps", "guidance"),
         )
         for task, place, load in found
-        if place is not None
+        if place is not None and (task != Task.LAYOUT_GENERATION or "share" in place.options)
     )
 
 

@@ -1,7 +1,7 @@
 """Videos by diffusers' pipelines: from words, from a picture, and a video made anew by an instruction.
 
-One expert for each of the three, whatever the pipeline: ModelScopeT2V and Wan, I2VGen-XL and Wan, AnimateDiff and Wan. AnimateDiff
-and Wan stand in for FRESCO, whose published code does not import any more and whose weights forbid commercial use.
+One expert for each of the three, whatever the pipeline: ModelScopeT2V and Wan, I2VGen-XL and Wan, AnimateDiff and Wan. The last two
+draw a video anew after a description; one that follows an instruction, after FRESCO, is in ``flow_guided``.
 """
 
 import functools

@@ -6,13 +6,15 @@ A pipeline without such a list draws what it is asked. English only; words are c
 import difflib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from unified_demo.errors import ExpertError, ModelLoadError
 
 FILE = "vocabulary.json"
-"""Beside model_index.json: {"nouns": [...], "words": [...]}; ``words`` are all others it was trained with (colours, places, ...)."""
+"""Beside model_index.json: {"nouns": [...], "words": [...], "several": true}; ``words`` are all others it was trained with (colours,
+places, ...); ``several``: whether it draws more than one thing in a picture, which it does where nothing is said."""
 LONGEST = 3
 """Words of the longest noun."""
 _SMALL = frozenset({
@@ -24,6 +26,8 @@ _SMALL = frozenset({
 _BEFORE_NOUN = frozenset({
     "a", "an", "the", "some", "one", "two", "three", "four", "his", "her", "their", "with", "of", "and", "or",
 })  # fmt: skip
+_NUMBERS = frozenset({"two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"})
+_ONE = "Only one thing at a time can be drawn here; please ask for a single one, like 'a {}'."
 _WORD = re.compile(r"[a-z0-9][a-z0-9'-]*")
 
 
@@ -33,9 +37,13 @@ class Vocabulary:
 
     nouns: frozenset[str]
     words: frozenset[str]
+    several: bool = True
 
     def check(self, prompt: str) -> tuple[str, ...]:
-        """The words that it does not know and that do not matter; ExpertError for a thing that it cannot draw, or none at all."""
+        """The words that it does not know and that do not matter.
+
+        ExpertError for a thing that it cannot draw, for none at all, and for more than one where it draws only one.
+        """
         pieces = self._pieces(_WORD.findall(prompt.lower()))
         left_out: list[str] = []
         for place, (words, kind) in enumerate(pieces):
@@ -47,8 +55,11 @@ class Vocabulary:
             if follows != "noun" and starts and not words.split()[-1].endswith("ing"):
                 raise ExpertError(self._refusal(words))
             left_out.append(words)
-        if not any(kind == "noun" for _, kind in pieces):
+        nouns = [words for words, kind in pieces if kind == "noun"]
+        if not nouns:
             raise ExpertError(self._refusal(prompt.strip()[:60]))
+        if not self.several and (len(nouns) > 1 or any(words in _NUMBERS or words.isdigit() for words, _ in pieces)):
+            raise ExpertError(_ONE.format(_singular(nouns[0], self.nouns)))
         return tuple(left_out)
 
     def near(self, thing: str) -> list[str]:
@@ -81,13 +92,18 @@ class Vocabulary:
         return pieces
 
     def _is_noun(self, tokens: list[str], size: int) -> bool:
-        return len(tokens) == size and any(form in self.nouns for form in _singulars(" ".join(tokens)))
+        return len(tokens) == size and _singular(" ".join(tokens), self.nouns) != ""
 
 
 def _singulars(words: str) -> tuple[str, ...]:
     """The words as they are and with the ends that a plural may have taken off."""
     ends = (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", ""), ("men", "man"))
     return (words, *(words.removesuffix(plural) + single for plural, single in ends if words.endswith(plural)))
+
+
+def _singular(words: str, nouns: Collection[str]) -> str:
+    """The noun that the words name, "" when they name none."""
+    return next((form for form in _singulars(words) if form in nouns), "")
 
 
 def read_vocabulary(place: str) -> Vocabulary | None:
@@ -97,6 +113,7 @@ def read_vocabulary(place: str) -> Vocabulary | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Vocabulary(*(frozenset(word.lower() for word in content[key]) for key in ("nouns", "words")))
+        nouns, words = (frozenset(word.lower() for word in content[key]) for key in ("nouns", "words"))
+        return Vocabulary(nouns, words, bool(content.get("several", True)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ModelLoadError(f"The list of words {path} cannot be read ({exc}); restore it, for example with 'git checkout'.") from exc

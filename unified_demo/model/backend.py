@@ -26,6 +26,7 @@ from unified_demo.model.decoding import DecodingState, choose, default_filters
 from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.loading import build_network, load_encoder, load_language_model, load_trained, read_config
+from unified_demo.model.lora_moe import FFN_PROJECTIONS
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.perception import Perception
@@ -235,15 +236,22 @@ class Decoder:
             self._look_ahead(hidden)
 
     def gate_usage(self) -> dict[str, float]:
-        """Share of each adapter (``gate_0``, ...; they sum to 1), mean over layers and over the prompt and each written token."""
+        """Share of each adapter (``gate_0``, ...; they sum to 1), mean over layers and over the prompt and each written token; and
+        the same of each layer that has adapters (``layer_14_gate_0``, ...)."""
         if not self._gates:
             return {}
-        return {f"gate_{index}": float(share) for index, share in enumerate(torch.stack(self._gates).mean(0))}
+        shares = torch.stack(self._gates).mean(0)
+        layers = shares.unflatten(0, (-1, len(FFN_PROJECTIONS))).mean(1)
+        first = self._network.language_model.config.num_hidden_layers - len(layers)
+        usage = {f"gate_{index}": float(share) for index, share in enumerate(shares.mean(0))}
+        for layer, row in enumerate(layers, first):
+            usage |= {f"layer_{layer}_gate_{index}": float(share) for index, share in enumerate(row)}
+        return usage
 
     def _look_ahead(self, hidden: torch.Tensor) -> None:
         gates = [layer.last_gate.flatten(0, -2).mean(0) for layer in self._network.lora_layers if layer.last_gate is not None]
         if gates:
-            self._gates.append(torch.stack(gates).float().mean(0))
+            self._gates.append(torch.stack(gates).float())
         reading = self._network.reading(self._ids, self._seen)
         self.logits = self._network.logits(hidden[None], [reading], len(self._proposals))[0].cpu()
 

@@ -75,14 +75,13 @@ def load_adapters(network: Any, path: Path) -> list[LoraMoeLinear]:
         )
     layers = add_adapters(network, shape)
     places = {name: value for name, value in network.named_parameters() if _MARK in name}
-    if set(places) != set(state):
-        raise ModelLoadError(f"The adapters {path.name} do not fit this version of the code; take the ones of the same commit.")
+    if {name: value.shape for name, value in places.items()} != {name: value.shape for name, value in state.items()}:
+        raise ModelLoadError(f"The adapters {path.name} do not fit this model or this version of the code; take the ones made for both.")
     for layer in layers:
         for part in (layer.lora_A, layer.lora_B, layer.lora_gate):
             part.to(network.dtype)
     with torch.no_grad():
-        for name, value in network.named_parameters():
-            if _MARK in name:
-                value.copy_(state[name])
+        for name, value in places.items():
+            value.copy_(state[name])
     network.requires_grad_(False)
     return layers

@@ -51,7 +51,7 @@ def frame_html(artefact: Artefact, role: Role, things: Sequence[SceneObject] = (
     things = sorted(things, key=lambda thing: -sum(box.area for box in thing.boxes))
     player = {MediaKind.VIDEO: _video, MediaKind.AUDIO: _sound}.get(artefact.kind, _picture)
     return Markup(
-        '<figure class="um-media um-{role}" data-artefact="{id}" data-kind="{kind}" style="--w:{w};--h:{h}">{stage}'
+        '<figure class="um-media um-{role}" data-artefact="{id}" data-kind="{kind}" style="--w:{w};--h:{h}">{stage}{timeline}'
         "<figcaption><b>{id}</b>{words}{masks}{tools}</figcaption>{recipe}</figure>"
     ).format(
         role=role,
@@ -60,6 +60,7 @@ def frame_html(artefact: Artefact, role: Role, things: Sequence[SceneObject] = (
         w=artefact.width or 1,
         h=artefact.height or 1,
         stage=player(artefact, things),
+        timeline=_timeline(artefact, things),
         words=_caption(artefact, role),
         masks=join([_mask_chip(thing, mask) for thing in things for mask in thing.masks]),
         tools=_tools(artefact),
@@ -87,6 +88,28 @@ def _sound(artefact: Artefact, things: Sequence[SceneObject]) -> Markup:
     return Markup(
         '<div class="um-sound"><canvas aria-hidden="true"></canvas><audio src="{url}" aria-label="{id}" controls></audio></div>'
     ).format(url=media_url(artefact.path), id=artefact.id)
+
+
+def _timeline(artefact: Artefact, things: Sequence[SceneObject]) -> Markup:
+    """When the things are there; a click goes to the beginning."""
+    spans = [(thing, span) for thing in things for span in thing.spans]
+    if not spans or not artefact.duration_s:
+        return EMPTY
+    bars = [
+        Markup(
+            '<button type="button" class="um-span" data-object="{n}" data-um="seek" data-start="{start:.3f}" '
+            'style="left:{left:.2f}%;width:{width:.2f}%;--hue:{hue}" aria-label="{words}" title="{words}"></button>'
+        ).format(
+            n=thing.number,
+            start=span.start * artefact.duration_s,
+            left=100 * span.start,
+            width=100 * (span.end - span.start),
+            hue=region_colour(thing.number)[0],
+            words=f"{thing.number}: {thing.label}, {span.start * artefact.duration_s:.1f}–{span.end * artefact.duration_s:.1f} s",
+        )
+        for thing, span in spans
+    ]
+    return Markup('<div class="um-timeline" role="group" aria-label="{}">{}</div>').format(say("When"), join(bars))
 
 
 def _stage(artefact: Artefact, player: Markup, things: Sequence[SceneObject]) -> Markup:

@@ -174,8 +174,38 @@ def _gates(timings: dict[str, float]) -> Markup:
     bars = join(
         [Markup('<i style="flex-grow:{:.4f}" title="{}: {:.1%}">{}</i>').format(share, n, share, n) for n, share in enumerate(shares, 1)]
     )
-    return Markup('<h3>{}</h3><div class="um-gates" role="img" aria-label="{}">{}</div>').format(
-        say("Adapters"), say("Shares of the adapters: {shares}", shares=", ".join(f"{share:.0%}" for share in shares)), bars
+    return Markup('<h3>{}</h3><div class="um-gates" role="img" aria-label="{}">{}</div>{}').format(
+        say("Adapters"),
+        say("Shares of the adapters: {shares}", shares=", ".join(f"{share:.0%}" for share in shares)),
+        bars,
+        _gates_by_layer(timings, len(shares)),
+    )
+
+
+def _gates_by_layer(timings: dict[str, float], adapters: int) -> Markup:
+    """A column for each layer that has adapters, a row for each adapter; the fuller the colour, the larger its share there."""
+    layers = sorted({int(name.split("_")[1]) for name in timings if name.startswith("layer_")})
+    if not layers:
+        return EMPTY
+    shares = [(layer, n, timings[f"layer_{layer}_gate_{n}"]) for n in range(adapters) for layer in layers]
+    largest = max(share for _, _, share in shares)
+    cells = join(
+        [
+            Markup('<i style="--share:{:.1f}%" title="{}"></i>').format(
+                100 * share / largest, say("layer {layer}, adapter {n}: {share}", layer=layer, n=n + 1, share=f"{share:.0%}")
+            )
+            for layer, n, share in shares
+        ]
+    )
+    return Markup(
+        '<div class="um-layers" role="img" aria-label="{words}" style="--layers:{count}">{cells}</div>'
+        '<p class="um-layer-names"><span>{first}</span><span>{last}</span></p>'
+    ).format(
+        words=say("Shares of the adapters by layer"),
+        count=len(layers),
+        cells=cells,
+        first=say("layer {layer}", layer=layers[0]),
+        last=layers[-1],
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from unified_demo.engine import STOPPED
-from unified_demo.grammar import Box, MediaKind
+from unified_demo.grammar import Box, MediaKind, TimeSpan
 from unified_demo.messages import (
     Artefact,
     CallDone,
@@ -40,13 +40,19 @@ AnswerState = Literal["waiting", "streaming", "done", "stopped", "failed"]
 
 @dataclass
 class SceneObject:
-    """A thing in the picture ``artefact_id``; ``number`` counts from 1 through the conversation and chooses the colour."""
+    """A thing in the picture or recording ``artefact_id``; ``number`` counts from 1 through the conversation and chooses the colour."""
 
     number: int
     artefact_id: str
     label: str
     boxes: list[Box] = field(default_factory=list)
     masks: list[Artefact] = field(default_factory=list)
+    spans: list[TimeSpan] = field(default_factory=list)
+
+    @property
+    def placed(self) -> bool:
+        """Whether it is known where, or when, it is."""
+        return bool(self.boxes or self.masks or self.spans)
 
     def means(self, artefact_id: str, label: str, box: Box) -> bool:
         if artefact_id != self.artefact_id:
@@ -132,12 +138,12 @@ class AnswerView:
 
     def pictures(self) -> list[Artefact]:
         """The pictures this answer points into, in order of the first thing found."""
-        ids = dict.fromkeys(thing.artefact_id for thing in self.objects.values() if thing.boxes or thing.masks)
+        ids = dict.fromkeys(thing.artefact_id for thing in self.objects.values() if thing.placed)
         return [self.artefacts[key] for key in ids if key in self.artefacts]
 
     def things_in(self, picture: Artefact) -> list[SceneObject]:
         """What this answer points at in ``picture``."""
-        return [thing for thing in self.objects.values() if thing.artefact_id == picture.id and (thing.boxes or thing.masks)]
+        return [thing for thing in self.objects.values() if thing.artefact_id == picture.id and thing.placed]
 
     def outputs(self) -> list[Artefact]:
         """What the experts returned besides masks, in order."""
@@ -207,11 +213,14 @@ class AnswerView:
     def _on_region(self, event: RegionFound) -> None:
         artefact_id = event.artefact_id or self._latest_picture()
         provisional = self.objects.get(self.phrases.get(event.phrase) or 0)
+        if event.span and provisional:
+            provisional.artefact_id, provisional.label = artefact_id or "", event.text
+            provisional.spans.append(event.span)
         if event.box is None or artefact_id is None:
             return
         found = self._find(artefact_id, event.text, event.box)
         if found and found is not provisional:
-            if provisional and not provisional.boxes:
+            if provisional and not provisional.placed:
                 self.objects.pop(provisional.number)
             self.phrases[event.phrase] = found.number
         else:
@@ -264,7 +273,7 @@ class AnswerView:
         self._final, self.raw, self.timings = event.message, event.raw, dict(event.timings)
         for phrase, number in self.phrases.items():
             thing = self.objects.get(number or 0)
-            if thing and not thing.boxes:
+            if thing and not thing.placed:
                 self.objects.pop(thing.number)
                 self.phrases[phrase] = None
         self._settle("stopped" if event.stopped else "done")

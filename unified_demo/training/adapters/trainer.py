@@ -19,6 +19,7 @@ from torch.distributed.checkpoint import state_dict as checkpoints
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
+from unified_demo.errors import UnifiedError
 from unified_demo.model.lora_moe import LoraMoeLinear, balance_loss
 from unified_demo.model.vlm import Prompt, Reader
 from unified_demo.model.vlm_adapters import AdapterShape
@@ -106,14 +107,16 @@ class AdapterTrainer(TimedRun):
         return self.accelerator.no_sync(self.network) if more and not self.options.shard else nullcontext()
 
     def next_batch(self) -> Iterator[Lesson]:
-        """A function of seed, step and process."""
+        """A function of seed, step and process. UnifiedError when conversations are too long."""
         rng = random.Random(f"{self.options.seed}-{self.step}-{self.accelerator.process_index}")
         for _ in range(self.options.batch):
             for _ in range(TRIES):
                 lesson = read_lesson(self.reader, self.draw(rng))
                 if lesson.prompt.ids.shape[1] <= self.options.most_tokens:
+                    yield lesson
                     break
-            yield lesson
+            else:
+                raise UnifiedError(f"None of {TRIES} conversations has at most {self.options.most_tokens} tokens; raise --most-tokens.")
 
     def loss(self, lesson: Lesson) -> torch.Tensor:
         """Sum of the cross-entropy in nats over the tokens that are learnt."""

@@ -47,6 +47,7 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/generator"), help="where export writes")
     parser.add_argument("--common", action="store_true", help="pictures of the most usual nouns only, which are learnt sooner")
     parser.add_argument("--only", type=Path, help="nouns that export offers, one in a line; all without it")
+    parser.add_argument("--several", action="store_true", help="numbers and boxes are learnt: export offers them")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -74,7 +75,7 @@ def main() -> None:
         draw_sheet(pipeline, SHEET_PROMPTS, coder.SIDE, arguments.out / f"sheet-{trainer.step:06d}.png")
     else:
         only = arguments.only.read_text(encoding="utf-8").splitlines() if arguments.only else vocabulary().looks
-        export(pipeline, vocabulary(), list(only), arguments.weights)
+        export(pipeline, vocabulary(), list(only), arguments.several, arguments.weights)
 
 
 def _report(every: int) -> Callable[[dict], None]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 COLUMNS, CAPTION = 8, 14
 SHARD = "40MB"
 """Of one file of weights."""
-GUIDANCE, STEPS = 2.5, 8
+GUIDANCE, STEPS = 1.5, 8
 SHEET_PROMPTS = (
     "a dog", "a cat", "an apple", "a car", "a house", "a tree", "a bicycle", "a guitar",
     "a fox", "an elephant", "a banana", "a fire engine", "a castle", "a rose", "a rocket", "a camera",
@@ -52,19 +52,19 @@ def pipeline_of(trainer: "DiffusionTrainer", autoencoder: "AutoencoderTiny") -> 
     )
 
 
-def export(pipeline: "StableDiffusionPipeline", words: Vocabulary, nouns: Collection[str], folder: Path) -> None:
+def export(pipeline: "StableDiffusionPipeline", words: Vocabulary, nouns: Collection[str], several: bool, folder: Path) -> None:
     """Write the pipeline in half precision, ``vocabulary.json`` and ``sampling.json`` to ``folder``; it is half precision then.
 
-    ``nouns``: those that are offered, of ``words.looks``; the others are refused.
+    ``nouns``: those that are offered, of ``words.looks``; the others are refused. ``several``: whether numbers and boxes are learnt.
     """
     pipeline.to(dtype=torch.float16)
     pipeline.save_pretrained(folder, safe_serialization=True, max_shard_size=SHARD)
     things, offered = _spellings(words, words.looks), _spellings(words, nouns)
     others = set(words.tokens()) - things - set(SPECIAL)
     looks = {noun: words.looks[noun] for noun in sorted(nouns)}
-    content = {"nouns": sorted(offered), "words": sorted({*others, *FILLER}), "looks": looks}
+    content = {"nouns": sorted(offered), "words": sorted({*others, *FILLER}), "looks": looks, "several": several}
     (folder / "vocabulary.json").write_text(json.dumps(content, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
-    sampling = {"steps": STEPS, "guidance": GUIDANCE, "side": SIDE, "share": 1.0}
+    sampling = {"steps": STEPS, "guidance": GUIDANCE, "side": SIDE, **({"share": 1.0} if several else {})}
     (folder / "sampling.json").write_text(json.dumps(sampling) + "\n", encoding="utf-8")
 
 

@@ -208,6 +208,7 @@
       else Object.assign(button.dataset, { sure: "yes" });
     },
     inspect: (button) => openViewer(button.closest(".um-media")),
+    seek: (button) => { button.closest(".um-media").querySelector("video, audio").currentTime = Number(button.dataset.start); },
     draft: (button) => openViewer(button.parentElement.querySelector(".um-media")),
   };
 
