@@ -66,7 +66,7 @@ def export(checkpoint: Path, weights: Path) -> None:
 
 
 def _run(flags: argparse.Namespace) -> None:
-    from accelerate import Accelerator  # type: ignore[import-untyped]
+    from accelerate import Accelerator
 
     from unified_demo.model.vlm import read_checkpoint
     from unified_demo.training.adapters.examples import lessons

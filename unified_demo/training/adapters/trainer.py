@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator  # type: ignore[import-untyped]
-from accelerate.utils import broadcast  # type: ignore[import-untyped]
+from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import nn
 from torch.distributed.checkpoint import state_dict as checkpoints
 from torch.distributed.device_mesh import init_device_mesh
