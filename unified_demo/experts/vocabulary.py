@@ -23,9 +23,6 @@ _SMALL = frozenset({
     "side", "front", "is", "are", "it", "its", "his", "her", "their", "this", "that", "there", "one", "two", "three", "four", "it's",
     "as",
 })  # fmt: skip
-_BEFORE_NOUN = frozenset({
-    "a", "an", "the", "some", "one", "two", "three", "four", "his", "her", "their", "with", "of", "and", "or",
-})  # fmt: skip
 _NUMBERS = frozenset({"two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"})
 _ONE = "Only one thing at a time can be drawn here; please ask for one alone, such as '{}'."
 _WORD = re.compile(r"[a-z0-9][a-z0-9'-]*")
@@ -50,9 +47,7 @@ class Vocabulary:
             if kind != "unknown":
                 continue
             follows = pieces[place + 1][1] if place + 1 < len(pieces) else ""
-            before = pieces[place - 1][0] if place else ""
-            starts = not before or before in _BEFORE_NOUN or pieces[place - 1][1] == "word"
-            if follows != "noun" and starts and not words.split()[-1].endswith("ing"):
+            if follows != "noun" and not words.split()[-1].endswith("ing"):
                 raise ExpertError(self._refusal(words))
             left_out.append(words)
         nouns = [words for words, kind in pieces if kind == "noun"]
