@@ -60,6 +60,17 @@ class Guide:
         self.page.mouse.up()
         self.page.locator("#um-chips .um-marked").wait_for()
 
+    def paint(self, picture: str, stroke: tuple[tuple[float, float], ...]) -> None:
+        """With the brush in the viewer, over a picture that waits in the composer; the button stays pressed."""
+        self.page.locator("#um-composer input[type=file]").first.set_input_files(str(ASSETS / picture))
+        self.page.locator(".um-draft > button").click()
+        self.page.get_by_label("Brush").check()
+        frame = self.page.locator("#um-viewer .um-stage").bounding_box()
+        for number, (x, y) in enumerate(stroke):
+            self.page.mouse.move(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"], steps=6)
+            if not number:
+                self.page.mouse.down()
+
     def keep(self, name: str) -> None:
         self.page.wait_for_timeout(800)
         self.page.screenshot(path=str(self.folder / f"{name}.jpg"), type="jpeg", quality=82)
@@ -73,6 +84,11 @@ def walk(browser: Any, url: str, folder: Path) -> None:
     guide.drag(".um-picture .um-stage", (0.62, 0.02, 0.9, 0.46))
     guide.keep("3-region")
     guide.ask("What is this?")
+    guide.paint("cat.jpg", ((0.28, 0.3), (0.45, 0.25), (0.35, 0.45), (0.5, 0.5)))
+    guide.keep("8-brush")
+    guide.page.mouse.up()
+    guide.page.keyboard.press("Escape")
+    guide.ask("Describe this")
     guide.ask("Make it look like a watercolour", "astronaut.jpg")
     guide.keep("4-edit")
     guide.page.get_by_role("button", name="Inspect").last.dispatch_event("click")

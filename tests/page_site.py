@@ -122,7 +122,9 @@ class Visitor:
         assert self.page.locator(".um-status").get_attribute("data-state") == "ready", self.page.locator("#um-facts").inner_text()
 
     def attach(self, path: Path) -> None:
-        self.page.locator("#um-composer input[type=file]").first.set_input_files(str(path))
+        field = self.page.locator("#um-composer input[type=file]").first
+        field.evaluate("field => { field.value = ''; }")  # as a click on the paper clip does, so that the same file may come again
+        field.set_input_files(str(path))
         self.page.locator("#um-composer .thumbnail-item, #um-composer .thumbnail-image").first.wait_for()
 
     def send(self, text: str) -> None:

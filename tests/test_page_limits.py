@@ -104,3 +104,14 @@ def test_odd_and_long_text_arrives_as_it_was_typed(visitor: Visitor, site: Site,
     assert visitor.page.locator(".um-said").inner_text() == text
     assert site.model.turns[-1].messages[-1].parts[0].text == text
     assert visitor.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_session_of_twenty_messages(visitor: Visitor, site: Site) -> None:
+    """No console error in all of it, which the fixture looks at."""
+    for number in range(10):
+        if number % 4 == 0:
+            visitor.attach(PHOTO)
+        visitor.send("segment the dog" if number % 2 else f"hello {number}")
+        visitor.finished(number + 1)
+    assert len(site.model.turns[-1].messages) == 19
+    assert visitor.page.locator(".um-answer .um-mask").count() == 5

@@ -36,9 +36,10 @@ def test_what_is_known_is_drawn_and_looks_are_left_out(prompt: str, left_out: tu
 @pytest.mark.parametrize(
     ("prompt", "refusal"),
     [
-        ("a hedgehog in the snow", "'hedgehog' is not among the 9 things that can be drawn here; near ones are hedge"),
+        ("a hedgehog in the snow", "'hedgehog' is not among the 9 nouns that can be drawn here; near ones are hedge"),
         ("a fox and a grizzly", "'grizzly' is not among"),
         ("a snow leopard", "'leopard' is not among"),
+        ("a glass table", "'table' is not among"),
         ("Freiheit", "'freiheit' is not among"),
         ("a teddy", "near ones are teddy bear"),
         ("something", "some are bear"),
@@ -56,7 +57,7 @@ def test_unknown_things_are_refused_by_name_with_near_ones(prompt: str, refusal:
 def test_more_than_one_thing_is_refused_where_only_one_is_learnt(prompt: str) -> None:
     single = Vocabulary(WORDS.nouns, WORDS.words, several=False)
     assert single.check("a red fox in the snow") == () == WORDS.check(prompt)
-    with pytest.raises(ExpertError, match="single one, like 'a fox'"):
+    with pytest.raises(ExpertError, match="one alone, such as 'fox'"):
         single.check(prompt)
 
 

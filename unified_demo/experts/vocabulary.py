@@ -23,11 +23,8 @@ _SMALL = frozenset({
     "side", "front", "is", "are", "it", "its", "his", "her", "their", "this", "that", "there", "one", "two", "three", "four", "it's",
     "as",
 })  # fmt: skip
-_BEFORE_NOUN = frozenset({
-    "a", "an", "the", "some", "one", "two", "three", "four", "his", "her", "their", "with", "of", "and", "or",
-})  # fmt: skip
 _NUMBERS = frozenset({"two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"})
-_ONE = "Only one thing at a time can be drawn here; please ask for a single one, like 'a {}'."
+_ONE = "Only one thing at a time can be drawn here; please ask for one alone, such as '{}'."
 _WORD = re.compile(r"[a-z0-9][a-z0-9'-]*")
 
 
@@ -50,9 +47,7 @@ class Vocabulary:
             if kind != "unknown":
                 continue
             follows = pieces[place + 1][1] if place + 1 < len(pieces) else ""
-            before = pieces[place - 1][0] if place else ""
-            starts = not before or before in _BEFORE_NOUN or pieces[place - 1][1] == "word"
-            if follows != "noun" and starts and not words.split()[-1].endswith("ing"):
+            if follows != "noun" and not words.split()[-1].endswith("ing"):
                 raise ExpertError(self._refusal(words))
             left_out.append(words)
         nouns = [words for words, kind in pieces if kind == "noun"]
@@ -74,7 +69,7 @@ class Vocabulary:
         offered = (
             f"near ones are {', '.join(near)}" if near else f"some are {', '.join(sorted(self.nouns)[:: max(1, len(self.nouns) // 6)][:6])}"
         )
-        return f"'{thing}' is not among the {len(self.nouns)} things that can be drawn here; {offered}."
+        return f"'{thing}' is not among the {len(self.nouns)} nouns that can be drawn here; {offered}."
 
     def _pieces(self, tokens: list[str]) -> list[tuple[str, str]]:
         """(words, kind) in order; kind is noun, word or unknown. Unknown words in a row are one piece."""
@@ -103,7 +98,7 @@ def _singulars(words: str) -> tuple[str, ...]:
 
 def _singular(words: str, nouns: Collection[str]) -> str:
     """The noun that the words name, "" when they name none."""
-    return next((form for form in _singulars(words) if form in nouns), "")
+    return min((form for form in _singulars(words) if form in nouns), key=len, default="")
 
 
 def read_vocabulary(place: str) -> Vocabulary | None:

@@ -11,13 +11,13 @@ EXAMPLES = (
     ("giraffes.jpg", "Segment the giraffe on the left", "seg"),
     ("astronaut.jpg", "Make it look like a watercolour", "edit"),
     ("coffee.jpg", "Remove the spoon", "redit"),
-    ("", "Draw a red fox in the snow", "gen"),
     ("dog.jpg", "Make the dog blue", "redit"),
     ("cat.jpg", "Describe this picture", ""),
-    ("", "Make the sound of rain on a roof", "agen"),
     ("dog.jpg", "Segment the dog", "seg"),
     ("astronaut.jpg", "Segment the person", "seg"),
     ("coffee.jpg", "Where is the spoon?", ""),
+    ("", "Draw a red fox in the snow", "gen"),
+    ("", "Make the sound of rain on a roof", "agen"),
 )
 """Picture, question and the task it needs; the first six that this profile can do are shown."""
 MOST_EXAMPLES = 6

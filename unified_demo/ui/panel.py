@@ -34,7 +34,8 @@ def header_html(engine: Engine, warmup: Warmup) -> Markup:
         '<header class="um-header"><button type="button" class="um-icon" data-um="history" aria-label="{kept}" title="{kept}">'
         '{list}</button>{mark}<div class="um-title"><h1>{title}</h1><p>{motto}</p></div>'
         '<span class="um-status" data-state="{state}" role="status" title="{note}"><i></i><span>{note}</span></span>'
-        '<button type="button" class="um-icon um-language" data-um="language" data-now="{language}" lang="zh">{other}</button>'
+        '<button type="button" class="um-icon" data-um="language" data-now="{language}" aria-label="{other}" '
+        'title="{other}">{globe}</button>'
         '<button type="button" class="um-icon" data-um="theme" aria-label="{light}" title="{light}">{theme}</button>'
         '<button type="button" class="um-icon" data-um="inspector" aria-label="{inspector}" title="{inspector}">{panel}</button></header>'
         "{words}"
@@ -46,6 +47,10 @@ def header_html(engine: Engine, warmup: Warmup) -> Markup:
         inspector=say("Inspector"),
         other=say("中文"),
         language=spoken(),
+        globe=Markup(
+            '<svg viewBox="0 0 20 20" aria-hidden="true"><circle cx="10" cy="10" r="6.5"/><path d="M3.500 10h13'
+            'M10 3.400c-4.400 4-4.400 9.200 0 13.200M10 3.400c4.400 4 4.400 9.200 0 13.200"/></svg>'
+        ),
         list=Markup('<svg viewBox="0 0 20 20" aria-hidden="true"><path d="M3.5 5.5h13M3.5 10h13M3.5 14.5h8"/></svg>'),
         mark=_MARK,
         title=TITLE,

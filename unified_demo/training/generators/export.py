@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from unified_demo.data.expressions import plural
 from unified_demo.training.generators.autoencoder import SIDE
 from unified_demo.training.generators.networks import build_scheduler
 from unified_demo.training.generators.words import FILLER, SPECIAL, Vocabulary
@@ -62,14 +63,15 @@ def export(pipeline: "StableDiffusionPipeline", words: Vocabulary, nouns: Collec
     things, offered = _spellings(words, words.looks), _spellings(words, nouns)
     others = set(words.tokens()) - things - set(SPECIAL)
     looks = {noun: words.looks[noun] for noun in sorted(nouns)}
-    content = {"nouns": sorted(offered), "words": sorted({*others, *FILLER}), "looks": looks, "several": several}
+    singular = offered - {plural(noun).lower() for noun in offered}
+    content = {"nouns": sorted(singular), "words": sorted({*others, *FILLER}), "looks": looks, "several": several}
     (folder / "vocabulary.json").write_text(json.dumps(content, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
     sampling = {"steps": STEPS, "guidance": GUIDANCE, "side": SIDE, **({"share": 1.0} if several else {})}
     (folder / "sampling.json").write_text(json.dumps(sampling) + "\n", encoding="utf-8")
 
 
 def _spellings(words: Vocabulary, nouns: Iterable[str]) -> set[str]:
-    """Every spelling of the nouns: themselves, plurals, synonyms."""
+    """Every spelling of the nouns: themselves, plurals, synonyms and theirs."""
     numbers = words.tokens()
     meant = {numbers[noun.lower()] for noun in nouns}
     return {spelling for spelling, meaning in zip(numbers, words.meanings(), strict=True) if meaning in meant}

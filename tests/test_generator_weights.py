@@ -1,0 +1,95 @@
+"""The committed generator: words -> a picture of its own making, the same for a seed; steps, cancelling, refusals, recipe."""
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unified_demo.config import Settings
+from unified_demo.errors import ExpertError
+from unified_demo.evaluation.generation_metrics import foreground, painted, parts
+from unified_demo.experts.base import Expert, ExpertRequest, Output, Progress
+from unified_demo.experts.small_generators import GENERATOR, build_specs
+from unified_demo.grammar import Task
+from unified_demo.zoo import Zoo
+
+SIDE, STEPS = 128, 8
+MEGABYTE = 2**20
+
+
+@pytest.fixture(scope="module")
+def zoo() -> Zoo:
+    return Zoo(Settings().cache_dir, Settings().weights_dir)
+
+
+@pytest.fixture(scope="module")
+def expert(zoo: Zoo) -> Iterator[Expert]:
+    specs = {spec.task: spec for spec in build_specs(zoo)}
+    assert list(specs) == [Task.IMAGE_GENERATION], "boxes are not learnt yet"
+    yield specs[Task.IMAGE_GENERATION].load()
+
+
+def drawn(expert: Expert, prompt: str, seed: int = 0, steps: int | None = None) -> Output:
+    (output,) = [event for event in expert.run(ExpertRequest(prompt, seed=seed, steps=steps)) if isinstance(event, Output)]
+    return output
+
+
+def pixels(output: Output) -> np.ndarray:
+    picture: Image.Image = output.value
+    return np.asarray(picture)
+
+
+def test_the_weights_are_small_enough_to_be_committed(zoo: Zoo) -> None:
+    sizes = [path.stat().st_size for path in (zoo.weights_dir / "tiny" / GENERATOR).rglob("*")]
+    assert max(sizes) <= 45 * MEGABYTE and sum(sizes) <= 80 * MEGABYTE
+
+
+def test_a_prompt_gives_a_picture_step_by_step_and_its_recipe(expert: Expert) -> None:
+    events = list(expert.run(ExpertRequest("a red car on the beach", seed=3)))
+    steps = [event for event in events if isinstance(event, Progress)]
+    assert [event.step for event in steps] == list(range(STEPS + 1)) and {event.steps for event in steps} == {STEPS}
+    assert [event.step for event in steps if event.preview is not None] == [2, 4, 6]
+    assert all(event.preview.size == (SIDE, SIDE) for event in steps if event.preview is not None)
+    output = events[-1]
+    assert isinstance(output, Output) and output.value.size == (SIDE, SIDE) and output.value.mode == "RGB"
+    assert output.recipe["steps"] == STEPS and output.recipe["guidance"] > 1 and "left_out" not in output.recipe
+
+
+def test_a_seed_gives_one_picture(expert: Expert) -> None:
+    first, again, other = (pixels(drawn(expert, "a dog", seed)) for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    assert np.array_equal(first, pixels(drawn(expert, "a picture of the dog, please", 1))), "filler says nothing"
+
+
+def test_words_decide_what_is_drawn(expert: Expert) -> None:
+    tree, heart, apple = (pixels(drawn(expert, prompt, steps=4)) for prompt in ("a tree", "a heart", "an apple"))
+    assert painted(tree) == "green" and painted(heart) == painted(apple) == "red" and not np.array_equal(heart, apple)
+    assert all(len(parts(foreground(picture))) == 1 for picture in (tree, heart, apple)), "one thing on a plain ground"
+    umbrellas = {paint: painted(pixels(drawn(expert, f"a {paint} umbrella", steps=4))) for paint in ("red", "green", "blue")}
+    assert umbrellas == {paint: paint for paint in umbrellas}
+    night, snow = (pixels(drawn(expert, f"a cat, {place}", steps=4))[:16].mean() for place in ("night", "snow"))
+    assert night < 90 < 150 < snow
+
+
+def test_cancelling_ends_it_within_a_step(expert: Expert) -> None:
+    stop = threading.Event()
+    seen = []
+    for event in expert.run(ExpertRequest("a tree", cancel=stop)):
+        seen.append(event)
+        if isinstance(event, Progress) and event.step == 2:
+            stop.set()
+    assert not any(isinstance(event, Output) for event in seen) and len(seen) <= 5
+
+
+@pytest.mark.parametrize(
+    ("prompt", "refusal"), [("a hedgehog", "'hedgehog' is not among"), ("two dogs", "such as 'dog'"), ("a cat and a dog", "such as 'cat'")]
+)
+def test_what_it_has_not_learnt_is_refused(expert: Expert, prompt: str, refusal: str) -> None:
+    with pytest.raises(ExpertError, match=refusal):
+        drawn(expert, prompt)
+
+
+def test_unknown_looks_are_left_out_and_told(expert: Expert) -> None:
+    assert drawn(expert, "a sleepy dog", steps=1).recipe["left_out"] == ["sleepy"]
