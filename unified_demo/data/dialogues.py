@@ -210,7 +210,7 @@ class DialogueWriter:
 
     def absent(self) -> tuple[str, list[Part]] | None:
         missing = [label for label in self.labels if label not in {region.label for region in self.scene.regions}]
-        label = self.rng.choice(missing) if self.rng.random() < 0.6 else self.rng.choice(UNKNOWN)
+        label = self.rng.choice(missing) if self.rng.random() < 0.75 else self.rng.choice(UNKNOWN)
         noun = label if label in UNKNOWN else self.describer.noun(label)
         if noun in {name for present in self.describer.by_label for name in knowledge().get(present, {}).get("names", [])}:
             return None
