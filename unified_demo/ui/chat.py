@@ -5,14 +5,13 @@ written on threads of their own (``work.py``), listeners look on.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.components.chatbot import ComponentMessage
 from markupsafe import Markup
 
 from unified_demo.engine import Engine, TurnCancel
@@ -21,15 +20,15 @@ from unified_demo.grammar import Box
 from unified_demo.history import History
 from unified_demo.infer import read_settings
 from unified_demo.intake import read_uploads, user_message
-from unified_demo.messages import Artefact, Message, TaskCall
+from unified_demo.messages import Artefact, TaskCall
 from unified_demo.ui.drawer import text_of
 from unified_demo.ui.endpoint import add_endpoint
 from unified_demo.ui.examples import ASSETS, example_cards
-from unified_demo.ui.layout import Layout
+from unified_demo.ui.layout import Layout, composed, number_of, part_maker
 from unified_demo.ui.marks import add_mark, marks_html, remove_mark
 from unified_demo.ui.panel import header_html, inspector_html, notice_html, welcome_html
 from unified_demo.ui.render import answer_html, question_html
-from unified_demo.ui.visit import Turn, Visit, question_of
+from unified_demo.ui.visit import Turn, Visit
 from unified_demo.ui.words import speaking
 from unified_demo.ui.work import Work, Works
 
@@ -157,7 +156,7 @@ class _Page(Layout):
         """Take the last question back into the composer."""
         question = visit.undo()
         self.drawer.keep(visit)
-        return {**self._idle(visit), self.composer: _composed(question, submit_btn=True, stop_btn=False)}
+        return {**self._idle(visit), self.composer: composed(question, submit_btn=True, stop_btn=False)}
 
     def clear(self, visit: Visit) -> Update:
         visit.clear()
@@ -227,7 +226,7 @@ class _Page(Layout):
     def edit(self, visit: Visit, event: gr.EventData) -> Update:
         """Put an earlier question, with its media and marks, back into the composer; it is replaced when that is sent."""
         question = visit.edit(event._data["message"])
-        return {**self._composing(visit), **({self.composer: _composed(question)} if question else {})}
+        return {**self._composing(visit), **({self.composer: composed(question)} if question else {})}
 
     def keep(self, visit: Visit) -> Update:
         """Do not edit after all; what the composer holds becomes a new message."""
@@ -247,7 +246,7 @@ class _Page(Layout):
 
     def set_options(self, visit: Visit, seed: float | None, temperature: float, *drawing: str) -> Update:
         """Settings of the next answers; one that is not allowed changes nothing and is told."""
-        given = {name: _number(text) for name, text in zip(self.drawing, drawing, strict=True) if text.strip()}
+        given = {name: number_of(text) for name, text in zip(self.drawing, drawing, strict=True) if text.strip()}
         try:
             visit.options = read_settings({"seed": seed or 0, "temperature": temperature, **given})
         except UnifiedError as exc:
@@ -396,31 +395,3 @@ class _Page(Layout):
                 self.header: header_html(self.engine, self.warmup),
                 self.kept: self.drawer.html(visit),
             }
-
-
-def _composed(question: Message | None, **buttons: Any) -> gr.MultimodalTextbox:
-    """The composer with a question in it."""
-    text, files = question_of(question) if question else ("", [])
-    return gr.MultimodalTextbox({"text": text, "files": files}, **buttons)
-
-
-def _number(text: str) -> float | str:
-    """As it was written when it is none."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def part_maker() -> Callable[[str], ComponentMessage]:
-    """Makes one HTML part of a message, once for each answer that is complete, for every redraw shows all of them.
-
-    Call it outside of listeners: within them Gradio builds components only in part.
-    """
-    blank = gr.HTML("", render=False, js_on_load=None, apply_default_css=False).get_config()
-
-    @lru_cache(maxsize=1024)
-    def part(html: str) -> ComponentMessage:
-        return ComponentMessage(component="html", value=html, constructor_args={}, props={**blank, "value": html})
-
-    return part

@@ -1,17 +1,21 @@
 """The components of the page and where they stand, and their labels in both languages. What they do is in ``chat.py``."""
 
+from collections.abc import Callable
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
+from gradio.components.chatbot import ComponentMessage
 
 from unified_demo.config import Drawing
 from unified_demo.engine import Engine
 from unified_demo.history import History
+from unified_demo.messages import Message
 from unified_demo.ui.drawer import Drawer
 from unified_demo.ui.examples import example_cards
 from unified_demo.ui.panel import TITLE, header_html, inspector_html, welcome_html
-from unified_demo.ui.visit import Visit
+from unified_demo.ui.visit import Visit, question_of
 from unified_demo.ui.warmup import Warmup
 from unified_demo.ui.words import say
 
@@ -120,3 +124,31 @@ class Layout:
             self.export: gr.Button(say("Export all")),
             self.upload: gr.UploadButton(say("Import")),
         }
+
+
+def composed(question: Message | None, **buttons: Any) -> gr.MultimodalTextbox:
+    """The composer with a question in it."""
+    text, files = question_of(question) if question else ("", [])
+    return gr.MultimodalTextbox({"text": text, "files": files}, **buttons)
+
+
+def number_of(text: str) -> float | str:
+    """As it was written when it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def part_maker() -> Callable[[str], ComponentMessage]:
+    """Makes one HTML part of a message, once for each answer that is complete, for every redraw shows all of them.
+
+    Call it outside of listeners: within them Gradio builds components only in part.
+    """
+    blank = gr.HTML("", render=False, js_on_load=None, apply_default_css=False).get_config()
+
+    @lru_cache(maxsize=400)
+    def part(html: str) -> ComponentMessage:
+        return ComponentMessage(component="html", value=html, constructor_args={}, props={**blank, "value": html})
+
+    return part
