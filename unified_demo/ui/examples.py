@@ -10,13 +10,13 @@ ASSETS = Path(__file__).resolve().parents[2] / "assets"
 EXAMPLES = (
     ("giraffes.jpg", "Segment the giraffe on the left", "seg"),
     ("astronaut.jpg", "Make it look like a watercolour", "edit"),
+    ("", "Draw a red fox in the snow", "gen"),
     ("coffee.jpg", "Remove the spoon", "redit"),
     ("dog.jpg", "Make the dog blue", "redit"),
     ("cat.jpg", "Describe this picture", ""),
     ("dog.jpg", "Segment the dog", "seg"),
     ("astronaut.jpg", "Segment the person", "seg"),
     ("coffee.jpg", "Where is the spoon?", ""),
-    ("", "Draw a red fox in the snow", "gen"),
     ("", "Make the sound of rain on a roof", "agen"),
 )
 """Picture, question and the task it needs; the first six that this profile can do are shown."""
