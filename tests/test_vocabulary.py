@@ -27,6 +27,7 @@ WORDS = Vocabulary(
         ("a sleepy old fox in the snow", ("sleepy old",)),
         ("a fox reading a book", ("reading",)),
         ("knives and glasses", ()),
+        ("a fox, charcoal drawing, in the snow", ("charcoal drawing",)),
     ],
 )
 def test_what_is_known_is_drawn_and_looks_are_left_out(prompt: str, left_out: tuple[str, ...]) -> None:
@@ -38,6 +39,7 @@ def test_what_is_known_is_drawn_and_looks_are_left_out(prompt: str, left_out: tu
     [
         ("a hedgehog in the snow", "'hedgehog' is not among the 9 nouns that can be drawn here; near ones are hedge"),
         ("a fox and a grizzly", "'grizzly' is not among"),
+        ("a fox, a grizzly", "'grizzly' is not among"),
         ("a snow leopard", "'leopard' is not among"),
         ("a glass table", "'table' is not among"),
         ("Freiheit", "'freiheit' is not among"),

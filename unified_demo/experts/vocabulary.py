@@ -25,6 +25,7 @@ _SMALL = frozenset({
 })  # fmt: skip
 _NUMBERS = frozenset({"two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"})
 _ONE = "Only one thing at a time can be drawn here; please ask for one alone, such as '{}'."
+_ARTICLE = re.compile(r"\s*(?:and )?(?:an?|the|some|one|two|three|four|five|six|\d+) ")
 _WORD = re.compile(r"[a-z0-9][a-z0-9'-]*")
 
 
@@ -37,11 +38,16 @@ class Vocabulary:
     several: bool = True
 
     def check(self, prompt: str) -> tuple[str, ...]:
-        """The words that it does not know and that do not matter.
+        """The words that it does not know and that do not matter: those before a noun, and a look behind a comma (", watercolour").
 
         ExpertError for a thing that it cannot draw, for none at all, and for more than one where it draws only one.
         """
-        pieces = self._pieces(_WORD.findall(prompt.lower()))
+        first, *behind = prompt.lower().split(",")
+        pieces, looks = self._pieces(_WORD.findall(first)), []
+        for clause in behind:
+            own = self._pieces(_WORD.findall(clause))
+            is_look = not _ARTICLE.match(clause) and all(kind != "noun" for _, kind in own)
+            (looks if is_look else pieces).extend(own)
         left_out: list[str] = []
         for place, (words, kind) in enumerate(pieces):
             if kind != "unknown":
@@ -55,7 +61,7 @@ class Vocabulary:
             raise ExpertError(self._refusal(prompt.strip()[:60]))
         if not self.several and (len(nouns) > 1 or any(words in _NUMBERS or words.isdigit() for words, _ in pieces)):
             raise ExpertError(_ONE.format(_singular(nouns[0], self.nouns)))
-        return tuple(left_out)
+        return (*left_out, *(words for words, kind in looks if kind == "unknown"))
 
     def near(self, thing: str) -> list[str]:
         """Up to four nouns that are spelt alike or share a word; else the first ones of the list."""
