@@ -43,7 +43,8 @@ class Vocabulary:
         ExpertError for a thing that it cannot draw, for none at all, and for more than one where it draws only one.
         """
         first, *behind = prompt.lower().split(",")
-        pieces, looks = self._pieces(_WORD.findall(first)), []
+        pieces = self._pieces(_WORD.findall(first))
+        looks: list[tuple[str, str]] = []
         for clause in behind:
             own = self._pieces(_WORD.findall(clause))
             is_look = not _ARTICLE.match(clause) and all(kind != "noun" for _, kind in own)
