@@ -59,7 +59,7 @@ def test_training_on_kept_chat_brings_the_model_back(tmp_path: Path) -> None:
     )
     kept = chats.read_chats(tmp_path / "c")
     options = LoopOptions(minutes=5, steps=24, batch=2, lr=1e-2, lora_lr=1e-2, warmup_steps=2)
-    trainer = Trainer(network, vocabulary, lambda rng: Example({}, rng.choice(kept), ("seg",), keep=True), options, tmp_path / "run")
+    trainer = Trainer(network, vocabulary, lambda rng: Example({}, rng.choice(kept), keep=True), options, tmp_path / "run")
     figures: list[dict] = []
     trainer.run(figures.append)
     drifts = [row["drift"] for row in figures]

@@ -9,6 +9,7 @@ from page_site import PHOTO, Site, Visitor, serve
 from unified_demo.errors import ExpertError
 from unified_demo.fakes import FakeExpert, fake_spec
 from unified_demo.grammar import MediaKind
+from unified_demo.ui import chat, visit
 
 pytestmark = pytest.mark.browser
 
@@ -36,7 +37,7 @@ def test_a_step_counts_tells_the_time_left_and_is_cancelled_alone(visitor: Visit
     step = visitor.page.locator(".um-step").first
     step.locator(".um-eta").wait_for()
     assert step.locator(".um-step-count").inner_text().endswith("/400")
-    visitor.page.get_by_role("button", name="Cancel this step").first.click()
+    visitor.page.get_by_role("button", name="Cancel this step").first.dispatch_event("pointerdown", {"bubbles": True})
     answer = visitor.finished()
     assert [one.get_attribute("data-status") for one in answer.locator(".um-step").all()] == ["stopped", "done"]
     assert answer.get_attribute("data-state") == "done"
@@ -65,6 +66,33 @@ def test_a_failed_step_is_tried_again_without_the_answer(visitor: Visitor, site:
     visitor.send("hello")
     visitor.finished(2)
     assert "img-1" in site.model.turns[-1].artefacts()
+
+
+def test_of_a_long_conversation_the_end_is_shown_and_works(browser: Any, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (visit, chat):
+        monkeypatch.setattr(module, "WINDOW", 2)
+    visitor = Visitor(browser, site.url)
+    earlier = visitor.page.locator(".um-earlier")
+    visitor.send("hello")
+    visitor.finished()
+    visitor.send("hello again")
+    earlier.get_by_text("Show the 2 messages before").wait_for()
+    visitor.finished()
+    FRAGILE.error = ExpertError("The brush is dry.")
+    visitor.send("draw a fox")
+    earlier.get_by_text("Show the 4 messages before").wait_for()
+    answer = visitor.finished()
+    FRAGILE.error = None
+    answer.get_by_role("button", name="Try this step again").first.click()
+    visitor.page.locator(".um-step[data-status=done]").wait_for()
+    visitor.page.locator("#um-composer .submit-button").wait_for()
+    earlier.click()
+    earlier.get_by_text("Show the 2 messages before").wait_for()
+    assert visitor.page.locator(".um-question").count() == visitor.page.locator(".um-answer").count() == 2
+    earlier.click()
+    visitor.page.wait_for_function("() => document.querySelectorAll('.um-answer').length === 3")
+    assert earlier.count() == 0 and visitor.errors == []
+    visitor.context.close()
 
 
 def test_settings_of_experts_that_draw_reach_them(visitor: Visitor) -> None:

@@ -82,7 +82,7 @@ def test_lessons_are_wellformed_and_told_as_the_served_model_is(draw: Draw) -> N
 
     offers = offers_from({tag: (words, TASKS[Task(tag)].needs) for tag, words in DESCRIPTIONS.items()})
     called: set[str] = set()
-    for seed in range(40):
+    for seed in range(80):
         turns = draw(random.Random(seed))
         assert [turn.role for turn in turns] == ["system"] + ["user", "assistant"] * (len(turns) // 2)
         system = turns[0].content[0]

@@ -27,8 +27,8 @@ from unified_demo.ui.examples import ASSETS, example_cards
 from unified_demo.ui.layout import Layout, composed, number_of, part_maker
 from unified_demo.ui.marks import add_mark, marks_html, remove_mark
 from unified_demo.ui.panel import header_html, inspector_html, notice_html, welcome_html
-from unified_demo.ui.render import answer_html, question_html
-from unified_demo.ui.visit import Turn, Visit
+from unified_demo.ui.render import conversation_html
+from unified_demo.ui.visit import WINDOW, Turn, Visit
 from unified_demo.ui.words import speaking
 from unified_demo.ui.work import Work, Works
 
@@ -92,6 +92,7 @@ class _Page(Layout):
         self.bus.lost(self.lost, [self.visit], [self.notice], **quick)
         self.bus.edit(self.edit, [self.visit], [self.chips, self.notice, self.composer], **quick)
         self.bus.skip(self.skip, [self.visit], None, **quick)
+        self.bus.earlier(self.earlier, [self.visit], [self.chatbot], **quick)
         self.raw.change(self.show_raw, [self.raw, self.visit], [self.chatbot], **quick)
         settings = [self.seed, self.temperature, *self.drawing.values()]
         changed = [self.seed.change, self.temperature.change]
@@ -273,19 +274,13 @@ class _Page(Layout):
     def draw(self, visit: Visit) -> list[dict[str, Any]]:
         """The conversation as the chat component wants it: one HTML part per message."""
         with speaking(visit.language), visit.lock:
-            return self._drawn(visit)
-
-    def _drawn(self, visit: Visit) -> list[dict[str, Any]]:
-        answers = iter([*visit.answers, *([visit.turn.view] if visit.turn else [])])
-        artefacts = visit.conversation.artefacts()
-        shown = [
-            ("user", question_html(message, number, artefacts))
-            if message.role == "user"
-            else ("assistant", answer_html(next(answers), visit.raw))
-            for number, message in enumerate(visit.conversation.messages)
-        ]
-        shown += [("assistant", answer_html(view, visit.raw)) for view in answers]
+            shown = conversation_html(visit.conversation, visit.views(), visit.raw, visit.most)
         return [{"role": role, "content": [self.part(str(html))]} for role, html in shown]
+
+    def earlier(self, visit: Visit) -> list[dict[str, Any]]:
+        """Show more of a long conversation."""
+        visit.most += WINDOW
+        return self.draw(visit)
 
     def watch(self, visit: Visit) -> tuple[Markup, Markup | dict[str, Any], gr.Timer]:
         """Loading state for the header; the timer stops once the weights are there."""

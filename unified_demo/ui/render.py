@@ -4,12 +4,13 @@
 """
 
 import re
+from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 from markupsafe import Markup
 
 from unified_demo.grammar import GROUNDING_TAGS
-from unified_demo.messages import Artefact, MediaPart, Message, Part, RegionPart, TextPart
+from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Part, RegionPart, TextPart
 from unified_demo.ui.frames import EMPTY, crop_html, frame_html, join
 from unified_demo.ui.steps import sentence, step_html
 from unified_demo.ui.theme import region_colour
@@ -49,6 +50,36 @@ def _said(part: Part, artefacts: dict[str, Artefact]) -> Markup:
 
 
 _complete: WeakKeyDictionary[AnswerView, tuple[tuple[object, ...], Markup]] = WeakKeyDictionary()
+
+
+def conversation_html(conversation: Conversation, views: Sequence[AnswerView], raw: bool, most: int) -> list[tuple[str, Markup]]:
+    """(role, HTML) of the last ``most`` messages or one more, beginning with a question; before them a button for the earlier ones.
+
+    ``views`` has one answer per assistant message, and the one that is being written. What is not shown is not kept drawn either.
+    """
+    answers = iter(views)
+    rows: list[tuple[Message, int] | AnswerView] = [
+        (message, number) if message.role == "user" else next(answers) for number, message in enumerate(conversation.messages)
+    ]
+    rows += answers
+    hidden = max(0, len(rows) - most)
+    if hidden and isinstance(rows[hidden], AnswerView):
+        hidden -= 1
+    unseen = [row for row in rows[:hidden] if isinstance(row, AnswerView)]
+    for view in unseen:
+        _complete.pop(view, None)
+    artefacts = conversation.artefacts()
+    shown = [
+        ("assistant", answer_html(row, raw)) if isinstance(row, AnswerView) else ("user", question_html(*row, artefacts))
+        for row in rows[hidden:]
+    ]
+    return [("assistant", _earlier_html(hidden, len(unseen))), *shown] if hidden else shown
+
+
+def _earlier_html(messages: int, answers: int) -> Markup:
+    return Markup('<button type="button" class="um-earlier" data-um="earlier" data-answers="{}">{}</button>').format(
+        answers, say("Show the {count} messages before", count=messages)
+    )
 
 
 def answer_html(view: AnswerView, raw: bool = False) -> Markup:

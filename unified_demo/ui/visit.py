@@ -24,6 +24,10 @@ class Turn:
     cancel: TurnCancel = field(default_factory=TurnCancel)
 
 
+WINDOW = 60
+"""Messages of a long conversation that are shown at first, and how many more at a time: a page of hundreds of pictures grows heavy."""
+
+
 @dataclass
 class Visit:
     """``conversation`` is the truth; ``answers`` holds one view per assistant message of it, in order.
@@ -32,7 +36,7 @@ class Visit:
     ``restored`` are the artefacts of a question that was put back into the composer, by id; ``drafts`` those of the files that
     the composer holds, by the files' paths.
     ``owner`` and ``key`` say whose conversation this is and under what name it is kept.
-    ``again`` is the flag of a call of an earlier answer that is being carried out once more.
+    ``most`` messages are shown. ``again`` is the flag of a call of an earlier answer that is being carried out once more.
     ``lock`` is held by who changes or draws the conversation: its answers are written on threads of their own.
     """
 
@@ -47,6 +51,7 @@ class Visit:
     options: GenerationOptions = field(default_factory=GenerationOptions)
     raw: bool = False
     language: Language = "en"
+    most: int = field(default_factory=lambda: WINDOW)
     owner: str = ""
     key: str = ""
 
@@ -78,6 +83,10 @@ class Visit:
             self.conversation = self.conversation.with_message(current.view.message())
             self.answers.append(current.view)
             self.turn = None
+
+    def views(self) -> list[AnswerView]:
+        """One per answer, the one that is being written last."""
+        return [*self.answers, *([self.turn.view] if self.turn else [])]
 
     def stop(self) -> None:
         """Tell the running turn, or the call that is repeated, to end; it settles by itself."""
@@ -186,7 +195,7 @@ class Visit:
     def clear(self) -> None:
         self.stop()
         with self.lock:
-            self.conversation, self.answers, self.turn = Conversation(), [], None
+            self.conversation, self.answers, self.turn, self.most = Conversation(), [], None, WINDOW
         self.compose_anew()
         self.key = ""
 

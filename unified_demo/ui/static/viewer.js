@@ -200,7 +200,10 @@
     keep: () => send("keep", {}),
     skip: (button) => send("skip", { index: Number(button.dataset.index) }),
     again: (button) => send("again", {
-      answer: [...document.querySelectorAll(".um-answer")].indexOf(button.closest(".um-answer")), index: Number(button.dataset.index) }),
+      answer: Number(document.querySelector(".um-earlier")?.dataset.answers ?? 0)
+        + [...document.querySelectorAll(".um-answer")].indexOf(button.closest(".um-answer")),
+      index: Number(button.dataset.index) }),
+    earlier: () => send("earlier", {}),
     open: (button) => { send("open", { key: button.dataset.key }); document.body.classList.remove("um-history-open"); },
     rename: (button) => rename(button.closest("li"), button.dataset.key),
     delete: (button) => {
@@ -233,6 +236,12 @@
       event.preventDefault();
       ANSWERS[button.dataset.um](button);
     }
+  }
+
+  /* A step is redrawn while it runs, perhaps between press and release of the button that ends it: the press counts. */
+  function onPress(event) {
+    const button = event.target instanceof Element && event.target.closest("button[data-um=skip]");
+    if (button) ANSWERS.skip(button);
   }
 
   /* The title becomes a field; Enter or leaving it renames, Escape does not. */
@@ -302,6 +311,7 @@
   document.addEventListener("pointerover", onPoint);
   document.addEventListener("focusin", onPoint);
   document.addEventListener("click", onClick);
+  document.addEventListener("pointerdown", onPress);
   document.addEventListener("click", onTap);
   document.addEventListener("keydown", onKey);
   document.addEventListener("dragstart", (event) => { if (event.target instanceof Element && event.target.closest(".um-stage")) event.preventDefault(); });
