@@ -70,7 +70,11 @@ def drive(page: Any, session: Any, wire: Connection, messages: int, picture: Pat
             page.locator(".um-draft").wait_for()
         page.locator("#um-composer textarea").fill(f"segment the dog, please ({number})")
         page.locator("#um-composer .submit-button").click()
-        page.wait_for_function("count => document.querySelectorAll('.um-answer[data-state=done]').length === count", arg=number)
+        page.wait_for_function(
+            "count => Number(document.querySelector('.um-earlier')?.dataset.answers ?? 0)"
+            " + document.querySelectorAll('.um-answer[data-state=done]').length === count",
+            arg=number,
+        )
         page.locator("#um-composer .submit-button").wait_for()
         if 2 * number % every == 0:
             wire.send("memory")
