@@ -15,7 +15,7 @@ from unified_demo.messages import Message
 from unified_demo.ui.drawer import Drawer
 from unified_demo.ui.examples import example_cards
 from unified_demo.ui.panel import TITLE, header_html, inspector_html, welcome_html
-from unified_demo.ui.visit import Visit, question_of
+from unified_demo.ui.visit import WINDOW, Visit, question_of
 from unified_demo.ui.warmup import Warmup
 from unified_demo.ui.words import say
 
@@ -147,7 +147,7 @@ def part_maker() -> Callable[[str], ComponentMessage]:
     """
     blank = gr.HTML("", render=False, js_on_load=None, apply_default_css=False).get_config()
 
-    @lru_cache(maxsize=400)
+    @lru_cache(maxsize=2 * WINDOW)
     def part(html: str) -> ComponentMessage:
         return ComponentMessage(component="html", value=html, constructor_args={}, props={**blank, "value": html})
 
