@@ -217,6 +217,16 @@ def test_random_weights_under_the_rules_write_only_wellformed_answers(seed):
         assert call.task == "seg" and call.regions and all(ref in {"img-1", "img-2"} for ref in call.refs)
 
 
+def test_stop_is_heeded_while_pictures_are_looked_at(built, monkeypatch):
+    network, vocabulary = built
+    looker, cancel, looked = Looker(network, vocabulary), threading.Event(), []
+    look = looker.look
+    monkeypatch.setattr(looker, "look", lambda artefact: (looked.append(artefact.id), cancel.set(), look(artefact))[-1])
+    monkeypatch.setattr(network, "run", lambda *_, **__: pytest.fail("nothing is read once it is stopped"))
+    assert list(looker.generate(ask("segment the dog", 1, 2), GenerationOptions(), cancel)) == []
+    assert looked == ["img-1"]
+
+
 def test_a_call_without_a_tool_is_said_to_have_none(built, monkeypatch):
     """The words that led to it are held back, so that nothing is promised; they pass when no call follows."""
     network, vocabulary = built

@@ -79,13 +79,21 @@ class TinyModel:
     def generate(
         self, conversation: Conversation, options: GenerationOptions, cancel: threading.Event
     ) -> Generator[str, None, dict[str, float]]:
-        """Surface text as it is decoded; returns {"look_s", "prefill_s", "decode_s", "tokens", "prompt_tokens", "gate_0", ...}."""
+        """Surface text as it is decoded; ``cancel`` ends it between two pictures, before the prefill and between two tokens.
+
+        Returns {"look_s", "prefill_s", "decode_s", "tokens", "prompt_tokens", "gate_0", ..., "layer_14_gate_0", ...}.
+        """
         started = time.perf_counter()
         artefacts = conversation.artefacts()
         images = [key for key, artefact in artefacts.items() if artefact.kind == MediaKind.IMAGE]
         focus = in_focus(conversation)
-        seen = {key: self.look(artefacts[key]) for key in focus}
+        seen: dict[str, Seen] = {}
+        for key in focus:
+            if not cancel.is_set():
+                seen[key] = self.look(artefacts[key])
         looked = time.perf_counter()
+        if cancel.is_set():
+            return {"look_s": looked - started}
         tokens = self._tokens(since(conversation, focus), seen)
         decoder = Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()})
         prefilled = time.perf_counter()
