@@ -127,6 +127,9 @@ def test_references_to_what_is_not_there() -> None:
     assert call_complaint(call, {"img-2"}) == "img-1 is not in the conversation"
     assert call_complaint(TaskCall(0, "dance", "")) == "dance is no task"
     assert not is_well_formed(SEG, known=())
+    both = "<edit><ref>img-1</ref>make it winter</edit><ivgen><ref>img-2</ref>zoom in</ivgen>"
+    assert is_well_formed(both, known=("img-1",)) and not is_well_formed(both, known=())
+    assert not is_well_formed("<ivgen><ref>img-2</ref>zoom in</ivgen>", known=("img-1",))
 
 
 def test_shares_over_answers_and_calls() -> None:

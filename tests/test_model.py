@@ -290,6 +290,22 @@ def test_whatever_is_preferred_a_layout_is_pairs_of_phrases_and_boxes_in_digits(
     assert max(len(plan.regions) for plan in plans) > 1
 
 
+def test_a_plan_may_name_things_where_there_is_no_picture_yet(built):
+    _, vocabulary = built
+    state = DecodingState(vocabulary, [], {}, TASK_TAGS)
+    phrase = vocabulary.tag_ids["<p>"]
+
+    def possible():
+        logits = torch.zeros(vocabulary.point_base)
+        for rule in default_filters(vocabulary):
+            rule.apply(logits, state)
+        return bool(torch.isfinite(logits[phrase]))
+
+    assert not possible()
+    state.add(vocabulary.tag_ids["<layout>"])
+    assert possible()
+
+
 def test_a_later_call_may_name_what_an_earlier_one_will_give(built):
     _, vocabulary = built
     state = DecodingState(vocabulary, [], {"img-1": vocabulary.encode("img-1")}, ("gen", "edit", "seg"))

@@ -5,6 +5,7 @@ task tokens and grounding tokens but never published their spelling. Pure values
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -73,6 +74,13 @@ TASKS: dict[Task, TaskSpec] = {
         (Task.AUDIO_GENERATION, "audio generation", "make a sound from words", (), MediaKind.AUDIO, False),
     )
 }
+
+
+def next_id(kind: MediaKind, known: Iterable[str]) -> str:
+    """The id that the next artefact of the kind gets: ``img-3`` after ``img-1`` and ``img-2``."""
+    taken = [int(key.rsplit("-", 1)[1]) for key in known if key.startswith(f"{kind.value}-")]
+    return f"{kind.value}-{max(taken, default=0) + 1}"
+
 
 PHRASE, BOX, TIME, REF = "p", "box", "time", "ref"
 GROUNDING_TAGS: tuple[str, ...] = (PHRASE, BOX, TIME, REF)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from unified_demo.evaluation.classification_metrics import Proportion, proportion
-from unified_demo.grammar import TASKS, Box, Task
+from unified_demo.grammar import TASKS, Box, Task, next_id
 from unified_demo.messages import GrammarWarning, TaskCall
 from unified_demo.parser import StreamParser
 
@@ -99,9 +99,18 @@ def call_complaint(call: TaskCall, known: Collection[str] | None = None) -> str 
 
 
 def is_well_formed(raw: str, known: Collection[str] | None = None) -> bool:
-    """The parser takes the answer without a warning and every call carries what its task needs."""
+    """The parser takes the answer without a warning and every call carries what its task needs.
+
+    A call may name what an earlier one of the answer will give.
+    """
     answer = parse_answer(raw)
-    return not answer.warnings and all(call_complaint(call, known) is None for call in answer.calls)
+    there = None if known is None else list(known)
+    for call in answer.calls:
+        if call_complaint(call, there):
+            return False
+        if there is not None:
+            there.append(next_id(TASKS[Task(call.task)].gives, there))
+    return not answer.warnings
 
 
 def well_formedness(raws: Sequence[str], known: Sequence[Collection[str] | None] | None = None) -> Proportion:

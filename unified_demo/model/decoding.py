@@ -81,8 +81,7 @@ class DecodingState:
     def _promise(self, kind: grammar.MediaKind) -> None:
         """The id that the engine will give to a call's output; masks belong to their picture and are not referred to."""
         if kind != grammar.MediaKind.MASK:
-            taken = [int(key.rsplit("-", 1)[1]) for key in self.references if key.startswith(f"{kind.value}-")]
-            key = f"{kind.value}-{max(taken, default=0) + 1}"
+            key = grammar.next_id(kind, self.references)
             self.references[key] = self.vocabulary.encode(key)
 
     def _new_group(self) -> None:
@@ -305,7 +304,7 @@ class RefNamesAnArtefact(LogitFilter):
 
 
 class TasksNeedTheirMedia(LogitFilter):
-    """No call of a task whose picture, video or sound is not in the conversation; no grounding without proposals."""
+    """No call of a task whose picture, video or sound is not in the conversation; no grounding without proposals but in a plan."""
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
         ids = state.vocabulary.tag_ids
@@ -313,7 +312,7 @@ class TasksNeedTheirMedia(LogitFilter):
             needs = grammar.TASKS[grammar.Task(tag)].needs
             if any(not any(key.startswith(kind.value + "-") for key in state.references) for kind in needs):
                 logits[ids[grammar.open_tag(tag)]] = -torch.inf
-        if not state.references:
+        if not state.references and not state.planning:
             logits[ids[grammar.open_tag(grammar.PHRASE)]] = -torch.inf
 
 
