@@ -123,7 +123,7 @@ def _multitask(rng: random.Random, draw_any: Callable[[random.Random], Scene], l
 
 
 def _layout(rng: random.Random, labels: tuple[str, ...], planned: list[Planned]) -> Example:
-    """Somebody asks for a picture with things in their places, half of the time in the words of NSR-1K where those are given.
+    """Somebody asks for a picture with things in their places, often in the words of NSR-1K where those are given.
 
     One time in four it is just a picture, of the same kind of prompt: what asks for places are the words around it.
     """
