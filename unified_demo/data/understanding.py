@@ -6,7 +6,7 @@ Every referring expression fits exactly its target (see ``expressions``); what i
 from collections.abc import Set
 
 from unified_demo.data.context import KIND_WORDS, Choice, Seen
-from unified_demo.data.dialogues import HERE
+from unified_demo.data.dialogues import HERE, begun
 from unified_demo.data.exchanges import Exchange, Outcome, Writer, call, capital, countable_of, listed
 from unified_demo.data.expressions import Expression, plural
 from unified_demo.data.nouns import countable, definite, is_plural, said
@@ -212,9 +212,9 @@ class Observer(Writer):
         untold = [tuple(index for index in same if index not in told) for same in by_size]
         groups = [self._some(seen, same, told) for same in untold if same][: 2 if told else 4]
         if not told:
-            return (TextPart("I see "), *listed(groups), TextPart("."))
+            return (*begun(listed(groups)), TextPart("."))
         joint = [TextPart(", " if len(groups) > 1 else " and ")] if groups else []
-        return (TextPart("I see "), *parts, *joint, *listed(groups), TextPart("."))
+        return (*begun([*parts, *joint, *listed(groups)]), TextPart("."))
 
     def _some(self, seen: Seen, same: tuple[int, ...], told: Set[int] = frozenset()) -> RegionPart:
         """ "a dog", "two dogs", and from six on "many dogs"; "another dog" when one of its kind was ``told`` of."""

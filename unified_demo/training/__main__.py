@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from unified_demo import provenance
 from unified_demo.config import Settings
@@ -36,7 +37,7 @@ def _flags() -> argparse.Namespace:
         help="sample plain chat to keep; train; train the region reader alone; write the committed weights; compare variants",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and curves")
-    parser.add_argument("--recipe", choices=tuple(RECIPES), default="grounding", help="what to train on; name the same one for export")
+    parser.add_argument("--recipe", choices=tuple(RECIPES), default="grounding", help="what to train on")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--batch", type=int, default=5)
     parser.add_argument("--lr", type=float, default=1e-3)
@@ -52,7 +53,7 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--table", type=Path, help="Markdown file that 'ablate' writes")
     parser.add_argument("--pairs", type=Path, help="NSR-1K spatial.train.json")
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/model.safetensors"), help="where export writes")
-    parser.add_argument("--init", type=Path, help="checkpoint to start from; what it lacks starts fresh")
+    parser.add_argument("--init", type=Path, help="checkpoint or exported weights to start from; what they lack starts fresh")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.action == "export" and not (arguments.out / "checkpoint.pt").is_file():
@@ -87,7 +88,7 @@ def main() -> None:
     network, vocabulary = build_network(language_model, tokenizer, config)
     network.to(device)
     if arguments.init:
-        state = torch.load(arguments.init, weights_only=True, map_location="cpu")["model"]
+        state = _read_state(arguments.init)
         missing = network.load_state_dict(state, strict=False).missing_keys
         logger.info("started from %s; fresh: %s", arguments.init, [name for name in missing if name in network.trained_state()])
     options = LoopOptions(
@@ -117,14 +118,20 @@ def main() -> None:
     _report(arguments)
 
 
+def _read_state(path: Path) -> dict[str, torch.Tensor]:
+    """What was trained: of a checkpoint, or of weights that were exported."""
+    if path.suffix == ".safetensors":
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
+    return torch.load(path, weights_only=True, map_location="cpu")["model"]
+
+
 def _ablate(arguments: argparse.Namespace) -> None:
     """Variants on photos; the last HELD_OUT of them are kept for measuring. ``--init`` gives the trained region reader."""
     if not arguments.sights or not arguments.init:
         raise SystemExit("ablate needs --sights and --init (a checkpoint with a trained region reader)")
     settings = Settings()
     weights = Zoo(settings.cache_dir, settings.weights_dir).path("language_model")
-    kept = torch.load(arguments.init, weights_only=True, map_location="cpu")["model"]
-    reader = {name: weight for name, weight in kept.items() if name.startswith("reader.")}
+    reader = {name: weight for name, weight in _read_state(arguments.init).items() if name.startswith("reader.")}
 
     def build(variant: Variant) -> tuple[MultimodalNetwork, Vocabulary]:
         language_model, tokenizer = load_language_model(weights, settings.cache_dir / "converted" / "language_model")
