@@ -11,14 +11,14 @@ from unified_demo.data.exchanges import Exchange, Outcome, Writer, call, capital
 from unified_demo.data.expressions import Expression, plural
 from unified_demo.data.nouns import countable, definite, is_plural, said
 from unified_demo.data.planned import PlannedScene
-from unified_demo.data.reasons import reason_about
+from unified_demo.data.reasons import PURPOSES_FILE, reason_about
 from unified_demo.data.wordings import Phrasing, entries
 from unified_demo.grammar import Box, MediaKind, Task
 from unified_demo.messages import Part, RegionPart, TextPart
 from unified_demo.regions import COLOURS
 
 QUESTIONS = ("count", "count", "exists", "exists", "colour", "where", "what", "beside", "reason", "reason")
-REASONED = 0.2
+REASONED = 0.3
 """Share of requests for an outline that ask what a thing is for, where the scene allows it."""
 MOST_BOXES = 5
 """A caption shows so many of a kind."""
@@ -43,11 +43,15 @@ class Observer(Writer):
         return self._pointed("seg", MediaKind.IMAGE)
 
     def reasoned(self, phrasing: Phrasing, choice: Choice) -> Exchange | None:
-        """What a thing is for, without its name; only of planned scenes, whose things have categories."""
+        """What a thing is for, without its name."""
         scene = choice.seen.scene
-        if not isinstance(scene, PlannedScene) or scene.plan is None:
-            return None
-        found = reason_about(self.rng, [(item.noun, item.category) for item in scene.plan.objects])
+        assert scene is not None
+        if isinstance(scene, PlannedScene) and scene.plan is not None:
+            found = reason_about(self.rng, [(item.noun, item.category) for item in scene.plan.objects])
+        else:
+            there = [scene.regions[index].label for index in scene.things] + [label for label, _ in scene.unseen]
+            found = reason_about(self.rng, [(label, "") for label in sorted(set(there))], table=PURPOSES_FILE)
+            found = found if found and there.count(found[1]) == 1 else None
         targets = tuple(index for index in scene.things if found and scene.regions[index].label == found[1])
         if not found or not targets:
             return None
