@@ -1,6 +1,7 @@
 """Reasoning questions: what things are for and known for, asked without naming them, where one kind of thing alone fits.
 
-Reads the committed tables once: ``reasons.toml`` speaks of the catalogue's nouns, ``purposes.toml`` of a detector's. Whether the answer is visible and how it is outlined is the business of ``mmud``.
+Reads the committed tables once: ``reasons.toml`` speaks of the catalogue's nouns, ``purposes.toml`` of a detector's. Whether the
+answer is visible and how it is outlined is the business of ``mmud``.
 """
 
 import random
