@@ -77,7 +77,7 @@ def main() -> None:
         logger.info("%d chats written to %s", count, arguments.out / "chats.jsonl")
         return
     if arguments.action == "ablate":
-        _ablate(arguments)
+        _ablate(arguments, device)
         return
     config = {
         "adapters": arguments.adapters,
@@ -125,7 +125,7 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True, map_location="cpu")["model"]
 
 
-def _ablate(arguments: argparse.Namespace) -> None:
+def _ablate(arguments: argparse.Namespace, device: str) -> None:
     """Variants on photos; the last HELD_OUT of them are kept for measuring. ``--init`` gives the trained region reader."""
     if not arguments.sights or not arguments.init:
         raise SystemExit("ablate needs --sights and --init (a checkpoint with a trained region reader)")
@@ -139,7 +139,7 @@ def _ablate(arguments: argparse.Namespace) -> None:
         network, vocabulary = build_network(language_model, tokenizer, config)
         if variant.reader:
             network.load_state_dict(reader, strict=False)
-        return network, vocabulary
+        return network.to(device), vocabulary
 
     recipe = replace(RECIPES["multitask"], sights=1.0, without_picture=0.0, layouts=0.0, plain=0.0)
     draws = (

@@ -135,7 +135,8 @@ def ablate(
             network, vocabulary = build(variant)
             prepare(network, vocabulary, variant)
             ours = replace(options, balance=variant.balance, lora_lr=variant.lora_lr)
-            trainer = VariantTrainer(network, vocabulary, draws[0], ours, place, along=not variant.reader)
+            device = network.word_mean.device.type
+            trainer = VariantTrainer(network, vocabulary, draws[0], ours, place, device, along=not variant.reader)
             trainer.variant = variant
             trainer.run(lambda figures: logger.info("%s", json.dumps(figures)) if figures["step"] % 10 == 1 else None)
             rng = random.Random(options.seed + 7)
@@ -168,7 +169,7 @@ def measure(trainer: VariantTrainer, examples: Sequence[Example]) -> Figures:
         proposals = network.proposals(tokens, projected)
         readings = [network.reading(tokens.ids[:place], proposals) for place in places]
         logits = network.logits(hidden[[place - 1 for place in places]], readings, len(tokens.proposals))
-        labels = torch.tensor([tokens.labels[place] for place in places])
+        labels = torch.tensor([tokens.labels[place] for place in places], device=logits.device)
         nats += torch.nn.functional.cross_entropy(logits, labels, reduction="none").tolist()
         calls += [int(best) == label for best, label in zip(logits.argmax(-1), labels.tolist(), strict=True) if label in tasks]
         for place in tokens.learnt():
