@@ -30,7 +30,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def make_network(seed: int = 0, **tuning):
-    """(network, vocabulary): two layers, pictures enter at the second, LoRAMoE (or what ``tuning`` says) with random weights that matter."""
+    """(network, vocabulary): two layers, pictures enter at the second, LoRAMoE (or what ``tuning`` says) with random weights."""
     torch.manual_seed(seed)
     tokenizer = make_tokenizer()
     config = LlamaConfig(

@@ -17,10 +17,10 @@ from unified_demo.data.compact import compact_scene
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.multitask import Dialogue, write_dialogue
 from unified_demo.data.scenes import draw_scene
+from unified_demo.errors import UnifiedError
 from unified_demo.evaluation.bars import INK
 from unified_demo.evaluation.benchmark import ALL, Context, Result, Row, grouped, stratified
 from unified_demo.evaluation.symbolic import SymbolicModel
-from unified_demo.errors import UnifiedError
 from unified_demo.messages import Conversation
 from unified_demo.model.backend import in_focus, since
 from unified_demo.model.lora_moe import LoraMoeLinear

@@ -105,13 +105,11 @@ def add_neural_tuning(decoder: nn.Module, config: NeuralConfig) -> list[SparseNe
     for number, layer in enumerate(decoder.layers):
         attention = layer.self_attn
         if number >= config.first_layer:
-            base = attention.q_proj
-            attention.neural = SparseNetwork(base.in_features, config).to(base.weight.device)
+            attention.neural = SparseNetwork(attention.q_proj.in_features, config)
             attention.neural_number = number
             networks.append(attention.neural)
             for name in ("q_proj", "k_proj", "v_proj"):
-                projection = NeuralProjection(getattr(attention, name), config.neurons, reads=name != "k_proj")
-                setattr(attention, name, projection.to(base.weight.device))
+                setattr(attention, name, NeuralProjection(getattr(attention, name), config.neurons, reads=name != "k_proj"))
         attention.register_forward_pre_hook(_join_neurons, with_kwargs=True)
     return networks
 
