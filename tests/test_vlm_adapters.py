@@ -187,15 +187,15 @@ def test_two_processes_train_together_with_copies_or_parts_of_the_model(checkpoi
         env={**os.environ, "PYTHONPATH": str(script.parents[1])},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    curves = [(tmp_path / folder / "curve.jsonl").read_text().splitlines() for folder in ("copies", "parts")]
-    copies, parts = ([json.loads(line) for line in curve] for curve in curves)
-    assert [row["step"] for row in copies] == [row["step"] for row in parts] == [1, 2]
-    assert [row["loss"] for row in parts] == pytest.approx([row["loss"] for row in copies], rel=1e-3)
-    states = [torch.load(tmp_path / folder / "checkpoint.pt", weights_only=True)["model"] for folder in ("copies", "parts")]
-    assert all(torch.allclose(states[0][name], value, atol=1e-4) for name, value in states[1].items()) and len(states[0]) == 18
-    export(tmp_path / "parts" / "checkpoint.pt", tmp_path / "adapters.safetensors")
-    network, _ = read_checkpoint(checkpoint, Settings(device="cpu"))
-    assert len(load_adapters(network, tmp_path / "adapters.safetensors")) == 6
+    for kind, count in (("", 18), ("neural-", 8)):
+        copies, parts = ([json.loads(line) for line in (tmp_path / f"{kind}{how}" / "curve.jsonl").open()] for how in ("copies", "parts"))
+        assert [row["step"] for row in copies] == [row["step"] for row in parts] == [1, 2]
+        assert [row["loss"] for row in parts] == pytest.approx([row["loss"] for row in copies], rel=1e-3)
+        states = [torch.load(tmp_path / f"{kind}{how}" / "checkpoint.pt", weights_only=True)["model"] for how in ("copies", "parts")]
+        assert all(torch.allclose(states[0][name], value, atol=1e-4) for name, value in states[1].items()) and len(states[0]) == count
+        export(tmp_path / f"{kind}parts" / "checkpoint.pt", tmp_path / "adapters.safetensors")
+        network, _ = read_checkpoint(checkpoint, Settings(device="cpu"))
+        assert len(load_adapters(network, tmp_path / "adapters.safetensors")) == (2 if kind else 6)
 
 
 # ---- in the backend ----
