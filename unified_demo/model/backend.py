@@ -31,6 +31,7 @@ from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, 
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.perception import Perception
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
+from unified_demo.model.tuning import cast_added
 from unified_demo.recordings import frames_at
 from unified_demo.zoo import Zoo
 
@@ -310,8 +311,7 @@ def _build(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> TinyModel:
     network.to(device).eval().requires_grad_(False)
     for layer in network.lora_layers:
         layer.record = True
-        for part in (layer.lora_A, layer.lora_B, layer.lora_gate):
-            part.to(dtype)
+    cast_added(language_model, dtype)
     pack_linears(language_model)
     return TinyModel(network, vocabulary, load_perception(settings, zoo), tasks)
 

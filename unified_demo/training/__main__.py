@@ -3,7 +3,7 @@
 import argparse
 import json
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +14,9 @@ from unified_demo.config import Settings
 from unified_demo.errors import UnifiedError
 from unified_demo.model.loading import build_network, load_language_model, save_trained
 from unified_demo.model.multimodal_lm import MultimodalNetwork
+from unified_demo.model.neural_tuning import NeuralConfig
 from unified_demo.model.tokens import Vocabulary
+from unified_demo.model.tuning import TUNINGS
 from unified_demo.training.ablation import VARIANTS, Variant, ablate, table
 from unified_demo.training.chats import sample_chats, write_chats
 from unified_demo.training.curves import PANELS, draw_curve, read_curve, series, smooth
@@ -42,10 +44,12 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=5)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--lora-lr", type=float, default=5e-4)
-    parser.add_argument("--adapters", type=int, default=4)
-    parser.add_argument("--rank", type=int, default=8)
-    parser.add_argument("--first-layer", type=int, default=14, help="layer where pictures enter and LoRAMoE begins")
-    parser.add_argument("--targets", default="gate_proj,up_proj,down_proj", help="projections that get LoRAMoE")
+    parser.add_argument("--tuning", choices=TUNINGS, default="loramoe", help="of the language model; name the same one for export")
+    parser.add_argument("--adapters", type=int, default=4, help="LoRAMoE: adapters in each layer")
+    parser.add_argument("--rank", type=int, default=8, help="LoRAMoE: rank of one adapter")
+    parser.add_argument("--neurons", type=int, default=128, help="Neural Tuning: neurons in each layer, of which 40 %% fire")
+    parser.add_argument("--first-layer", type=int, default=14, help="layer where pictures enter and the tuning begins")
+    parser.add_argument("--targets", default="gate_proj,up_proj,down_proj", help="LoRAMoE: projections that get it")
     parser.add_argument("--sights", type=Path, help="folder of shards made by 'python -m unified_demo.data look'")
     parser.add_argument("--chats", type=Path, help="chats.jsonl made by the action 'chats'")
     parser.add_argument("--count", type=int, default=1500, help="how many chats to sample; how many examples to measure variants on")
@@ -79,12 +83,7 @@ def main() -> None:
     if arguments.action == "ablate":
         _ablate(arguments, device)
         return
-    config = {
-        "adapters": arguments.adapters,
-        "rank": arguments.rank,
-        "targets": arguments.targets.split(","),
-        "first_layer": arguments.first_layer,
-    }
+    config = _config(arguments)
     network, vocabulary = build_network(language_model, tokenizer, config)
     network.to(device)
     if arguments.init:
@@ -125,6 +124,14 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True, map_location="cpu")["model"]
 
 
+def _config(arguments: argparse.Namespace) -> dict:
+    """What ``build_network`` needs to build the same network again; goes into the exported file."""
+    if arguments.tuning == "neural":
+        return {"tuning": "neural", **asdict(NeuralConfig(arguments.neurons, first_layer=arguments.first_layer))}
+    chosen = {"adapters": arguments.adapters, "rank": arguments.rank, "targets": arguments.targets.split(",")}
+    return {"tuning": "loramoe", **chosen, "first_layer": arguments.first_layer}
+
+
 def _ablate(arguments: argparse.Namespace, device: str) -> None:
     """Variants on photos; the last HELD_OUT of them are kept for measuring. ``--init`` gives the trained region reader."""
     if not arguments.sights or not arguments.init:
@@ -135,8 +142,7 @@ def _ablate(arguments: argparse.Namespace, device: str) -> None:
 
     def build(variant: Variant) -> tuple[MultimodalNetwork, Vocabulary]:
         language_model, tokenizer = load_language_model(weights, settings.cache_dir / "converted" / "language_model")
-        config = {"adapters": variant.adapters, "rank": variant.rank, "first_layer": arguments.first_layer}
-        network, vocabulary = build_network(language_model, tokenizer, config)
+        network, vocabulary = build_network(language_model, tokenizer, {**variant.config(), "first_layer": arguments.first_layer})
         if variant.reader:
             network.load_state_dict(reader, strict=False)
         return network.to(device), vocabulary
