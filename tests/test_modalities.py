@@ -8,6 +8,7 @@ from transformers import Dinov2Config, Dinov2Model
 
 from unified_demo.model.modality_tokenizers import (
     SEVERAL,
+    AudioTokenizer,
     Modality,
     PointTokenizer,
     SignalSizes,
@@ -113,6 +114,31 @@ def test_one_projection_is_the_plain_projection() -> None:
     torch.testing.assert_close(projection(features, Modality.IMAGE), plain)
 
 
+# ---- sounds ----
+
+
+@torch.no_grad()
+def test_a_sound_may_begin_as_the_encoders_picture_of_it() -> None:
+    """With patches of the same size the tokens are those of the grey picture, pitch as height and time as width."""
+    embeddings = make_encoder().vit.embeddings
+    tokenizer = AudioTokenizer(WIDTH, 42, side=14, stride=14)
+    tokenizer.start_from_pictures(embeddings)
+    mels = torch.randn(2, 42, 126)
+    picture = mels.mT[:, None].expand(-1, 3, -1, -1)
+    seen = embeddings.patch_embeddings.projection(picture).permute(0, 3, 2, 1)
+    torch.testing.assert_close(tokenizer(mels).unflatten(1, (3, 9)) - tokenizer.places, seen, atol=1e-4, rtol=1e-4)
+    assert tokenizer.places.shape == (3, 9, WIDTH) and tokenizer.places.std() > 0
+
+
+def test_a_sound_as_mels_of_fixed_length() -> None:
+    seconds = np.arange(16_000) / 16_000
+    low, high = (log_mel(np.sin(2 * np.pi * pitch * seconds).astype(np.float32), 64) for pitch in (200, 3000))
+    assert low.shape == high.shape == (64, 128)
+    assert int(low[10].argmax()) < int(high[10].argmax())
+    short = log_mel(np.sin(2 * np.pi * 200 * seconds[:3200]).astype(np.float32), 64)
+    assert short.shape == (64, 128) and (short[30:] == short[-1]).all()
+
+
 # ---- points ----
 
 
@@ -169,12 +195,3 @@ def test_the_loss_falls_for_one_modality_and_another_keeps_what_is_its_own() -> 
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.3 * losses[0], losses
     assert torch.equal(projection.queries["image"], image)
-
-
-def test_a_sound_as_mels_of_fixed_length() -> None:
-    seconds = np.arange(16_000) / 16_000
-    low, high = (log_mel(np.sin(2 * np.pi * pitch * seconds).astype(np.float32), 64) for pitch in (200, 3000))
-    assert low.shape == high.shape == (64, 128)
-    assert int(low[10].argmax()) < int(high[10].argmax())
-    short = log_mel(np.sin(2 * np.pi * 200 * seconds[:3200]).astype(np.float32), 64)
-    assert short.shape == (64, 128) and (short[30:] == short[-1]).all()

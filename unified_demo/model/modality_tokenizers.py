@@ -5,6 +5,7 @@ points, motion and brain activity through a small layer each and learnt places, 
 projected by ``universal_projection``. Nothing here is trained yet; no file is read here.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -54,6 +55,20 @@ class AudioTokenizer(nn.Module):
         super().__init__()
         self.patches = nn.Conv2d(1, width, side, stride)
         self.places = _places((frames - side) // stride + 1, (MEL_BINS - side) // stride + 1, width)
+
+    @torch.no_grad()
+    def start_from_pictures(self, embeddings: Any) -> None:
+        """Begin as a Dinov2Embeddings would read the sound's picture, pitch upwards and time to the right, resized to these patches."""
+        inner = embeddings.patch_embeddings.projection
+        grey = inner.weight.sum(1, keepdim=True).mT
+        kernel = nn.functional.interpolate(grey, self.patches.kernel_size, mode="bicubic", antialias=True)
+        self.patches.weight.copy_(kernel * grey[0, 0].numel() / kernel[0, 0].numel())
+        self.patches.bias.copy_(inner.bias)
+        places = embeddings.position_embeddings[:, 1:].mT
+        side = int(places.shape[-1] ** 0.5)
+        times, pitches, _ = self.places.shape
+        resized = nn.functional.interpolate(places.unflatten(-1, (side, side)), (pitches, times), mode="bicubic")
+        self.places.copy_(resized[0].permute(2, 1, 0))
 
     def forward(self, mels: torch.Tensor) -> torch.Tensor:
         tokens = self.patches(mels[:, None]).permute(0, 2, 3, 1)
@@ -109,19 +124,17 @@ class UniversalEncoder(nn.Module):
     (n, pictures, 3, H, W); audio (n, frames, 128); point (n, points, 6); imu (n, samples, 6); fmri (n, voxels).
     """
 
-    def __init__(self, vit: Any, sizes: SignalSizes | None = None) -> None:
+    def __init__(self, vit: Any, sizes: SignalSizes | None = None, modalities: Iterable[Modality] = tuple(Modality)) -> None:
         super().__init__()
-        sizes = sizes or SignalSizes()
+        sizes, width = sizes or SignalSizes(), vit.config.hidden_size
         self.vit = vit.requires_grad_(False)
-        self.width: int = vit.config.hidden_size
-        self.tokenizers = nn.ModuleDict(
-            {
-                Modality.AUDIO.value: AudioTokenizer(self.width, sizes.mel_frames),
-                Modality.POINT.value: PointTokenizer(self.width, sizes.point_groups, sizes.point_neighbours),
-                Modality.IMU.value: ImuTokenizer(self.width, sizes.imu_samples),
-                Modality.FMRI.value: FmriTokenizer(self.width, sizes.voxels),
-            }
-        )
+        makers: dict[Modality, Callable[[], nn.Module]] = {
+            Modality.AUDIO: lambda: AudioTokenizer(width, sizes.mel_frames),
+            Modality.POINT: lambda: PointTokenizer(width, sizes.point_groups, sizes.point_neighbours),
+            Modality.IMU: lambda: ImuTokenizer(width, sizes.imu_samples),
+            Modality.FMRI: lambda: FmriTokenizer(width, sizes.voxels),
+        }
+        self.tokenizers = nn.ModuleDict({name.value: make() for name, make in makers.items() if name in modalities})
 
     def forward(self, signal: torch.Tensor, modality: Modality) -> torch.Tensor:
         if modality in SEVERAL:

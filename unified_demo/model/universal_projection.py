@@ -16,26 +16,26 @@ QUERIES = 30
 
 
 class UniversalProjection(nn.Module):
-    """(n, tokens, encoder_width) -> (n, QUERIES, language_width).
+    """(n, tokens, encoder_width) -> (n, queries, language_width).
 
     The paper's sizes are 3 ``projections`` of 8 ``blocks`` at width 1024; its code normalises sigmoids where the paper, and this, has a
     softmax. One projection is the plain projection.
     """
 
     def __init__(
-        self, encoder_width: int, language_width: int, projections: int = 3, blocks: int = 2, heads: int = 6,
+        self, encoder_width: int, language_width: int, projections: int = 3, blocks: int = 2, heads: int = 6, queries: int = QUERIES,
         modalities: Iterable[Modality] = tuple(Modality),
     ) -> None:  # fmt: skip
         super().__init__()
         names = [modality.value for modality in modalities]
         self.projections = nn.ModuleList(_stack(encoder_width, blocks, heads) for _ in range(projections))
-        self.queries = nn.ParameterDict({name: torch.randn(QUERIES, encoder_width) * 0.02 for name in names})
+        self.queries = nn.ParameterDict({name: torch.randn(queries, encoder_width) * 0.02 for name in names})
         self.enter = nn.ModuleDict({name: _linear_norm(encoder_width, encoder_width) for name in names})
         self.gate = nn.ModuleDict({name: _gate(encoder_width, projections) for name in names})
         self.leave = nn.ModuleDict({name: _linear_norm(encoder_width, language_width) for name in names})
 
     def gates(self, modality: Modality) -> torch.Tensor:
-        """(QUERIES, projections), rows sum to 1: which projection fills which query's place.
+        """(queries, projections), rows sum to 1: which projection fills which query's place.
 
         The gate reads each token as it enters. Only the queries' places leave, and there it reads the query alone: what it says is a
         property of the modality.
@@ -46,7 +46,7 @@ class UniversalProjection(nn.Module):
         name = modality.value
         queries = self.queries[name].expand(len(features), -1, -1)
         joined = torch.cat([queries, self.enter[name](features)], 1)
-        filled = torch.stack([projection(joined)[:, :QUERIES] for projection in self.projections], -1)
+        filled = torch.stack([projection(joined)[:, : queries.shape[1]] for projection in self.projections], -1)
         return self.leave[name]((filled * self.gates(modality)[:, None]).sum(-1))
 
 
