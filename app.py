@@ -39,7 +39,7 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     full.add_argument("--server", default="", metavar="URL", help="an OpenAI-compatible server as language model, in any profile")
     full.add_argument("--server-model", default="", help="its model; default: the first one it serves")
     full.add_argument("--server-grammar", choices=SERVER_GRAMMARS, default="none", help="how it takes a grammar")
-    full.add_argument("--picture-filter", default="", metavar="MODULE:FUNCTION", help="looks at results; or 'stable-diffusion'")
+    full.add_argument("--picture-filter", default="", metavar="MODULE:FUNCTION", help="looks at results; or 'stable-diffusion', or 'none'")
     return parser.parse_args(arguments)
 
 

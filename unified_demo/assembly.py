@@ -65,15 +65,19 @@ def load_engine(
 
 def _safety(settings: Settings) -> Safety | None:
     """On where strangers come in, or where the operator brought a filter."""
-    picture = _picture_filter(settings) if settings.picture_filter else None
+    picture = _picture_filter(settings)
     return Safety(picture=picture) if settings.public or picture else None
 
 
-def _picture_filter(settings: Settings) -> Callable[[Any], str | None]:
+def _picture_filter(settings: Settings) -> Callable[[Any], str | None] | None:
+    """Without a wish pictures are looked at where strangers may have the full profile, whose experts draw anything."""
     from unified_demo.experts import picture_checker
 
-    if settings.picture_filter != picture_checker.NAME:
-        return read_picture_filter(settings.picture_filter)
+    name = settings.picture_filter or (picture_checker.NAME if settings.public and settings.profile == "full" else "none")
+    if name == "none":
+        return None
+    if name != picture_checker.NAME:
+        return read_picture_filter(name)
     full = read_full(settings)
     model = replace(full.profile.models[picture_checker.MODEL], files=picture_checker.FILES)
     return picture_checker.PictureChecker(lambda: full.folder(model), _device(settings))
