@@ -12,7 +12,7 @@ from tiny_vlm import make_checkpoint, make_tokenizer
 
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.errors import ModelLoadError, UnifiedError
-from unified_demo.grammar import TASKS, Box, MediaKind
+from unified_demo.grammar import TASKS, Box, MediaKind, Task, TaskSpec
 from unified_demo.media import MediaStore
 from unified_demo.messages import Conversation, GrammarWarning, MediaPart, Message, RegionPart, TaskCall, TextPart
 from unified_demo.model import vlm
@@ -32,7 +32,7 @@ from unified_demo.model.vlm_prompt import (
 from unified_demo.model.vlm_rules import Place, SurfaceRules
 from unified_demo.parser import StreamParser
 
-OFFERS = offers_from({spec.tag: ("by a test", spec.needs) for spec in TASKS.values()})
+OFFERS = offers_from({spec: "by a test" for spec in TASKS.values()})
 SETTINGS = Settings(device="cpu", precision="float32")
 NEVER = threading.Event()
 
@@ -297,6 +297,7 @@ def test_quantisation_says_what_it_needs(checkpoint: Path, kind: str, monkeypatc
 
 
 def test_offers_come_from_the_experts_declarations() -> None:
-    offer, plugin = offers_from({"layout": ("with GLIGEN", ()), "speak": ("says it aloud", (MediaKind.AUDIO,))})
+    speak = TaskSpec("read-aloud", "read aloud", "says it aloud", (MediaKind.IMAGE,), MediaKind.AUDIO)
+    offer, plugin = offers_from({TASKS[Task.LAYOUT_GENERATION]: "with GLIGEN", speak: "says it aloud"})
     assert offer.plans and offer.description.endswith("; with GLIGEN")
-    assert (plugin.title, plugin.description, plugin.needs) == ("speak", "says it aloud", (MediaKind.AUDIO,))
+    assert (plugin.title, plugin.description, plugin.needs) == ("read aloud", "says it aloud", (MediaKind.IMAGE,))

@@ -83,7 +83,7 @@ def _tiny_parts(settings: Settings, zoo: Zoo) -> Parts:
     def speak(experts: Sequence[ExpertSpec]) -> LanguageBackend:
         from unified_demo.model.backend import load_multimodal_lm
 
-        return load_multimodal_lm(settings, zoo, tuple(spec.task for spec in experts))
+        return load_multimodal_lm(settings, zoo, tuple(spec.declared for spec in experts))
 
     from unified_demo.experts import region_editing, restyling, segmentation, small_generators
 
@@ -127,7 +127,7 @@ def _served_model(settings: Settings, experts: Sequence[ExpertSpec]) -> Language
 def _offers(experts: Sequence[ExpertSpec]) -> tuple[Any, ...]:
     from unified_demo.model.vlm_prompt import offers_from
 
-    return offers_from({spec.task: (spec.description, spec.needs) for spec in experts})
+    return offers_from({spec.declared: spec.description for spec in experts})
 
 
 def _device(settings: Settings) -> str:

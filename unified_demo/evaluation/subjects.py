@@ -10,7 +10,7 @@ from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
 from unified_demo.engine import Engine, LanguageBackend
 from unified_demo.fakes import ScriptedModel
-from unified_demo.grammar import TASK_TAGS
+from unified_demo.grammar import TASK_TAGS, TASKS
 from unified_demo.zoo import Zoo
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class LoadedSubjects:
     def _trained(self) -> "LazyModel":
         from unified_demo.model.backend import load_multimodal_lm
 
-        model = load_multimodal_lm(self._settings, self._zoo, TASK_TAGS)
+        model = load_multimodal_lm(self._settings, self._zoo, tuple(TASKS.values()))
         model.load()
         return model
 

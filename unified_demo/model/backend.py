@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +19,13 @@ from unified_demo import grammar
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.conversation import VISIBLE, render_conversation
 from unified_demo.errors import UnifiedError
-from unified_demo.grammar import Box, MediaKind
+from unified_demo.grammar import Box, MediaKind, TaskSpec
 from unified_demo.media import load_image
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TextPart
 from unified_demo.model.decoding import DecodingState, choose, default_filters
 from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
-from unified_demo.model.loading import build_network, load_encoder, load_language_model, load_trained, read_config
+from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
 from unified_demo.model.lora_moe import FFN_PROJECTIONS
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.packing import pack_linears
@@ -295,25 +295,26 @@ class LazyModel:
         return (yield from self.model.generate(conversation, options, cancel))
 
 
-def load_multimodal_lm(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> LazyModel:
-    """The tiny profile's model; nothing is read before its first use. ``tasks``: tags of the tasks that have an expert."""
+def load_multimodal_lm(settings: Settings, zoo: Zoo, tasks: Sequence[TaskSpec]) -> LazyModel:
+    """The tiny profile's model; nothing is read before its first use. ``tasks``: those that have an expert, plug-ins among them."""
     return LazyModel(lambda: _build(settings, zoo, tasks))
 
 
-def _build(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> TinyModel:
+def _build(settings: Settings, zoo: Zoo, tasks: Sequence[TaskSpec]) -> TinyModel:
     trained = zoo.path("tiny_adapters")
     device, dtype = _place(settings)
     language_model, tokenizer = load_language_model(zoo.path("language_model"), settings.cache_dir / "converted" / "language_model", dtype)
     config = read_config(trained)
     network, vocabulary = build_network(language_model, tokenizer, config)
     load_trained(network, trained)
+    vocabulary = add_plugins(network, vocabulary, [task for task in tasks if task.tag not in grammar.TASK_TAGS])
     network.to(device).eval().requires_grad_(False)
     for layer in network.lora_layers:
         layer.record = True
         for part in (layer.lora_A, layer.lora_B, layer.lora_gate):
             part.to(dtype)
     pack_linears(language_model)
-    return TinyModel(network, vocabulary, load_perception(settings, zoo), tasks)
+    return TinyModel(network, vocabulary, load_perception(settings, zoo), tuple(task.tag for task in tasks))
 
 
 def load_perception(settings: Settings, zoo: Zoo) -> Perception:

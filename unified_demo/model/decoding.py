@@ -64,7 +64,7 @@ class DecodingState:
         if not tag.startswith("</"):
             self.inside.append(name)
             self.boxes_due = False
-            if name in grammar.TASK_TAGS or (name == grammar.PHRASE and not self.planning):
+            if name in self.vocabulary.tasks or (name == grammar.PHRASE and not self.planning):
                 self._new_group()
                 self.refs_done = False
             return
@@ -73,10 +73,10 @@ class DecodingState:
         self.boxes_due = name == grammar.PHRASE
         self.boxes += name == grammar.BOX
         self.refs_done = self.refs_done or name == grammar.REF
-        if name in grammar.TASK_TAGS:
+        if name in self.vocabulary.tasks:
             self._new_group()
             self.calls += 1
-            self._promise(grammar.TASKS[grammar.Task(name)].gives)
+            self._promise(self.vocabulary.tasks[name].gives)
 
     def _promise(self, kind: grammar.MediaKind) -> None:
         """The id that the engine will give to a call's output; masks belong to their picture and are not referred to."""
@@ -93,7 +93,7 @@ class DecodingState:
 
     @property
     def in_call(self) -> bool:
-        return any(name in grammar.TASK_TAGS for name in self.inside)
+        return any(name in self.vocabulary.tasks for name in self.inside)
 
     @property
     def planning(self) -> bool:
@@ -142,12 +142,12 @@ class OnlyKnownTags(LogitFilter):
             return allowed | (
                 {grammar.open_tag(grammar.BOX)} if state.boxes_due or (state.after_box and state.boxes < MOST_BOXES) else set()
             )
-        if name in grammar.TASK_TAGS:
+        if name in state.vocabulary.tasks:
             return self._allowed_in_call(state, name)
         return {grammar.close_tag(name)} if state.run else set()
 
     def _allowed_in_call(self, state: DecodingState, name: str) -> set[str]:
-        spec = grammar.TASKS[grammar.Task(name)]
+        spec = state.vocabulary.tasks[name]
         if spec.needs and not state.refs_done:
             return {grammar.open_tag(grammar.REF)}
         allowed = set()
@@ -182,7 +182,7 @@ class WordsThatShow(LogitFilter):
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
         logits[self.special] = -torch.inf
         name = state.innermost
-        in_prompt = name in grammar.TASK_TAGS and (state.refs_done or not grammar.TASKS[grammar.Task(name)].needs)
+        in_prompt = name in state.vocabulary.tasks and (state.refs_done or not state.vocabulary.tasks[name].needs)
         if (name == grammar.PHRASE or in_prompt) and not state.run and not state.boxes:
             logits[: len(self.hidden)][self.hidden] = -torch.inf
             if name not in grammar.PLANNING_TAGS:
@@ -264,13 +264,13 @@ class PhraseNeedsBox(LogitFilter):
         name = state.innermost
         if name == grammar.PHRASE and len(state.run) >= LONGEST_PHRASE:
             _keep(logits, [ids[grammar.close_tag(grammar.PHRASE)]])
-        elif name in grammar.TASK_TAGS:
+        elif name in state.vocabulary.tasks:
             self._call(logits, state, name)
 
     def _call(self, logits: torch.Tensor, state: DecodingState, name: str) -> None:
         """One phrase with its boxes; a plan has several."""
         ids = state.vocabulary.tag_ids
-        spec = grammar.TASKS[grammar.Task(name)]
+        spec = state.vocabulary.tasks[name]
         if spec.needs and not state.refs_done:
             _keep(logits, [ids[grammar.open_tag(grammar.REF)]])
         elif spec.plans:
@@ -309,7 +309,7 @@ class TasksNeedTheirMedia(LogitFilter):
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
         ids = state.vocabulary.tag_ids
         for tag in state.tasks:
-            needs = grammar.TASKS[grammar.Task(tag)].needs
+            needs = state.vocabulary.tasks[tag].needs
             if any(not any(key.startswith(kind.value + "-") for key in state.references) for kind in needs):
                 logits[ids[grammar.open_tag(tag)]] = -torch.inf
         if not state.references and not state.planning:
