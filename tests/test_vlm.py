@@ -32,7 +32,7 @@ from unified_demo.model.vlm_prompt import (
 from unified_demo.model.vlm_rules import Place, SurfaceRules
 from unified_demo.parser import StreamParser
 
-OFFERS = offers_from({spec: "by a test" for spec in TASKS.values()})
+OFFERS = offers_from(dict.fromkeys(TASKS.values(), "by a test"))
 SETTINGS = Settings(device="cpu", precision="float32")
 NEVER = threading.Event()
 

@@ -171,7 +171,10 @@ def close_tag(tag: str) -> str:
 
 
 def added_tokens(more: Sequence[str] = ()) -> list[str]:
-    """Every tag as one token each, in a stable order; this order is the layout of the trained embedding rows. ``more``: tags of plug-ins."""
+    """Every tag as one token each, in a stable order; this order is the layout of the trained embedding rows.
+
+    ``more``: tags of plug-ins, behind them.
+    """
     return [token for tag in (*TAGS, *more) for token in (open_tag(tag), close_tag(tag))]
 
 

@@ -57,7 +57,9 @@ class Router:
             raise
         except Exception as exc:
             log.exception("the expert for %s failed", call.task)
-            raise ExpertError(f"The {title_of(call.task)} failed ({type(exc).__name__}); the rest of the answer stands, try again.") from exc
+            raise ExpertError(
+                f"The {title_of(call.task)} failed ({type(exc).__name__}); the rest of the answer stands, try again."
+            ) from exc
 
     def _run(self, task: str, request: ExpertRequest) -> Generator[ExpertEvent, None, None]:
         """The expert's events. When memory runs out before a result the largest idle expert leaves and it begins once more."""
@@ -90,7 +92,9 @@ class Router:
         spec = self.registry.spec(call.task)
         inputs = _choose_inputs(call, spec, artefacts)
         if spec.declared.needs_box and not any(region.boxes for region in call.regions):
-            raise RoutingError(f"The {title_of(call.task)} needs a region and the answer named none; say which thing is meant and ask again.")
+            raise RoutingError(
+                f"The {title_of(call.task)} needs a region and the answer named none; say which thing is meant and ask again."
+            )
         return ExpertRequest(prompt=call.prompt, inputs=inputs, regions=call.regions, seed=seed, cancel=cancel)
 
 

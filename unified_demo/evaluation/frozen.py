@@ -77,6 +77,12 @@ class FrozenModel:
         self._rewind(cache, length)
         return chosen
 
+    def likeness(self, text: str, other: str) -> float:
+        """Cosine of the mean word embeddings of two texts, the mean of all words taken off."""
+        words = self._model.get_input_embeddings().weight
+        one, two = (words[self._encode(f" {said}")].float().mean(0) - words.float().mean(0) for said in (text, other))
+        return float(torch.nn.functional.cosine_similarity(one, two, dim=0))
+
     def _choose_label(
         self, logits: torch.Tensor, cache: Any, open_labels: dict[str, list[int]], stop: int
     ) -> tuple[str, torch.Tensor, Any]:

@@ -31,6 +31,7 @@ from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, 
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.perception import Perception
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
+from unified_demo.model.zero_shot import PluginChooser
 from unified_demo.recordings import frames_at
 from unified_demo.zoo import Zoo
 
@@ -59,6 +60,7 @@ class TinyModel:
         self._missing = {vocabulary.tag_ids[grammar.open_tag(tag)]: grammar.TASKS[grammar.Task(tag)].title for tag in tags}
         self._label_words = LabelWords(vocabulary, network.language_model.get_input_embeddings().weight.detach().cpu())
         self._filters = default_filters(vocabulary)
+        self._chooser = PluginChooser(network.language_model, vocabulary, network.lora_layers) if vocabulary.plugins else None
         self._seen: OrderedDict[Path, Seen] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -98,7 +100,8 @@ class TinyModel:
         decoder = Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()})
         prefilled = time.perf_counter()
         references = {key: self.vocabulary.encode(key) for key in artefacts}
-        state = DecodingState(self.vocabulary, tokens.proposals, references, grammar.TASK_TAGS, most=options.max_new_tokens)
+        state = DecodingState(self.vocabulary, tokens.proposals, references, tuple(self.vocabulary.tasks), most=options.max_new_tokens)
+        state.wanted = self._wanted(conversation)
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
         writer = SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
         generator = torch.Generator().manual_seed(options.seed)
@@ -135,12 +138,20 @@ class TinyModel:
                 rule.apply(logits, state)
         return choose(logits, options.temperature, generator)
 
+    def _wanted(self, conversation: Conversation) -> str:
+        """The tag of the plug-in that the last message asks for; empty: none."""
+        if self._chooser is None:
+            return ""
+        wish = " ".join(part.text for part in conversation.messages[-1].parts if isinstance(part, TextPart))
+        return self._chooser.choose(wish, {artefact.kind for artefact in conversation.artefacts().values()})
+
     def _tokens(self, conversation: Conversation, seen: dict[str, Seen]) -> Tokens:
         """The prompt; when it is too long, the oldest words go first and pictures stay. UnifiedError when that is not enough."""
         counts = {key: len(item.projected.image) for key, item in seen.items()}
         boxes = {key: item.boxes for key, item in seen.items()}
         while True:
-            tokens = self.vocabulary.tokenize(render_conversation(conversation), counts, boxes)
+            pieces = render_conversation(conversation, tags=(*grammar.TAGS, *self.vocabulary.plugins))
+            tokens = self.vocabulary.tokenize(pieces, counts, boxes)
             if len(tokens.ids) <= MOST_PROMPT_TOKENS:
                 return tokens
             shorter = _without_oldest(conversation)

@@ -24,7 +24,7 @@ class DecodingState:
     """What has been written so far, as far as the rules care.
 
     ``proposals``: (artefact id, index) per pointing token. ``references``: artefact id -> its token ids; what the calls of this answer
-    will give joins them. ``tasks``: offered tags.
+    will give joins them. ``tasks``: offered tags. ``wanted``: the plug-in's tag that the answer begins with.
     ``picture`` is the one last pointed into or referred to; a call stays with it. ``calls`` are closed already. ``most`` tokens may
     be written in all.
     """
@@ -43,6 +43,7 @@ class DecodingState:
     picture: str | None = None
     calls: int = 0
     most: int = 1 << 16
+    wanted: str = ""
 
     def add(self, token_id: int) -> None:
         """Take note of a chosen token."""
@@ -316,6 +317,17 @@ class TasksNeedTheirMedia(LogitFilter):
             logits[ids[grammar.open_tag(grammar.PHRASE)]] = -torch.inf
 
 
+class PluginsWhenWanted(LogitFilter):
+    """A plug-in's call opens the answer when it was chosen (``zero_shot.py``), and is never written otherwise: nobody trained its tag."""
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        ids = state.vocabulary.tag_ids
+        if state.wanted and not state.written:
+            _keep(logits, [ids[grammar.open_tag(state.wanted)]])
+        else:
+            logits[[ids[grammar.open_tag(tag)] for tag in state.vocabulary.plugins]] = -torch.inf
+
+
 class ClosesInTime(LogitFilter):
     """With TO_CLOSE tokens left nothing new is opened, and what is open is closed as soon as it may be. A very short room is no rule."""
 
@@ -357,6 +369,7 @@ def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
         PhraseNeedsBox(),
         RefNamesAnArtefact(),
         TasksNeedTheirMedia(),
+        PluginsWhenWanted(),
         ClosesInTime(),
         NoEndlessRepetition(),
     ]

@@ -75,6 +75,8 @@ class MultimodalNetwork(nn.Module):
     LoRAMoE sits from there on, so the backward pass stops there too. ``lora`` None leaves the language model as it is.
     """
 
+    tag_words: torch.Tensor
+
     def __init__(self, language_model: nn.Module, lora: LoraMoeConfig | None, first_layer: int = 0) -> None:
         super().__init__()
         hidden = language_model.config.hidden_size
@@ -127,7 +129,7 @@ class MultimodalNetwork(nn.Module):
             words = self._name_words(vocabulary, vocabulary.tags[trained:])
             moved, shifts = (self.tag_embeddings - self.tag_words)[first:], self.tag_shifts[first:]
             times = len(words) // 2
-            moved, shifts = ([rows.unflatten(0, (-1, 2)).mean(0).repeat(times, 1) for rows in (moved, shifts)])
+            moved, shifts = [rows.unflatten(0, (-1, 2)).mean(0).repeat(times, 1) for rows in (moved, shifts)]
             self.tag_embeddings = nn.Parameter(torch.cat([self.tag_embeddings, words + moved]))
             self.tag_shifts = nn.Parameter(torch.cat([self.tag_shifts, shifts]))
             self.tag_words = torch.cat([self.tag_words, words])

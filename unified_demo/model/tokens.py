@@ -52,7 +52,7 @@ class Vocabulary:
         self.tokenizer = tokenizer
         self.vocab_size = vocab_size
         self.plugins = tuple(spec.tag for spec in plugins)
-        self.tasks: dict[str, TaskSpec] = {**grammar.TASKS, **{spec.tag: spec for spec in plugins}}
+        self.tasks: dict[str, TaskSpec] = {task.tag: task for task in (*grammar.TASKS.values(), *plugins)}
         self.tags = grammar.added_tokens(self.plugins)
         self.tag_ids = {tag: vocab_size + index for index, tag in enumerate(self.tags)}
         self.point_base = vocab_size + len(self.tags)
