@@ -204,10 +204,10 @@ def test_declarations_are_checked_where_they_are_made() -> None:
 # ---- the tiny model ----
 
 
-def extended(seed: int = 0):
+def extended(seed: int = 0, task: TaskSpec = PALETTE_TASK):
     network, vocabulary = make_network(seed)
     trained = network.tag_embeddings.detach().clone()
-    vocabulary = add_plugins(network, vocabulary, [PALETTE_TASK])
+    vocabulary = add_plugins(network, vocabulary, [task])
     assert torch.equal(network.tag_embeddings[: len(trained)], trained)
     return network, vocabulary
 
@@ -228,14 +228,16 @@ def test_a_new_tag_is_its_name_moved_as_training_moved_the_others() -> None:
 def test_whatever_the_weights_a_wanted_plugin_opens_the_answer_and_an_unwanted_one_never_comes(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, vocabulary = extended(seed)
+    network, vocabulary = extended(seed, replace(PALETTE_TASK, needs_box=seed % 2 == 1))
     network.tag_embeddings.data.normal_(std=0.7)
     for wanted in (TAG, ""):
         monkeypatch.setattr(PluginChooser, "choose", lambda self, text, kinds, wanted=wanted: wanted)
         model = Looker(network, vocabulary, ("seg", TAG))
         text = "".join(generate(model, ask("colours?", 1), temperature=1.0, seed=seed, max_new_tokens=160))
         events = (parser := StreamParser((*TASKS, TAG))).feed(text) + parser.close()
-        calls = [event.task for event in events if isinstance(event, TaskCall)]
+        found = [event for event in events if isinstance(event, TaskCall)]
+        calls = [call.task for call in found]
+        assert all(call.refs == ("img-1",) and (call.regions or seed % 2 == 0) for call in found if call.task == TAG)
         assert not [event for event in events if isinstance(event, GrammarWarning)], text
         assert calls[:1] == [TAG] and calls.count(TAG) == 1 if wanted else TAG not in calls
 

@@ -39,11 +39,11 @@ class ModelRouter:
     """Our model decides. ``constrained`` off shows what it writes without the rules of decoding."""
 
     def __init__(self, name: str, model: LanguageBackend, constrained: bool = True, most_tokens: int = MOST_TOKENS) -> None:
-        self.name, self._model = name, model
+        self.name, self.model = name, model
         self._options = GenerationOptions(max_new_tokens=most_tokens, constrained=constrained)
 
     def answer(self, instruction: Instruction) -> str:
-        return raw_answer(self._model, instruction.conversation, self._options, instruction.scenes)
+        return raw_answer(self.model, instruction.conversation, self._options, instruction.scenes)
 
 
 def raw_answer(

@@ -1,7 +1,7 @@
 """The benchmark ``plugins``: tasks that nobody trained on, known by their descriptions alone. Are they called, and only when meant?
 
-``plugins.toml`` has them in two splits: "tuning" was looked at while ``model/zero_shot.py`` was built, "test" was not. All of a split
-are installed at once; wishes for the ten tasks and for plain answers must not call them. The experts themselves are not run.
+``plugins.toml`` has them in two splits: "tuning" was looked at while ``model/zero_shot.py`` was built (system TUNED), "test" was not. All
+of a split are installed at once; wishes for the ten tasks and for plain answers must not call them. The experts themselves are not run.
 """
 
 import logging
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from unified_demo.errors import GrammarError, MediaError, UnifiedError
-from unified_demo.evaluation.benchmark import Context, Result, Row, grouped, mean, stratified
+from unified_demo.evaluation.benchmark import ALL, Context, Result, Row, grouped, mean, stratified
 from unified_demo.evaluation.instructions import ASSETS, Instruction, read_instructions
 from unified_demo.evaluation.routers import ModelRouter, spell_call
 from unified_demo.grammar import TASKS, MediaKind, TaskSpec, title_of
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 DECLARED = Path(__file__).with_name("plugins.toml")
 SPLITS = ("test", "tuning")
+TUNED = "model, tuning wishes"
 NEAR, KNOWN = "near", "built-in"
 MOST_TOKENS = 40
 """Enough for the longest call of a plug-in; what an answer says behind that is not judged here."""
@@ -71,30 +72,38 @@ class Chooser(Protocol):
 class PluginBenchmark:
     name = "plugins"
     title = "Tasks of plug-ins, known by description alone"
-    systems = ("model", "model unconstrained", "overlap", "embeddings")
+    systems = ("model", TUNED, "model unconstrained", "overlap", "embeddings")
 
     def run(self, context: Context) -> Result:
         """Raises ModelLoadError without weights (for the systems that need them), MediaError without the committed wishes."""
         rows: list[Row] = []
         samples: list[dict] = []
-        for split in read_splits(MediaStore(context.out / "media")):
-            wishes = stratified(split.wishes, lambda wish: wish.kind, context.limit)
-            for name in context.chosen(self.systems):
-                system = self._build(name, context, split.plugins)
-                asked = [ask(system, wish, split.plugins) for wish in wishes]
-                rows += summarise(name, split.name, asked)
-                samples += [_sample(name, item) for item in asked]
+        test, tuning = read_splits(MediaStore(context.out / "media"))
+        for name in context.chosen(self.systems):
+            split = tuning if name == TUNED else test
+            system = self._build(name, context, split.plugins)
+            asked = [ask(system, wish, split.plugins) for wish in stratified(split.wishes, lambda wish: wish.kind, context.limit)]
+            rows += summarise(name, asked)
+            samples += [_sample(name, item) for item in asked]
         return Result(tuple(rows), MEASURES, tuple(samples))
 
     def _build(self, name: str, context: Context, plugins: tuple[TaskSpec, ...]) -> Chooser:
         subjects = context.subjects
         builders: dict[str, Callable[[], Chooser]] = {
-            "model": lambda: ModelRouter(name, subjects.with_plugins(plugins), most_tokens=MOST_TOKENS),
+            "model": lambda: WantedOnly(name, subjects.with_plugins(plugins), most_tokens=MOST_TOKENS),
+            TUNED: lambda: WantedOnly(name, subjects.with_plugins(plugins), most_tokens=MOST_TOKENS),
             "model unconstrained": lambda: ModelRouter(name, subjects.with_plugins(plugins), False, MOST_TOKENS),
             "overlap": lambda: NearestDescription(plugins, overlap),
             "embeddings": lambda: NearestDescription(plugins, subjects.frozen().likeness),
         }
         return builders[name]()
+
+
+class WantedOnly(ModelRouter):
+    """The model under the rules. Where no plug-in is wanted none can be called, so that answer is not written to its end."""
+
+    def answer(self, instruction: Instruction) -> str:
+        return super().answer(instruction) if self.model.wanted(instruction.conversation) else ""  # type: ignore[attr-defined]
 
 
 class NearestDescription:
@@ -182,10 +191,9 @@ def ask(system: Chooser, wish: Instruction, plugins: Sequence[TaskSpec]) -> Aske
     return Asked(wish, raw, call.task if call else "", complete, seconds)
 
 
-def summarise(system: str, split: str, asked: Sequence[Asked]) -> list[Row]:
-    """Rows for the split, for each of its plug-ins, for near and for known wishes."""
-    by_kind = grouped(asked, lambda item: (item.wish.kind,))
-    groups = {split: list(asked)} | {f"{split}: {kind}": items for kind, items in by_kind.items()}
+def summarise(system: str, asked: Sequence[Asked]) -> list[Row]:
+    """Rows for all wishes, for those of each plug-in, for near and for known ones."""
+    groups = {ALL: list(asked)} | grouped(asked, lambda item: (item.wish.kind,))
     return [Row(system, group, len(items), figures(items)) for group, items in groups.items()]
 
 

@@ -101,7 +101,7 @@ class TinyModel:
         prefilled = time.perf_counter()
         references = {key: self.vocabulary.encode(key) for key in artefacts}
         state = DecodingState(self.vocabulary, tokens.proposals, references, tuple(self.vocabulary.tasks), most=options.max_new_tokens)
-        state.wanted = self._wanted(conversation)
+        state.wanted = self.wanted(conversation)
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
         writer = SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
         generator = torch.Generator().manual_seed(options.seed)
@@ -138,7 +138,7 @@ class TinyModel:
                 rule.apply(logits, state)
         return choose(logits, options.temperature, generator)
 
-    def _wanted(self, conversation: Conversation) -> str:
+    def wanted(self, conversation: Conversation) -> str:
         """The tag of the plug-in that the last message asks for; empty: none."""
         if self._chooser is None:
             return ""

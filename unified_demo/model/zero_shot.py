@@ -26,7 +26,7 @@ ANSWERS = (
     ("conversation", "chat, explain something, give advice or write a text"),
 )
 """What the model does without a call: title and description, as ``grammar.TASKS`` has them of the ten tasks."""
-MARGIN = 0.25
+MARGIN = 0.2
 """Nats for each token of the wish by which a plug-in's description must be better; found on the wishes of the split "tuning"."""
 LONGEST_WISH = 48
 """Tokens of a wish that are read."""
