@@ -237,9 +237,19 @@ def test_whatever_the_weights_a_wanted_plugin_opens_the_answer_and_an_unwanted_o
         events = (parser := StreamParser((*TASKS, TAG))).feed(text) + parser.close()
         found = [event for event in events if isinstance(event, TaskCall)]
         calls = [call.task for call in found]
+        assert not wanted or found[0].prompt == "colours?"
         assert all(call.refs == ("img-1",) and (call.regions or seed % 2 == 0) for call in found if call.task == TAG)
         assert not [event for event in events if isinstance(event, GrammarWarning)], text
-        assert calls[:1] == [TAG] and calls.count(TAG) == 1 if wanted else TAG not in calls
+        assert calls == [TAG] if wanted else TAG not in calls
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_no_plugin_is_wanted_the_answer_is_the_one_without(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PluginChooser, "choose", lambda self, text, kinds: "")
+    alone, beside = (
+        generate(Looker(*made, ("seg",)), ask("segment the dog", 1), max_new_tokens=60) for made in (make_network(seed), extended(seed))
+    )
+    assert alone == beside and alone
 
 
 def test_the_likelihood_is_that_of_the_frozen_model_read_at_once() -> None:

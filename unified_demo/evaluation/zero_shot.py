@@ -28,7 +28,7 @@ DECLARED = Path(__file__).with_name("plugins.toml")
 SPLITS = ("test", "tuning")
 TUNED = "model, tuning wishes"
 NEAR, KNOWN = "near", "built-in"
-MOST_TOKENS = 40
+MOST_TOKENS = 64
 """Enough for the longest call of a plug-in; what an answer says behind that is not judged here."""
 PHOTO = ASSETS / "astronaut.jpg"
 MEASURES = {
@@ -103,7 +103,7 @@ class WantedOnly(ModelRouter):
     """The model under the rules. Where no plug-in is wanted none can be called, so that answer is not written to its end."""
 
     def answer(self, instruction: Instruction) -> str:
-        return super().answer(instruction) if self.model.wanted(instruction.conversation) else ""  # type: ignore[attr-defined]
+        return super().answer(instruction) if self.model.wanted(instruction.conversation)[0] else ""  # type: ignore[attr-defined]
 
 
 class NearestDescription:

@@ -31,7 +31,7 @@ from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, 
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.perception import Perception
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
-from unified_demo.model.zero_shot import PluginChooser
+from unified_demo.model.zero_shot import LONGEST_WISH, PluginChooser
 from unified_demo.recordings import frames_at
 from unified_demo.zoo import Zoo
 
@@ -101,7 +101,7 @@ class TinyModel:
         prefilled = time.perf_counter()
         references = {key: self.vocabulary.encode(key) for key in artefacts}
         state = DecodingState(self.vocabulary, tokens.proposals, references, tuple(self.vocabulary.tasks), most=options.max_new_tokens)
-        state.wanted = self.wanted(conversation)
+        state.wanted, state.wish = self.wanted(conversation)
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
         writer = SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
         generator = torch.Generator().manual_seed(options.seed)
@@ -138,12 +138,14 @@ class TinyModel:
                 rule.apply(logits, state)
         return choose(logits, options.temperature, generator)
 
-    def wanted(self, conversation: Conversation) -> str:
-        """The tag of the plug-in that the last message asks for; empty: none."""
+    def wanted(self, conversation: Conversation) -> tuple[str, list[int]]:
+        """(the tag of the plug-in that the last message asks for, or empty for none; the tokens of that message's words)."""
         if self._chooser is None:
-            return ""
-        wish = " ".join(part.text for part in conversation.messages[-1].parts if isinstance(part, TextPart))
-        return self._chooser.choose(wish, {artefact.kind for artefact in conversation.artefacts().values()})
+            return "", []
+        text = " ".join(part.text for part in conversation.messages[-1].parts if isinstance(part, TextPart))
+        wish = grammar.escape(" ".join(text.split()), (*grammar.TAGS, *self.vocabulary.plugins))
+        kinds = {artefact.kind for artefact in conversation.artefacts().values()}
+        return self._chooser.choose(wish, kinds), self.vocabulary.encode(" " + wish)[:LONGEST_WISH]
 
     def _tokens(self, conversation: Conversation, seen: dict[str, Seen]) -> Tokens:
         """The prompt; when it is too long, the oldest words go first and pictures stay. UnifiedError when that is not enough."""

@@ -24,7 +24,8 @@ class DecodingState:
     """What has been written so far, as far as the rules care.
 
     ``proposals``: (artefact id, index) per pointing token. ``references``: artefact id -> its token ids; what the calls of this answer
-    will give joins them. ``tasks``: offered tags. ``wanted``: the plug-in's tag that the answer begins with.
+    will give joins them. ``tasks``: offered tags. ``wanted``: the tag of the plug-in that is to be
+    called, with the ids ``wish`` as its words.
     ``picture`` is the one last pointed into or referred to; a call stays with it. ``calls`` are closed already. ``most`` tokens may
     be written in all.
     """
@@ -44,6 +45,7 @@ class DecodingState:
     calls: int = 0
     most: int = 1 << 16
     wanted: str = ""
+    wish: Sequence[int] = ()
 
     def add(self, token_id: int) -> None:
         """Take note of a chosen token."""
@@ -317,17 +319,6 @@ class TasksNeedTheirMedia(LogitFilter):
             logits[ids[grammar.open_tag(grammar.PHRASE)]] = -torch.inf
 
 
-class PluginsWhenWanted(LogitFilter):
-    """A plug-in's call opens the answer when it was chosen (``zero_shot.py``), and is never written otherwise: nobody trained its tag."""
-
-    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
-        ids = state.vocabulary.tag_ids
-        if state.wanted and not state.written:
-            _keep(logits, [ids[grammar.open_tag(state.wanted)]])
-        else:
-            logits[[ids[grammar.open_tag(tag)] for tag in state.vocabulary.plugins]] = -torch.inf
-
-
 class ClosesInTime(LogitFilter):
     """With TO_CLOSE tokens left nothing new is opened, and what is open is closed as soon as it may be. A very short room is no rule."""
 
@@ -359,6 +350,32 @@ class NoEndlessRepetition(LogitFilter):
                 logits[written[start + REPEATED_RUN]] = -torch.inf
 
 
+class PluginsWhenWanted(LogitFilter):
+    """A plug-in's call is the whole answer when it was chosen (``zero_shot.py``), and is never written otherwise.
+
+    Nobody trained its tag, so its words are those of the wish; left to the network are what it refers to and where.
+    """
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        ids = state.vocabulary.tag_ids
+        for tag in state.vocabulary.plugins:
+            logits[ids[grammar.open_tag(tag)]] = -torch.inf
+        if state.wanted and (token := self._due(state)) is not None:
+            logits.fill_(-torch.inf)
+            logits[token] = 0.0
+
+    def _due(self, state: DecodingState) -> int | None:
+        """The only token that may come; None where the network chooses."""
+        ids, task = state.vocabulary.tag_ids, state.vocabulary.tasks[state.wanted]
+        if not state.inside:
+            return state.vocabulary.end_id if state.written else ids[grammar.open_tag(task.tag)]
+        if state.innermost != task.tag or state.boxes or (task.needs and not state.refs_done):
+            return None
+        if len(state.run) < len(state.wish):
+            return state.wish[len(state.run)]
+        return ids[grammar.open_tag(grammar.BOX) if task.needs_box else grammar.close_tag(task.tag)]
+
+
 def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
     """All rules of the representation, in the order they are applied."""
     return [
@@ -369,9 +386,9 @@ def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
         PhraseNeedsBox(),
         RefNamesAnArtefact(),
         TasksNeedTheirMedia(),
-        PluginsWhenWanted(),
         ClosesInTime(),
         NoEndlessRepetition(),
+        PluginsWhenWanted(),
     ]
 
 

@@ -57,7 +57,7 @@ class PluginChooser:
 
     def likelihood(self, wish: str) -> torch.Tensor:
         """(descriptions, tokens): log-probability of each token of the wish behind each description; those of ``described``."""
-        ids = self._vocabulary.encode(" " + " ".join(wish.split()))[:LONGEST_WISH]
+        ids = self._vocabulary.encode(" " + wish)[:LONGEST_WISH]
         with self._lock, torch.no_grad(), self._frozen():
             cache, mask, last = self._read or self._read_descriptions()
             self._read = (cache, mask, last)
