@@ -25,7 +25,7 @@ from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
 from unified_demo.grammar import TAGS, TASKS, MediaKind, TaskSpec, added_tokens
 from unified_demo.intake import user_message
 from unified_demo.media import load_image
-from unified_demo.messages import CallDone, Conversation, GrammarWarning, Message, TaskCall, TextPart, TurnDone
+from unified_demo.messages import Artefact, CallDone, Conversation, GrammarWarning, MediaPart, Message, TaskCall, TextPart, TurnDone
 from unified_demo.model.loading import add_plugins
 from unified_demo.model.vlm_prompt import example, offers_from, surface, system_text
 from unified_demo.model.vlm_rules import Place, SurfaceRules
@@ -105,7 +105,7 @@ def test_the_tiny_model_calls_a_task_it_was_never_trained_on(install: Install, p
     (call,) = [event for event in events if isinstance(event, TaskCall)]
     assert (call.task, call.refs) == (TAG, ("img-1",)) and call.prompt
     (made,) = [event for event in events if isinstance(event, CallDone)]
-    assert "#fad214" in made.recipe["colours"] or made.artefacts[0].recipe["colours"]
+    assert set(made.artefacts[0].recipe["colours"]) == {"#fad214", "#1428c8"}
     *_, done = engine.respond(wish(engine, "make it look like a painting", photo), GenerationOptions(max_new_tokens=40))
     assert isinstance(done, TurnDone) and TAG not in done.raw
 
@@ -233,7 +233,9 @@ def test_whatever_the_weights_a_wanted_plugin_opens_the_answer_and_an_unwanted_o
     for wanted in (TAG, ""):
         monkeypatch.setattr(PluginChooser, "choose", lambda self, text, kinds, wanted=wanted: wanted)
         model = Looker(network, vocabulary, ("seg", TAG))
-        text = "".join(generate(model, ask("colours?", 1), temperature=1.0, seed=seed, max_new_tokens=160))
+        (message,) = ask("colours?", 1).messages
+        asked = Conversation((replace(message, parts=(MediaPart(Artefact("aud-1", MediaKind.AUDIO, Path("aud-1"))), *message.parts)),))
+        text = "".join(generate(model, asked, temperature=1.0, seed=seed, max_new_tokens=160))
         events = (parser := StreamParser((*TASKS, TAG))).feed(text) + parser.close()
         found = [event for event in events if isinstance(event, TaskCall)]
         calls = [call.task for call in found]

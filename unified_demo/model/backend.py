@@ -97,11 +97,12 @@ class TinyModel:
         if cancel.is_set():
             return {"look_s": looked - started}
         tokens = self._tokens(since(conversation, focus), seen)
+        wanted, wish = self.wanted(conversation)
         decoder = Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()})
         prefilled = time.perf_counter()
         references = {key: self.vocabulary.encode(key) for key in artefacts}
         state = DecodingState(self.vocabulary, tokens.proposals, references, tuple(self.vocabulary.tasks), most=options.max_new_tokens)
-        state.wanted, state.wish = self.wanted(conversation)
+        state.wanted, state.wish = wanted, wish
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
         writer = SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
         generator = torch.Generator().manual_seed(options.seed)

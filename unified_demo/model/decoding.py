@@ -290,7 +290,7 @@ class PhraseNeedsBox(LogitFilter):
 class RefNamesAnArtefact(LogitFilter):
     """Inside ``<ref>``: the id of an artefact of this conversation, letter by letter, then the close tag.
 
-    The first call is about the picture that the answer pointed into.
+    The first call is about the picture that the answer pointed into, a plug-in's about something of the kind it needs.
     """
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
@@ -300,6 +300,9 @@ class RefNamesAnArtefact(LogitFilter):
         known = list(state.references.values())
         if state.picture is not None and state.picture in state.references and state.pointed_any and not state.calls:
             known = [state.references[state.picture]]
+        if state.wanted:
+            kinds = {kind.value for kind in state.vocabulary.tasks[state.wanted].needs}
+            known = [ids for key, ids in state.references.items() if key.split("-")[0] in kinds]
         allowed = {ids[len(run)] for ids in known if ids[: len(run)] == run and len(ids) > len(run)}
         if run in known:
             allowed.add(state.vocabulary.tag_ids[grammar.close_tag(grammar.REF)])
