@@ -256,11 +256,11 @@ def test_where_no_plugin_is_wanted_the_answer_is_the_one_without(seed: int, monk
 
 def test_the_likelihood_is_that_of_the_frozen_model_read_at_once() -> None:
     network, vocabulary = extended()
-    chooser = PluginChooser(network.language_model, vocabulary, network.lora_layers)
+    chooser = PluginChooser(network.language_model, vocabulary, network.tuned_layers)
     found = chooser.likelihood("the red cat")
     (plain, _), words = make_network(), vocabulary.encode(" the red cat")
     for layer in plain.lora_layers:
-        layer.passed_over = True
+        layer.enable_adapters(False)
     for row in (0, -1):
         before = vocabulary.encode("{}: {}\nRequest:".format(*chooser.described[row]))
         with torch.no_grad():
@@ -268,7 +268,7 @@ def test_the_likelihood_is_that_of_the_frozen_model_read_at_once() -> None:
         expected = [logs[len(before) - 1 + place, word] for place, word in enumerate(words)]
         assert torch.allclose(found[row], torch.stack(expected), atol=1e-4)
     assert torch.equal(found, chooser.likelihood("the red cat")), "what was read of a wish is forgotten"
-    assert not any(layer.passed_over for layer in network.lora_layers)
+    assert not any(layer.disable_adapters for layer in network.lora_layers)
 
 
 # ---- the full profile ----

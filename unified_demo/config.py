@@ -100,7 +100,7 @@ class Settings:
     ``parked_gb``: what idle experts may hold in main memory. Of the full profile: ``experts`` is a set of them, ``experts_file`` a TOML
     file that overrides it, ``offload`` moves an expert's parts in and out while it works. ``server``: the address of an
     OpenAI-compatible server that speaks in place of the profile's own language model, ``server_grammar`` how it takes a grammar.
-    ``compile``: steps that repeat are compiled at first. ``adapters``: a file of LoRAMoE adapters for the full profile's language model.
+    ``compile``: steps that repeat are compiled at first. ``adapters``: a file that tunes the full profile's language model.
     """
 
     profile: str = "tiny"

@@ -31,6 +31,7 @@ from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, 
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.perception import Perception
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
+from unified_demo.model.tuning import cast_added
 from unified_demo.model.zero_shot import LONGEST_WISH, PluginChooser
 from unified_demo.recordings import frames_at
 from unified_demo.zoo import Zoo
@@ -60,7 +61,7 @@ class TinyModel:
         self._missing = {vocabulary.tag_ids[grammar.open_tag(tag)]: grammar.TASKS[grammar.Task(tag)].title for tag in tags}
         self._label_words = LabelWords(vocabulary, network.language_model.get_input_embeddings().weight.detach().cpu())
         self._filters = default_filters(vocabulary)
-        self._chooser = PluginChooser(network.language_model, vocabulary, network.lora_layers) if vocabulary.plugins else None
+        self._chooser = PluginChooser(network.language_model, vocabulary, network.tuned_layers) if vocabulary.plugins else None
         self._seen: OrderedDict[Path, Seen] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -325,8 +326,7 @@ def _build(settings: Settings, zoo: Zoo, tasks: Sequence[TaskSpec]) -> TinyModel
     network.to(device).eval().requires_grad_(False)
     for layer in network.lora_layers:
         layer.record = True
-        for part in (layer.lora_A, layer.lora_B, layer.lora_gate):
-            part.to(dtype)
+    cast_added(language_model, dtype)
     pack_linears(language_model)
     return TinyModel(network, vocabulary, load_perception(settings, zoo), tuple(task.tag for task in tasks))
 

@@ -33,7 +33,7 @@ class LoraMoeLinear(nn.Module, LoraLayer):
 
     Per adapter name: lora_A (adapters*r, in), lora_B (out, adapters*r), lora_gate (adapters, in). lora_B starts at zero, so the
     layer starts as the frozen one. A token-gated mixture cannot be merged into W. ``last_gate`` (..., adapters) keeps the gate of
-    the latest call while ``record`` is set; while ``passed_over`` is set the layer is the frozen one.
+    the latest call while ``record`` is set.
     """
 
     adapter_layer_names = ("lora_A", "lora_B", "lora_gate")
@@ -46,7 +46,6 @@ class LoraMoeLinear(nn.Module, LoraLayer):
         self.lora_gate = nn.ModuleDict({})
         self.adapters = config.adapters
         self.record = False
-        self.passed_over = False
         self.last_gate: torch.Tensor | None = None
         self._active_adapter = adapter_name
         self.update_layer(adapter_name, r, lora_alpha, config=config)
@@ -69,7 +68,7 @@ class LoraMoeLinear(nn.Module, LoraLayer):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         output = self.base_layer(hidden)
-        if self.disable_adapters or self.passed_over:
+        if self.disable_adapters:
             return output
         for name in self.active_adapters:
             gate = self.gate(hidden, name)

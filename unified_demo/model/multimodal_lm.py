@@ -1,4 +1,4 @@
-"""The tiny UnifiedMLLM as a network: frozen language model + LoRAMoE + projectors + added tags + region reader.
+"""The tiny UnifiedMLLM as a network: frozen language model + its tuning + projectors + added tags + region reader.
 
 Takes embeddings of words, tags, picture features and region proposals in one sequence; predicts words, tags, or "proposal i".
 A proposal is a temporary word: its input embedding comes from the region projector, its output score from the region reader, which
@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 from unified_demo import conversation, grammar
-from unified_demo.model.lora_moe import FFN_PROJECTIONS, LoraMoeConfig, LoraMoeLinear, add_lora_moe
+from unified_demo.model.lora_moe import FFN_PROJECTIONS, LoraMoeConfig, LoraMoeLinear
 from unified_demo.model.pointing import FACTS_WIDTH, answer_places, facts, latest_question, phrase_places
 from unified_demo.model.projector import ImageProjector, RegionProjector
 from unified_demo.model.reader import EMBEDDING_SCALE, Reading, RegionReader
 from unified_demo.model.tokens import IMAGE_SLOT, Tokens, Vocabulary
+from unified_demo.model.tuning import TunedLayer, Tuning, add_tuning, gated, is_added
 
 OPEN_BOX = grammar.added_tokens().index(grammar.open_tag(grammar.BOX))
 BELIEF_FIGURES = 3
@@ -72,17 +73,17 @@ class MultimodalNetwork(nn.Module):
     """``language_model`` is a frozen ``LlamaForCausalLM``; everything else is trained.
 
     The layers below ``first_layer`` read words only (a proposal as its label, a tag as its name); what pictures add enters there.
-    LoRAMoE sits from there on, so the backward pass stops there too. ``lora`` None leaves the language model as it is.
+    The tuning sits from there on, so the backward pass stops there too. ``tuning`` None leaves the language model as it is.
     """
 
     tag_words: torch.Tensor
 
-    def __init__(self, language_model: nn.Module, lora: LoraMoeConfig | None, first_layer: int = 0) -> None:
+    def __init__(self, language_model: nn.Module, tuning: Tuning | None, first_layer: int = 0) -> None:
         super().__init__()
         hidden = language_model.config.hidden_size
         self.first_layer = first_layer
         self.language_model = language_model.requires_grad_(False)
-        self.lora_layers: list[LoraMoeLinear] = add_lora_moe(language_model, lora) if lora else []
+        self.tuned_layers: Sequence[TunedLayer] = add_tuning(language_model, language_model.model, tuning) if tuning else []
         self.image_projector = ImageProjector(hidden)
         self.region_projector = RegionProjector(hidden)
         self.tag_embeddings = nn.Parameter(torch.zeros(len(grammar.added_tokens()), hidden))
@@ -107,6 +108,11 @@ class MultimodalNetwork(nn.Module):
     @property
     def vocab_size(self) -> int:
         return self.language_model.config.vocab_size
+
+    @property
+    def lora_layers(self) -> list[LoraMoeLinear]:
+        """The layers of LoRAMoE; none where the language model is tuned otherwise."""
+        return gated(self.tuned_layers)
 
     @property
     def open_box(self) -> int:
@@ -264,7 +270,7 @@ class MultimodalNetwork(nn.Module):
 
 
 def _is_frozen(name: str) -> bool:
-    return name.startswith("language_model.") and "lora_" not in name
+    return name.startswith("language_model.") and not is_added(name)
 
 
 def default_lora(layers: range, adapters: int = 4, rank: int = 8, targets: tuple[str, ...] = FFN_PROJECTIONS) -> LoraMoeConfig:

@@ -5,16 +5,15 @@ no description of what the model learnt comes near. It loads nothing, decodes no
 """
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from unified_demo.grammar import TASKS, MediaKind
-from unified_demo.model.lora_moe import LoraMoeLinear
 from unified_demo.model.tokens import Vocabulary
+from unified_demo.model.tuning import TunedLayer, switched_off
 
 if TYPE_CHECKING:
     from transformers import DynamicCache
@@ -35,9 +34,9 @@ LONGEST_WISH = 48
 class PluginChooser:
     """Reads descriptions once, on first use; a wish then costs one pass over its words for each description."""
 
-    def __init__(self, language_model: nn.Module, vocabulary: Vocabulary, adapters: Sequence[LoraMoeLinear]) -> None:
-        """``adapters``: the LoRAMoE layers inside of ``language_model``, which are passed over here."""
-        self._language_model, self._vocabulary, self._adapters = language_model, vocabulary, adapters
+    def __init__(self, language_model: nn.Module, vocabulary: Vocabulary, tuned: Sequence[TunedLayer]) -> None:
+        """``tuned``: what training put into ``language_model``, which is switched off here."""
+        self._language_model, self._vocabulary, self._tuned = language_model, vocabulary, tuned
         self.plugins = [vocabulary.tasks[tag] for tag in vocabulary.plugins]
         self.described = [*((task.title, task.description) for task in TASKS.values()), *ANSWERS]
         self.described += [(task.title, task.description) for task in self.plugins]
@@ -58,7 +57,7 @@ class PluginChooser:
     def likelihood(self, wish: str) -> torch.Tensor:
         """(descriptions, tokens): log-probability of each token of the wish behind each description; those of ``described``."""
         ids = self._vocabulary.encode(" " + wish)[:LONGEST_WISH]
-        with self._lock, torch.no_grad(), self._frozen():
+        with self._lock, torch.no_grad(), switched_off(self._tuned):
             cache, mask, last = self._read or self._read_descriptions()
             self._read = (cache, mask, last)
             tokens = torch.tensor([ids], device=mask.device).expand(len(mask), -1)
@@ -93,14 +92,3 @@ class PluginChooser:
             use_cache=True,
         )
         return cache, mask, output.last_hidden_state[:, -1:]
-
-    @contextmanager
-    def _frozen(self) -> Iterator[None]:
-        """The language model without what was trained into it."""
-        for layer in self._adapters:
-            layer.passed_over = True
-        try:
-            yield
-        finally:
-            for layer in self._adapters:
-                layer.passed_over = False
