@@ -81,7 +81,7 @@ def short(rng: object) -> list[Turn]:
 def test_lessons_are_wellformed_and_told_as_the_served_model_is(draw: Draw) -> None:
     import random
 
-    offers = offers_from({tag: (words, TASKS[Task(tag)].needs) for tag, words in DESCRIPTIONS.items()})
+    offers = offers_from({TASKS[Task(tag)]: words for tag, words in DESCRIPTIONS.items()})
     called: set[str] = set()
     for seed in range(80):
         turns = draw(random.Random(seed))
@@ -203,7 +203,7 @@ def test_two_processes_train_together_with_copies_or_parts_of_the_model(checkpoi
 
 def answer(folder: Path, adapters: Path | None, store: MediaStore) -> str:
     settings = Settings(device="cpu", precision="float32", adapters=adapters)
-    model = load_vision_language_model(lambda: folder, settings, offers_from({"gen": ("by a test", ())}))
+    model = load_vision_language_model(lambda: folder, settings, offers_from({TASKS[Task.IMAGE_GENERATION]: "by a test"}))
     picture = MediaPart(store.add_image(Image.new("RGB", (64, 64)), "img-1"))
     conversation = Conversation((Message("user", (picture, TextPart("go"))),))
     return "".join(model.generate(conversation, GenerationOptions(max_new_tokens=24), threading.Event()))
@@ -217,7 +217,7 @@ def test_trained_adapters_change_the_answer(trainer: Train, checkpoint: Path, tm
         store = MediaStore(tmp_path)
         picture = MediaPart(store.add_image(Image.new("RGB", (64, 64)), "img-1"))
         message = Message("user", (picture, TextPart("go")))
-        offers = offers_from({"gen": ("by a test", ())})
+        offers = offers_from({TASKS[Task.IMAGE_GENERATION]: "by a test"})
         return [*render_turns(Conversation((message,)), offers), Turn("assistant", ("<gen>red cup</gen>",))]
 
     trainer(learnt, 50 if neural else 25, neural=neural, lr=3e-2 if neural else 2e-2).run(lambda figures: None)

@@ -16,6 +16,7 @@ from typing import Any
 from unified_demo.config import Settings
 from unified_demo.engine import Engine, LanguageBackend
 from unified_demo.experts.base import ExpertSpec
+from unified_demo.experts.plugins import find_plugins
 from unified_demo.experts.registry import ExpertRegistry
 from unified_demo.media import MediaStore
 from unified_demo.profiles import GB, read_full, within
@@ -47,12 +48,12 @@ def load_engine(
 ) -> Engine:
     """An engine for ``settings``; returns at once, weights load at the first turn or with ``engine.load()``.
 
-    ``model`` and ``experts`` replace the profile's own (``experts=()``: none is offered). Without ``media_dir`` the
-    pictures live in a temporary folder that goes when the engine goes.
+    ``model`` and ``experts`` replace the profile's own and those of plug-ins (``experts=()``: none is offered). Without ``media_dir``
+    the pictures live in a temporary folder that goes when the engine goes.
     """
     settings = settings or Settings()
     parts = PROFILE_PARTS[settings.profile](settings, Zoo(settings.cache_dir, settings.weights_dir))
-    experts = parts.experts if experts is None else experts
+    experts = (*parts.experts, *_plugins()) if experts is None else experts
     if model is None:
         model = _served_model(settings, experts) if settings.server else parts.speak(experts)
     registry = ExpertRegistry(experts, parts.expert_bytes, int(settings.parked_gb * GB), parts.device)
@@ -61,6 +62,13 @@ def load_engine(
     if settings.media_dir is None:
         weakref.finalize(engine, shutil.rmtree, root, ignore_errors=True)
     return engine
+
+
+def _plugins() -> tuple[ExpertSpec, ...]:
+    found = find_plugins()
+    for complaint in found.complaints:
+        log.warning("%s", complaint)
+    return found.specs
 
 
 def _safety(settings: Settings) -> Safety | None:
@@ -87,7 +95,7 @@ def _tiny_parts(settings: Settings, zoo: Zoo) -> Parts:
     def speak(experts: Sequence[ExpertSpec]) -> LanguageBackend:
         from unified_demo.model.backend import load_multimodal_lm
 
-        return load_multimodal_lm(settings, zoo, tuple(spec.task for spec in experts))
+        return load_multimodal_lm(settings, zoo, tuple(spec.declared for spec in experts))
 
     from unified_demo.experts import region_editing, restyling, segmentation, small_generators
 
@@ -131,7 +139,7 @@ def _served_model(settings: Settings, experts: Sequence[ExpertSpec]) -> Language
 def _offers(experts: Sequence[ExpertSpec]) -> tuple[Any, ...]:
     from unified_demo.model.vlm_prompt import offers_from
 
-    return offers_from({spec.task: (spec.description, spec.needs) for spec in experts})
+    return offers_from({spec.declared: spec.description for spec in experts})
 
 
 def _device(settings: Settings) -> str:

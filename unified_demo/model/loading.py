@@ -7,6 +7,7 @@ What is downloaded and where is the zoo's business.
 import json
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from unified_demo.errors import ModelLoadError
+from unified_demo.grammar import TaskSpec
 from unified_demo.model.multimodal_lm import MultimodalNetwork, default_lora
 from unified_demo.model.neural_tuning import NeuralConfig
 from unified_demo.model.tokens import Vocabulary
@@ -93,6 +95,14 @@ def build_network(
     network = MultimodalNetwork(language_model, tuning, first_layer)
     network.init_tags(vocabulary)
     return network, vocabulary
+
+
+def add_plugins(network: MultimodalNetwork, vocabulary: Vocabulary, plugins: Sequence[TaskSpec]) -> Vocabulary:
+    """The vocabulary with the tags of ``plugins`` behind the trained ones; ``network``, its trained tensors loaded, gets rows for them."""
+    vocabulary = Vocabulary(vocabulary.tokenizer, vocabulary.vocab_size, plugins)
+    if plugins:
+        network.add_tags(vocabulary)
+    return vocabulary
 
 
 def save_trained(network: MultimodalNetwork, path: Path, config: dict) -> None:

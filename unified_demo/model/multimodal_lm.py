@@ -28,6 +28,11 @@ POINT_BIAS = 20.0
 SHIFT_SCALE = 50.0
 """Hidden states inside SmolLM2 have a norm of 100 to 500; the learnt shift of a tag is in units of this."""
 
+TAG_NAMES = {name: name for name in ("box", "time", "layout", "edit")}
+TAG_NAMES |= {"p": "phrase", "ref": "reference", "seg": "segment", "vseg": "segment video", "gen": "generate", "redit": "edit region"}
+TAG_NAMES |= {"vgen": "generate video", "ivgen": "animate", "vedit": "edit video", "agen": "generate sound"}
+"""The words that a trained tag begins at; a plug-in's are its title."""
+
 
 @dataclass(frozen=True)
 class EncodedPicture:
@@ -70,6 +75,8 @@ class MultimodalNetwork(nn.Module):
     The layers below ``first_layer`` read words only (a proposal as its label, a tag as its name); what pictures add enters there.
     The tuning sits from there on, so the backward pass stops there too. ``tuning`` None leaves the language model as it is.
     """
+
+    tag_words: torch.Tensor
 
     def __init__(self, language_model: nn.Module, tuning: Tuning | None, first_layer: int = 0) -> None:
         super().__init__()
@@ -114,17 +121,32 @@ class MultimodalNetwork(nn.Module):
 
     def init_tags(self, vocabulary: Vocabulary) -> None:
         """Start each tag at the mean word embedding of its name, so that ``<seg>`` begins near the word; note how turns begin."""
-        words = self.language_model.get_input_embeddings().weight
-        names = {"p": "phrase", "ref": "reference", "seg": "segment", "vseg": "segment video", "gen": "generate", "redit": "edit region"}
-        names |= {"vgen": "generate video", "ivgen": "animate", "vedit": "edit video", "agen": "generate sound"}
         with torch.no_grad():
-            for index, tag in enumerate(vocabulary.tags):
-                name = tag.strip("</>")
-                ids = vocabulary.encode((" end " if tag.startswith("</") else " ") + names.get(name, name))
-                self.tag_words[index] = words[ids].float().mean(0)
+            self.tag_words.copy_(self._name_words(vocabulary, vocabulary.tags))
             self.tag_embeddings.copy_(self.tag_words)
         self.turn_marks = tuple(vocabulary.encode(conversation.TURN_START + "user", trusted=True)[:2])
         self.answer_marks = tuple(vocabulary.encode(conversation.ANSWER_START, trusted=True))
+
+    def add_tags(self, vocabulary: Vocabulary) -> None:
+        """Rows for the tags of plug-ins, which nobody trained: the words of each name, moved as training moved the ten tasks' tags
+        in the mean, open and close tags apart."""
+        trained, first = len(self.tag_words), 2 * len(grammar.GROUNDING_TAGS)
+        with torch.no_grad():
+            words = self._name_words(vocabulary, vocabulary.tags[trained:])
+            moved, shifts = (self.tag_embeddings - self.tag_words)[first:], self.tag_shifts[first:]
+            times = len(words) // 2
+            moved, shifts = [rows.unflatten(0, (-1, 2)).mean(0).repeat(times, 1) for rows in (moved, shifts)]
+            self.tag_embeddings = nn.Parameter(torch.cat([self.tag_embeddings, words + moved]))
+            self.tag_shifts = nn.Parameter(torch.cat([self.tag_shifts, shifts]))
+            self.tag_words = torch.cat([self.tag_words, words])
+
+    def _name_words(self, vocabulary: Vocabulary, tags: Sequence[str]) -> torch.Tensor:
+        """(tags, hidden): the mean word embedding of each tag's name, after "end" for a close tag."""
+        words = self.language_model.get_input_embeddings().weight
+        spelt = [tag.strip("</>") for tag in tags]
+        ends = [" end " if tag.startswith("</") else " " for tag in tags]
+        ids = [vocabulary.encode(end + TAG_NAMES.get(name, grammar.title_of(name))) for end, name in zip(ends, spelt, strict=True)]
+        return torch.stack([words[row].detach().float().mean(0) for row in ids])
 
     def project(self, picture: EncodedPicture) -> ProjectedPicture:
         """What the picture and its proposals add at ``first_layer``."""
