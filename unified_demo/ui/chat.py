@@ -4,9 +4,7 @@ The conversation lies in ``gr.State`` as a Visit; what the chat component shows 
 written on threads of their own (``work.py``), listeners look on.
 """
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,25 +12,25 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from unified_demo.engine import Engine, TurnCancel
+from unified_demo.engine import Engine
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box
 from unified_demo.history import History
 from unified_demo.infer import read_settings
-from unified_demo.intake import read_uploads, user_message
-from unified_demo.messages import Artefact, TaskCall
+from unified_demo.intake import user_message
+from unified_demo.messages import Artefact
 from unified_demo.ui.drawer import text_of
 from unified_demo.ui.endpoint import add_endpoint
 from unified_demo.ui.examples import ASSETS, example_cards
 from unified_demo.ui.layout import Layout, composed, number_of, part_maker
 from unified_demo.ui.marks import add_mark, marks_html, remove_mark
 from unified_demo.ui.panel import header_html, inspector_html, notice_html, welcome_html
-from unified_demo.ui.render import conversation_html
+from unified_demo.ui.reading import Reader
+from unified_demo.ui.render import conversation_html, waiting_html
 from unified_demo.ui.visit import WINDOW, Turn, Visit
-from unified_demo.ui.words import speaking
-from unified_demo.ui.work import Work, Works
-
-log = logging.getLogger(__name__)
+from unified_demo.ui.words import say, speaking
+from unified_demo.ui.work import STOP_S, Work, Works
+from unified_demo.ui.writing import Writer
 
 ACCELERATOR = "accelerator"
 """All work on the models shares this queue."""
@@ -41,8 +39,8 @@ CONCURRENT_TURNS = 4
 QUEUE_LENGTH = 64
 """Requests that may wait; further ones are told to come back."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+STOPPED_READING = "Stopped; the message waits in the composer."
 LOST_UPLOAD = "The file did not arrive; please send it again."
-BROKEN_TURN = "Something went wrong while answering; the conversation is kept, please try again."
 
 Update = dict[Any, Any]
 
@@ -58,6 +56,8 @@ class _Page(Layout):
     def __init__(self, engine: Engine, history: History | None = None) -> None:
         super().__init__(engine, history)
         self.works = Works()
+        self.reader = Reader(engine)
+        self.writer = Writer(engine, self.warmup, self.drawer)
         self.part = part_maker()
 
     def build(self) -> gr.Blocks:
@@ -139,7 +139,7 @@ class _Page(Layout):
             yield {self.notice: gr.skip()}
             return
         cancel = visit.begin_again(answer, index)
-        yield from self._look_on(self.works.start(visit, cancel, partial(self._repeat, call, answer, cancel, visit)), visit)
+        yield from self._look_on(self.works.start(visit, cancel, partial(self.writer.repeat, call, answer, cancel, visit)), visit)
 
     def follow(self, visit: Visit) -> Iterator[Update]:
         """Look on at an answer that was being written when the page came back."""
@@ -147,7 +147,12 @@ class _Page(Layout):
         yield from self._look_on(work, visit) if work else [self._idle(visit)]
 
     def stop(self, visit: Visit) -> None:
+        """End the running answer; what was said so far is settled at once where the model is in a step that takes long."""
+        work, turn = self.works.of(visit), visit.turn
         visit.stop()
+        if work and turn and not work.ends_within(STOP_S):
+            self.writer.settle(turn, visit)
+            self.works.let_go(work)
 
     def skip(self, visit: Visit, event: gr.EventData) -> None:
         """End one call of the running answer; the others go on."""
@@ -237,8 +242,7 @@ class _Page(Layout):
     def attach(self, message: dict[str, Any], visit: Visit) -> Update:
         """The composer holds other files than before: they can be marked already, and what cannot be used is told at once."""
         files = message.get("files") or []
-        found, complaints = read_uploads(files, visit.base(), self.engine.store, self.engine.settings.limits, visit.stored())
-        visit.attach(dict(found))
+        complaints = self.reader.read(files, visit)
         return {**self._composing(visit, complaints), **({} if files else {self.notice: gr.skip()})}
 
     def lost(self, visit: Visit) -> Markup:
@@ -294,8 +298,13 @@ class _Page(Layout):
 
     def _ask(self, text: str, files: list[str], visit: Visit, keep_composer: bool) -> Iterator[Update]:
         stopped = visit.turn is not None
-        visit.stop()
+        cancel = visit.begin_reading()
         visit.settle()
+        for _ in self.reader.watch(files, visit, cancel):
+            yield {self.composer: gr.MultimodalTextbox(submit_btn=False, stop_btn=True), self.notice: self._reading(visit)}
+        if cancel.is_set():
+            yield {**self._idle(visit), self.notice: self._told(visit, [STOPPED_READING])}
+            return
         limits = self.engine.settings.limits
         message, complaints = user_message(text, files, visit.base(), self.engine.store, limits, visit.marks, visit.stored())
         if message is None:
@@ -310,7 +319,7 @@ class _Page(Layout):
         yield from self._begin(turn, visit)
 
     def _begin(self, turn: Turn, visit: Visit) -> Iterator[Update]:
-        yield from self._look_on(self.works.start(visit, turn.cancel, partial(self._write, turn, visit)), visit)
+        yield from self._look_on(self.works.start(visit, turn.cancel, partial(self.writer.write, turn, visit)), visit)
 
     def _look_on(self, work: Work, visit: Visit) -> Iterator[Update]:
         """Draw while the work goes on. Closing this generator, as a page does that goes, ends nothing at once: see ``work.py``."""
@@ -324,47 +333,6 @@ class _Page(Layout):
         if self.works.of(visit) is None:
             yield self._idle(visit)
 
-    def _write(self, turn: Turn, visit: Visit) -> Iterator[None]:
-        """Write the answer; what came of it when it is stopped, or something fails, stays in the visit and is kept."""
-        try:
-            yield from self._run(turn, visit)
-        except UnifiedError as exc:
-            turn.view.fail(str(exc))
-        except Exception:
-            log.exception("the turn failed")
-            turn.view.fail(BROKEN_TURN)
-        finally:
-            turn.cancel.set()
-            current = visit.turn is turn
-            visit.settle(turn)
-            if current:
-                self.drawer.keep(visit)
-
-    def _run(self, turn: Turn, visit: Visit) -> Iterator[None]:
-        """Wait for the weights, then fold the engine's events into the view, one yield per change."""
-        for note in self.warmup.wait(turn.cancel):
-            turn.view.note = note
-            yield
-        if turn.cancel.is_set():
-            return
-        if self.warmup.error:
-            raise UnifiedError(self.warmup.error)
-        with closing(self.engine.respond(visit.conversation, visit.options, turn.cancel)) as events:
-            for event in events:
-                turn.view.apply(event)
-                yield
-
-    def _repeat(self, call: TaskCall, answer: int, cancel: TurnCancel, visit: Visit) -> Iterator[None]:
-        try:
-            with closing(self.engine.repeat(visit.conversation, call, visit.options, cancel)) as events:
-                for happened in events:
-                    visit.answers[answer].apply_again(happened)
-                    yield
-        finally:
-            cancel.set()
-            visit.settle_again(answer)
-            self.drawer.keep(visit)
-
     def _proposals(self, artefact: Artefact) -> Iterable[Box]:
         return self.engine.propose(artefact) if self.warmup.state == "ready" else ()
 
@@ -377,6 +345,10 @@ class _Page(Layout):
     def _told(self, visit: Visit, complaints: Sequence[str]) -> Markup:
         with speaking(visit.language):
             return notice_html(complaints)
+
+    def _reading(self, visit: Visit) -> Markup:
+        with speaking(visit.language):
+            return waiting_html(say("reading the files …"))
 
     def _idle(self, visit: Visit) -> Update:
         """Nothing is being written: the send button is back, the inspector shows the last timings."""

@@ -36,6 +36,7 @@ class Visit:
     ``restored`` are the artefacts of a question that was put back into the composer, by id; ``drafts`` those of the files that
     the composer holds, by the files' paths.
     ``owner`` and ``key`` say whose conversation this is and under what name it is kept.
+    ``peeking`` ends the reading of the composer's files before they are sent, ``reading`` that of what was sent.
     ``most`` messages are shown. ``again`` is the flag of a call of an earlier answer that is being carried out once more.
     ``lock`` is held by who changes or draws the conversation: its answers are written on threads of their own.
     """
@@ -57,6 +58,8 @@ class Visit:
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
+        self.peeking = threading.Event()
+        self.reading = threading.Event()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Visit":
         """Gradio gives every visitor a copy of the first value, which is an empty visit."""
@@ -89,7 +92,9 @@ class Visit:
         return [*self.answers, *([self.turn.view] if self.turn else [])]
 
     def stop(self) -> None:
-        """Tell the running turn, or the call that is repeated, to end; it settles by itself."""
+        """Tell the running turn, the call that is repeated, or the reading of files to end; a turn settles by itself."""
+        self.peeking.set()
+        self.reading.set()
         if self.turn:
             self.turn.cancel.set()
         if self.again:
@@ -133,6 +138,18 @@ class Visit:
     def stored(self) -> dict[str, Artefact]:
         """What the composer may hold and is stored already, by the name of the stored file or the path of the upload."""
         return {artefact.path.name: artefact for artefact in self.restored.values()} | self.drafts
+
+    def begin_peeking(self) -> threading.Event:
+        """The composer holds other files, which are about to be read; reading the former ones ends."""
+        self.peeking.set()
+        self.peeking = threading.Event()
+        return self.peeking
+
+    def begin_reading(self) -> threading.Event:
+        """What the composer holds was sent and is about to be read."""
+        self.stop()
+        self.reading = threading.Event()
+        return self.reading
 
     def attach(self, drafts: dict[str, Artefact]) -> None:
         """The composer holds these files now; marks follow their picture to its new id, or go with it."""

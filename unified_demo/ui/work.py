@@ -15,6 +15,8 @@ from unified_demo.ui.visit import Visit
 
 LEAVE_S = 0.9
 GRACE_S = 60.0
+STOP_S = 0.7
+"""Longer than the engine waits for an expert that was told to stop. What is not over then (one long step of the model) is let go."""
 BEAT_S = 0.3
 """A page that looks on gives a sign at least this often; only then is it noticed that nobody looks any more."""
 
@@ -44,6 +46,10 @@ class Work:
                 yield fresh
                 if over:
                     return
+
+    def ends_within(self, seconds: float) -> bool:
+        with self._told:
+            return self._told.wait_for(lambda: self._over, seconds)
 
     def here(self) -> None:
         """A page says that it comes back."""
@@ -106,12 +112,16 @@ class Works:
                 for _ in steps():
                     work.changed()
             finally:
-                if self._running.get(key) is work:
-                    del self._running[key]
-                work.changed(over=True)
+                self.let_go(work)
 
         threading.Thread(target=run, name="unified_demo-answer", daemon=True).start()
         return work
+
+    def let_go(self, work: Work) -> None:
+        """It is over for all who look on, even if its thread is still in its last step."""
+        if self._running.get(work.visit.key) is work:
+            del self._running[work.visit.key]
+        work.changed(over=True)
 
     def of(self, visit: Visit) -> Work | None:
         """What is being written for ``visit``."""
