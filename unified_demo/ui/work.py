@@ -26,6 +26,7 @@ class Work:
 
     def __init__(self, visit: Visit, cancel: threading.Event) -> None:
         self.visit = visit
+        self.key = visit.key
         self.cancel = cancel
         self._told = threading.Condition()
         self._version = 0
@@ -50,6 +51,10 @@ class Work:
     def ends_within(self, seconds: float) -> bool:
         with self._told:
             return self._told.wait_for(lambda: self._over, seconds)
+
+    def shared(self) -> bool:
+        """Whether several windows look on."""
+        return self._watchers > 1
 
     def here(self) -> None:
         """A page says that it comes back."""
@@ -104,8 +109,7 @@ class Works:
     def start(self, visit: Visit, cancel: threading.Event, steps: Callable[[], Iterator[Any]]) -> Work:
         """Take ``steps()`` on a thread of its own; each one is something new to draw. Its errors are its own business."""
         work = Work(visit, cancel)
-        key = visit.key
-        self._running[key] = work
+        self._running[work.key] = work
 
         def run() -> None:
             try:
@@ -119,14 +123,14 @@ class Works:
 
     def let_go(self, work: Work) -> None:
         """It is over for all who look on, even if its thread is still in its last step."""
-        if self._running.get(work.visit.key) is work:
-            del self._running[work.visit.key]
+        if self._running.get(work.key) is work:
+            del self._running[work.key]
         work.changed(over=True)
 
     def of(self, visit: Visit) -> Work | None:
-        """What is being written for ``visit``."""
+        """What is being written for ``visit``, or for another window on which it looks."""
         work = self._running.get(visit.key)
-        return work if work and work.visit is visit else None
+        return work if work and work.cancel is visit.running() else None
 
     def visit(self, owner: str, key: str) -> Visit | None:
         """The visit of ``owner`` in whose conversation ``key`` an answer is being written."""

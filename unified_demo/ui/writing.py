@@ -56,7 +56,7 @@ class Writer:
                     yield
         finally:
             cancel.set()
-            visit.settle_again(answer)
+            visit.settle_again()
             self._drawer.keep(visit)
 
     def _run(self, turn: Turn, visit: Visit) -> Iterator[None]:
