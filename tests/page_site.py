@@ -42,6 +42,8 @@ class Script:
         text = "".join(part.text if isinstance(part, TextPart) else part.phrase for part in parts)
         if "endless" in text:
             return self._endless()
+        if "ponder" in text:
+            return self._pondering()
         if "wait" in text:
             return self._waiting()
         if "segment" in text.lower():
@@ -71,6 +73,11 @@ class Script:
                 yield "word "
         finally:
             self.closed.set()
+
+    def _pondering(self) -> Iterator[str]:
+        """A long look at the prompt, until the test opens the gate; deaf to everything."""
+        self.gate.wait(120)
+        yield "I have thought."
 
     def _waiting(self) -> Iterator[str]:
         """Stops in the middle of a sentence, when the box is known, until the test opens the gate."""

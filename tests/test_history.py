@@ -64,7 +64,7 @@ def visited(store: MediaStore) -> Visit:
     visit.settle(turn)
     visit.begin_again(0, 0)
     visit.answers[0].apply_again(CallDone(0, 0.7, (picture(store, "blue", "img-2"),), {"seed": 3}))
-    visit.settle_again(0)
+    visit.settle_again()
     return visit
 
 

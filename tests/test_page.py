@@ -1,5 +1,6 @@
 """The page in a real browser: what is seen, hovered, stopped, retried and refused. Every test also refuses console errors."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -291,11 +292,16 @@ def test_a_small_tall_picture_keeps_its_boxes_in_place(visitor: Visitor, tmp_pat
     assert edges(answer.locator(".um-box").bounding_box()) == pytest.approx(expected_edges(shown), abs=SLACK_PX)
 
 
-def test_the_first_question_waits_for_the_weights_and_can_be_stopped(browser: Any, tmp_path: Path) -> None:
+def test_the_first_question_waits_for_the_weights_and_can_be_stopped(
+    browser: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "unified_demo")
+
     class Slow(ScriptedModel):
         gate = threading.Event()
 
         def load(self) -> None:
+            logging.getLogger("unified_demo.zoo").info("loading weights: 12 of 88 MB")
             self.gate.wait(120)
 
     engine = load_engine(Settings(media_dir=tmp_path), Slow(["Here ", "I am."]), ())
@@ -303,6 +309,7 @@ def test_the_first_question_waits_for_the_weights_and_can_be_stopped(browser: An
     _, url, _ = blocks.launch(**launch_options(engine, ServeOptions()), prevent_thread_lock=True, quiet=True)
     try:
         visitor = Visitor(browser, url, loaded=False)
+        visitor.page.locator(".um-status[data-state=loading]").get_by_text("12 of 88 MB").wait_for()
         visitor.send("hello")
         visitor.page.locator(".um-waiting").get_by_text("loading weights").wait_for()
         visitor.page.locator("#um-composer .stop-button").click()

@@ -116,3 +116,29 @@ def test_a_closed_tab_stops_the_work_and_keeps_what_was_said(browser: Any, tmp_p
         again.locator(".um-answer[data-state=stopped]").get_by_text("word").wait_for()
         assert threading.active_count() <= before + 2
         visitor.context.close()
+
+
+def test_two_windows_of_one_visitor(browser: Any, site: Site) -> None:
+    """They look on at one answer and either can stop it; when both go on afterwards, the conversation becomes two."""
+    visitor = Visitor(browser, site.url)
+    ask(visitor, site)
+    second = visitor.context.new_page()
+    second.goto(site.url)
+    second.get_by_role("button", name="Conversations").click()
+    second.locator("#um-kept .um-open").click()
+    second.locator(".um-answer[data-state=streaming] .um-box").wait_for()
+    second.locator("#um-composer .stop-button").click()
+    second.locator(".um-answer[data-state=stopped]").wait_for()
+    assert visitor.finished().get_attribute("data-state") == "stopped"
+    site.script.gate.set()
+    second.locator("#um-composer textarea").fill("hello")
+    second.locator("#um-composer .submit-button").click()
+    second.get_by_text("Yousaid:hello").wait_for()
+    assert len(site.model.turns[-1].messages) == 3
+    assert second.locator("#um-kept .um-open").count() == 1
+    visitor.send("and here")
+    assert visitor.finished(2).locator(".um-text").inner_text() == "Yousaid:andhere"
+    assert [part.text for part in site.model.turns[-1].messages[-1].parts] == ["and here"]
+    assert visitor.page.locator("#um-kept .um-open").count() == 2
+    visitor.context.close()
+    assert visitor.errors == []

@@ -31,6 +31,10 @@ def test_masks_of_a_video_go_with_its_frames_and_a_span_goes_to_its_moment(brows
                 "frame => [...document.querySelectorAll('.um-masklet path')].findIndex(one => one.style.display !== 'none') === frame",
                 arg=frame,
             )
+            visitor.page.wait_for_function(
+                "seen => getComputedStyle(document.querySelector('.um-thing.um-masked .um-box')).opacity === seen",
+                arg="1" if frame == 0 else "0",
+            )
         assert shown.count() == 1
         frame = stage.bounding_box()
         one_pixel_of_the_video = frame["width"] / 64

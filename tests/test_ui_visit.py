@@ -98,3 +98,19 @@ def test_marks_follow_their_picture_when_another_is_taken_out_of_the_composer() 
     visit.attach({"b": replace(two, id="img-1")})
     assert [mark.artefact_id for mark in visit.marks] == ["img-1"]
     assert list(visit.markable()) == ["img-1"]
+
+
+def test_a_window_that_joins_has_its_own_marks_and_settles_the_answer_itself() -> None:
+    first, second = Visit(owner="ann"), Visit(owner="ann", language="zh")
+    answered(first, "one", "eins")
+    turn = first.begin(question("two"))
+    first.marks = [RegionPart("", artefact_id="img-1")]
+    second.join(first)
+    turn.view.apply(TextDelta("zwei"))
+    assert (second.key, second.running(), second.marks, second.language) == (first.key, turn.cancel, [], "zh")
+    first.settle(turn)
+    second.ended(turn.cancel)
+    second.ended(turn.cancel)
+    assert texts(first) == texts(second) == ["one", "eins", "two", "zwei"]
+    first.clear()
+    assert texts(second) == ["one", "eins", "two", "zwei"]

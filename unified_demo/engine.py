@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import closing, contextmanager
@@ -200,6 +200,7 @@ class _Calls:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="unified_demo-expert")
         self._jobs: dict[Future[None], int | None] = {}
+        self._grace_s = _STOP_GRACE_S
 
     def prepare(self, task: str) -> None:
         """Warm the expert up while the payload of its call is still being written."""
@@ -222,7 +223,7 @@ class _Calls:
         """Events until all calls are done, or shortly after a cancel. A bug in keeping a result fails its call, not the turn."""
         while not all(job.done() for job in self._jobs):
             if self._cancel.is_set():
-                wait_for(self._jobs, timeout=_STOP_GRACE_S)
+                self._wait(list(self._jobs))
                 break
             try:
                 yield self._events.get(timeout=_POLL_S)
@@ -241,9 +242,13 @@ class _Calls:
     def close(self) -> None:
         """No further call starts; a running one has been told by ``cancel`` and is given a moment to end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        running = [job for job in self._jobs if not job.done()]
-        if not wait_for(running, timeout=_STOP_GRACE_S).not_done:
+        if self._wait([job for job in self._jobs if not job.done()]):
             self._pool.shutdown(wait=True)
+
+    def _wait(self, jobs: Sequence[Future[None]]) -> bool:
+        """Give them a moment to end, once in a turn; True when all have."""
+        grace_s, self._grace_s = self._grace_s, 0.0
+        return not wait_for(jobs, timeout=grace_s).not_done
 
     def _run(self, call: TaskCall) -> None:
         cancel = self._cancel.of_call(call.index) if isinstance(self._cancel, TurnCancel) else self._cancel

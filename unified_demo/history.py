@@ -59,17 +59,25 @@ class History:
         self.secret: str = self._rows("SELECT value FROM settings WHERE name = 'secret'")[0][0]
         """Stays the same over restarts, so that browsers keep their keys."""
 
-    def save(self, owner: str, key: str, title: str, words: str, body: Any) -> None:
-        """Keep a conversation, new or changed; the title of one that is known stays. ``words`` is what a search looks at."""
+    def save(self, owner: str, key: str, title: str, words: str, body: Any) -> float:
+        """Keep a conversation, new or changed, and tell when (as ``changed``); the title of one that is known stays.
+        ``words`` is what a search looks at."""
+        now = time.time()
         with self._changing() as base:
             self._check_owner(owner, key)
             base.execute(
                 "INSERT INTO conversations VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (id) DO UPDATE SET words = excluded.words, changed = excluded.changed, body = excluded.body",
-                (key, owner, _short(title), words, time.time(), json.dumps(body, ensure_ascii=False)),
+                (key, owner, _short(title), words, now, json.dumps(body, ensure_ascii=False)),
             )
             base.execute("DELETE FROM files WHERE conversation = ?", (key,))
             base.executemany("INSERT INTO files VALUES (?, ?)", [(key, name) for name in sorted(file_names(body))])
+        return now
+
+    def changed(self, owner: str, key: str) -> float:
+        """When one of the owner's conversations was kept last, in seconds since 1970; 0 when there is none."""
+        rows = self._rows("SELECT changed FROM conversations WHERE owner = ? AND id = ?", (owner, key))
+        return rows[0][0] if rows else 0.0
 
     def entries(self, owner: str, search: str = "") -> list[Entry]:
         """The owner's conversations, the latest first; with ``search`` those whose title or words have it."""

@@ -4,6 +4,7 @@ Nothing is escaped here (the renderer in ``conversation.py`` does that) and no m
 """
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -68,20 +69,24 @@ def read_uploads(
     store: MediaStore,
     limits: Limits,
     kept: Mapping[str, Artefact] | None = None,
+    cancel: threading.Event | None = None,
 ) -> tuple[list[tuple[str, Artefact]], list[str]]:
     """Files that can be used, each with the artefact it becomes in the next message, and a complaint for each of the others.
 
     ``kept``: artefacts by the name of their stored file, or by the path of the upload they came from; they are not stored anew.
+    ``cancel`` ends the reading: what was read until then is returned.
     """
     found: list[tuple[str, Artefact]] = []
     given: Counter[MediaKind] = Counter()
     complaints: list[str] = []
     for path in files[: limits.files]:
+        if cancel and cancel.is_set():
+            break
         known = (kept or {}).get(str(path)) or (kept or {}).get(Path(path).name)
         kind = known.kind if known else upload_kind(path)
         artefact_id = conversation.next_id(kind, given[kind])
         try:
-            artefact = replace(known, id=artefact_id) if known else store.add_upload(path, artefact_id, limits)
+            artefact = replace(known, id=artefact_id) if known else store.add_upload(path, artefact_id, limits, cancel)
             found.append((str(path), artefact))
             given[kind] += 1
         except MediaError as exc:

@@ -12,6 +12,7 @@ import json
 import os
 import struct
 import tempfile
+import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -218,11 +219,17 @@ class MediaStore:
         self.root = Path(root or self.folder.name)  # type: ignore[union-attr]
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def add_upload(self, path: Path | str, artefact_id: str, limits: Limits = DEFAULT_LIMITS) -> Artefact:
-        """Check, open and keep a visitor's picture, video or sound; its metadata (place, camera) is dropped. Raises MediaError."""
+    def add_upload(
+        self, path: Path | str, artefact_id: str, limits: Limits = DEFAULT_LIMITS, cancel: threading.Event | None = None
+    ) -> Artefact:
+        """Check, open and keep a visitor's picture, video or sound; its metadata (place, camera) is dropped. Raises MediaError.
+
+        ``cancel`` ends the reading of a video within a frame, with a MediaError.
+        """
         kind = upload_kind(path)
         if kind == MediaKind.VIDEO:
-            return self.add_video(*checked_video(Path(path), limits), artefact_id)
+            frames, fps = checked_video(Path(path), limits)
+            return self.add_video(_until(cancel, frames) if cancel else frames, fps, artefact_id)
         if kind == MediaKind.AUDIO:
             return self.add_sound(checked_sound(Path(path), limits), artefact_id)
         image = open_image(path, limits)
@@ -287,6 +294,13 @@ class MediaStore:
 def poster_path(video: Path) -> Path:
     """The first frame of a kept video, as JPEG."""
     return video.with_suffix(".jpg")
+
+
+def _until(cancel: threading.Event, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    for frame in frames:
+        if cancel.is_set():
+            raise MediaError("The file was not read to its end, because the visitor stopped it.")
+        yield frame
 
 
 def _jpeg_bytes(image: Image.Image) -> bytes:

@@ -4,9 +4,7 @@ The conversation lies in ``gr.State`` as a Visit; what the chat component shows 
 written on threads of their own (``work.py``), listeners look on.
 """
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,25 +12,26 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from unified_demo.engine import Engine, TurnCancel
+from unified_demo.engine import Engine
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box
 from unified_demo.history import History
 from unified_demo.infer import read_settings
-from unified_demo.intake import read_uploads, user_message
-from unified_demo.messages import Artefact, TaskCall
+from unified_demo.intake import user_message
+from unified_demo.messages import Artefact
 from unified_demo.ui.drawer import text_of
 from unified_demo.ui.endpoint import add_endpoint
 from unified_demo.ui.examples import ASSETS, example_cards
 from unified_demo.ui.layout import Layout, composed, number_of, part_maker
 from unified_demo.ui.marks import add_mark, marks_html, remove_mark
 from unified_demo.ui.panel import header_html, inspector_html, notice_html, welcome_html
-from unified_demo.ui.render import conversation_html
+from unified_demo.ui.reading import Reader
+from unified_demo.ui.render import conversation_html, waiting_html
+from unified_demo.ui.steady import listen
 from unified_demo.ui.visit import WINDOW, Turn, Visit
-from unified_demo.ui.words import speaking
-from unified_demo.ui.work import Work, Works
-
-log = logging.getLogger(__name__)
+from unified_demo.ui.words import say, speaking
+from unified_demo.ui.work import STOP_S, Work, Works
+from unified_demo.ui.writing import Writer
 
 ACCELERATOR = "accelerator"
 """All work on the models shares this queue."""
@@ -41,8 +40,8 @@ CONCURRENT_TURNS = 4
 QUEUE_LENGTH = 64
 """Requests that may wait; further ones are told to come back."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+STOPPED_READING = "Stopped; the message waits in the composer."
 LOST_UPLOAD = "The file did not arrive; please send it again."
-BROKEN_TURN = "Something went wrong while answering; the conversation is kept, please try again."
 
 Update = dict[Any, Any]
 
@@ -58,6 +57,8 @@ class _Page(Layout):
     def __init__(self, engine: Engine, history: History | None = None) -> None:
         super().__init__(engine, history)
         self.works = Works()
+        self.reader = Reader(engine)
+        self.writer = Writer(engine, self.warmup, self.drawer)
         self.part = part_maker()
 
     def build(self) -> gr.Blocks:
@@ -73,46 +74,46 @@ class _Page(Layout):
         look_on = {**PRIVATE, "show_progress": "hidden", "concurrency_limit": None}
         shown = [self.chatbot, self.composer, self.notice, self.chips, self.inspector, self.header, self.kept]
         turns = self._connect_turns(shown)
-        self.composer.stop(self.stop, [self.visit], None, **quick)
-        self.chatbot.undo(self.undo, [self.visit], shown, cancels=turns, **quick)
-        self.chatbot.clear(self.clear, [self.visit], shown, cancels=turns, **quick)
-        self.new.click(self.clear, [self.visit], shown, cancels=turns, **quick)
-        opened = self.bus.open(self.open, [self.visit], [*shown, self.visit], cancels=turns, **quick)
-        opened.then(self.follow, [self.visit], shown, **look_on)
-        self.bus.delete(self.delete, [self.visit, self.search], shown, **quick)
-        self.bus.speak(self.speak, [self.visit], [*shown, *self.labelled()], **quick)
-        self.bus.rename(self.rename, [self.visit, self.search], [self.kept], **quick)
-        self.search.change(self.find, [self.visit, self.search], [self.kept], **quick)
-        exported = self.export.click(self.export_all, [self.visit], [self.kept], **quick)
+        listen(self.composer.stop, self.stop, [self.visit], None, **quick)
+        listen(self.chatbot.undo, self.undo, [self.visit], shown, cancels=turns, **quick)
+        listen(self.chatbot.clear, self.clear, [self.visit], shown, cancels=turns, **quick)
+        listen(self.new.click, self.clear, [self.visit], shown, cancels=turns, **quick)
+        opened = listen(self.bus.open, self.open, [self.visit], shown, cancels=turns, **quick)
+        listen(opened.then, self.follow, [self.visit], shown, **look_on)
+        listen(self.bus.delete, self.delete, [self.visit, self.search], shown, **quick)
+        listen(self.bus.speak, self.speak, [self.visit], [*shown, *self.labelled()], **quick)
+        listen(self.bus.rename, self.rename, [self.visit, self.search], [self.kept], **quick)
+        listen(self.search.change, self.find, [self.visit, self.search], [self.kept], **quick)
+        exported = listen(self.export.click, self.export_all, [self.visit], [self.kept], **quick)
         exported.then(None, js="() => { document.querySelector('#um-export')?.click(); }", **PRIVATE)
-        self.upload.upload(self.import_all, [self.upload, self.visit], [self.kept, self.notice], **quick)
+        listen(self.upload.upload, self.import_all, [self.upload, self.visit], [self.kept, self.notice], **quick)
         for event, listener in ((self.bus.mark, self.mark), (self.bus.unmark, self.unmark), (self.bus.keep, self.keep)):
-            event(listener, [self.visit], [self.chips, self.notice], **quick)
-        self.bus.attach(self.attach, [self.composer, self.visit], [self.chips, self.notice], **quick)
-        self.bus.lost(self.lost, [self.visit], [self.notice], **quick)
-        self.bus.edit(self.edit, [self.visit], [self.chips, self.notice, self.composer], **quick)
-        self.bus.skip(self.skip, [self.visit], None, **quick)
-        self.bus.earlier(self.earlier, [self.visit], [self.chatbot], **quick)
-        self.raw.change(self.show_raw, [self.raw, self.visit], [self.chatbot], **quick)
+            listen(event, listener, [self.visit], [self.chips, self.notice], **quick)
+        listen(self.bus.attach, self.attach, [self.composer, self.visit], [self.chips, self.notice], **quick)
+        listen(self.bus.lost, self.lost, [self.visit], [self.notice], **quick)
+        listen(self.bus.edit, self.edit, [self.visit], [self.chips, self.notice, self.composer], **quick)
+        listen(self.bus.skip, self.skip, [self.visit], None, **quick)
+        listen(self.bus.earlier, self.earlier, [self.visit], [self.chatbot], **quick)
+        listen(self.raw.change, self.show_raw, [self.raw, self.visit], [self.chatbot], **quick)
         settings = [self.seed, self.temperature, *self.drawing.values()]
         changed = [self.seed.change, self.temperature.change]
         for event in [*changed, *(on for field in self.drawing.values() for on in (field.blur, field.submit))]:
-            event(self.set_options, [self.visit, *settings], [self.notice], **quick)
-        self.timer.tick(self.watch, [self.visit], [self.header, self.inspector, self.timer], **quick)
-        blocks.load(self.watch, [self.visit], [self.header, self.inspector, self.timer], **quick)
-        entered = blocks.load(self.enter, [self.key, self.visit], [self.key, self.kept], **quick)
+            listen(event, self.set_options, [self.visit, *settings], [self.notice], **quick)
+        listen(self.timer.tick, self.watch, [self.visit], [self.header, self.inspector, self.timer], **quick)
+        listen(blocks.load, self.watch, [self.visit], [self.header, self.inspector, self.timer], **quick)
+        entered = listen(blocks.load, self.enter, [self.key, self.visit], [self.key, self.kept], **quick)
         entered.then(None, js="() => document.dispatchEvent(new CustomEvent('um:arrived'))", **PRIVATE)
 
     def _connect_turns(self, shown: list[Any]) -> list[Any]:
         work = {**PRIVATE, "concurrency_id": ACCELERATOR, "concurrency_limit": CONCURRENT_TURNS, "show_progress": "hidden"}
         turns = [
-            self.composer.submit(self.send, [self.composer, self.visit], shown, **work),
-            self.chatbot.example_select(self.send_example, [self.visit], shown, **work),
-            self.chatbot.retry(self.retry, [self.visit], shown, **work),
-            self.bus.again(self.again, [self.visit], shown, **work),
+            listen(self.composer.submit, self.send, [self.composer, self.visit], shown, **work),
+            listen(self.chatbot.example_select, self.send_example, [self.visit], shown, **work),
+            listen(self.chatbot.retry, self.retry, [self.visit], shown, **work),
+            listen(self.bus.again, self.again, [self.visit], shown, **work),
         ]
         for turn in turns:
-            turn.then(self.draw, [self.visit], [self.chatbot], **PRIVATE, queue=False, show_progress="hidden")
+            listen(turn.then, self.draw, [self.visit], [self.chatbot], **PRIVATE, queue=False, show_progress="hidden")
         return turns
 
     # ---- listeners: turns ----
@@ -129,6 +130,7 @@ class _Page(Layout):
 
     def retry(self, visit: Visit) -> Iterator[Update]:
         """Answer the last question once more; its pictures stay."""
+        self.stop(visit)
         yield from self._begin(visit.begin(), visit) if visit.forget_answer() else [self._idle(visit)]
 
     def again(self, visit: Visit, event: gr.EventData) -> Iterator[Update]:
@@ -139,7 +141,7 @@ class _Page(Layout):
             yield {self.notice: gr.skip()}
             return
         cancel = visit.begin_again(answer, index)
-        yield from self._look_on(self.works.start(visit, cancel, partial(self._repeat, call, answer, cancel, visit)), visit)
+        yield from self._look_on(self.works.start(visit, cancel, partial(self.writer.repeat, call, answer, cancel, visit)), visit)
 
     def follow(self, visit: Visit) -> Iterator[Update]:
         """Look on at an answer that was being written when the page came back."""
@@ -147,7 +149,17 @@ class _Page(Layout):
         yield from self._look_on(work, visit) if work else [self._idle(visit)]
 
     def stop(self, visit: Visit) -> None:
+        """End the running answer in all windows; it settles at once where the model is in a step that takes long."""
+        work, turn = self.works.of(visit), visit.turn
         visit.stop()
+        if work is None:
+            return
+        over = work.ends_within(STOP_S)
+        if turn and not over:
+            self.writer.settle(turn, work.visit)
+            self.works.let_go(work)
+        if turn or over:
+            self._over(work, visit)
 
     def skip(self, visit: Visit, event: gr.EventData) -> None:
         """End one call of the running answer; the others go on."""
@@ -155,11 +167,13 @@ class _Page(Layout):
 
     def undo(self, visit: Visit) -> Update:
         """Take the last question back into the composer."""
+        self.stop(visit)
         question = visit.undo()
         self.drawer.keep(visit)
         return {**self._idle(visit), self.composer: composed(question, submit_btn=True, stop_btn=False)}
 
     def clear(self, visit: Visit) -> Update:
+        self._leave(visit)
         visit.clear()
         return self._idle(visit)
 
@@ -177,17 +191,13 @@ class _Page(Layout):
         key = text_of(event._data, "key")
         busy = self.works.visit(visit.owner, key)
         complaints: list[str] = []
-        if busy is not visit:
-            visit.stop()
-            visit.settle()
-            self.drawer.keep(visit)
-        if busy is None:
+        if key != visit.key:
+            self._leave(visit)
             try:
-                self.drawer.open(visit, key)
+                visit.join(busy) if busy else self.drawer.open(visit, key)
             except UnifiedError as exc:
                 complaints.append(str(exc))
-        shown = busy or visit
-        return {**self._idle(shown), **self._composing(shown, complaints), self.visit: shown}
+        return {**self._idle(visit), **self._composing(visit, complaints)}
 
     def delete(self, visit: Visit, search: str, event: gr.EventData) -> Update:
         if self.drawer.delete(visit, text_of(event._data, "key")):
@@ -237,19 +247,18 @@ class _Page(Layout):
     def attach(self, message: dict[str, Any], visit: Visit) -> Update:
         """The composer holds other files than before: they can be marked already, and what cannot be used is told at once."""
         files = message.get("files") or []
-        found, complaints = read_uploads(files, visit.base(), self.engine.store, self.engine.settings.limits, visit.stored())
-        visit.attach(dict(found))
+        complaints = self.reader.read(files, visit)
         return {**self._composing(visit, complaints), **({} if files else {self.notice: gr.skip()})}
 
     def lost(self, visit: Visit) -> Markup:
         """An upload did not arrive, as the page script saw; what else the composer holds stays there."""
         return self._told(visit, [LOST_UPLOAD])
 
-    def set_options(self, visit: Visit, seed: float | None, temperature: float, *drawing: str) -> Update:
+    def set_options(self, visit: Visit, seed: float | None, temperature: float | None, *drawing: str) -> Update:
         """Settings of the next answers; one that is not allowed changes nothing and is told."""
         given = {name: number_of(text) for name, text in zip(self.drawing, drawing, strict=True) if text.strip()}
         try:
-            visit.options = read_settings({"seed": seed or 0, "temperature": temperature, **given})
+            visit.options = read_settings({"seed": seed or 0, "temperature": temperature or 0, **given})
         except UnifiedError as exc:
             return {self.notice: self._told(visit, [str(exc)])}
         return {self.notice: self._told(visit, [])}
@@ -294,8 +303,14 @@ class _Page(Layout):
 
     def _ask(self, text: str, files: list[str], visit: Visit, keep_composer: bool) -> Iterator[Update]:
         stopped = visit.turn is not None
-        visit.stop()
+        self.stop(visit)
         visit.settle()
+        cancel = visit.begin_reading()
+        for _ in self.reader.watch(files, visit, cancel):
+            yield {self.composer: gr.MultimodalTextbox(submit_btn=False, stop_btn=True), self.notice: self._reading(visit)}
+        if cancel.is_set():
+            yield {**self._idle(visit), self.notice: self._told(visit, [STOPPED_READING])}
+            return
         limits = self.engine.settings.limits
         message, complaints = user_message(text, files, visit.base(), self.engine.store, limits, visit.marks, visit.stored())
         if message is None:
@@ -303,14 +318,14 @@ class _Page(Layout):
             return
         visit.rewind()
         turn = visit.begin(message)
-        self.drawer.keep(visit)
         if not keep_composer:
             yield {self.composer: gr.MultimodalTextbox(value=None, submit_btn=False, stop_btn=True)}
         yield self._composing(visit, complaints)
         yield from self._begin(turn, visit)
 
     def _begin(self, turn: Turn, visit: Visit) -> Iterator[Update]:
-        yield from self._look_on(self.works.start(visit, turn.cancel, partial(self._write, turn, visit)), visit)
+        self.drawer.keep(visit)
+        yield from self._look_on(self.works.start(visit, turn.cancel, partial(self.writer.write, turn, visit)), visit)
 
     def _look_on(self, work: Work, visit: Visit) -> Iterator[Update]:
         """Draw while the work goes on. Closing this generator, as a page does that goes, ends nothing at once: see ``work.py``."""
@@ -321,49 +336,27 @@ class _Page(Layout):
         }
         for fresh in work.watch():
             yield {self.chatbot: self.draw(visit) if fresh else gr.skip()}
+        self._over(work, visit)
         if self.works.of(visit) is None:
             yield self._idle(visit)
 
-    def _write(self, turn: Turn, visit: Visit) -> Iterator[None]:
-        """Write the answer; what came of it when it is stopped, or something fails, stays in the visit and is kept."""
-        try:
-            yield from self._run(turn, visit)
-        except UnifiedError as exc:
-            turn.view.fail(str(exc))
-        except Exception:
-            log.exception("the turn failed")
-            turn.view.fail(BROKEN_TURN)
-        finally:
-            turn.cancel.set()
-            current = visit.turn is turn
-            visit.settle(turn)
-            if current:
-                self.drawer.keep(visit)
+    def _over(self, work: Work, visit: Visit) -> None:
+        """What was written stands in this window too, which may not be the one that asked."""
+        visit.ended(work.cancel)
+        if visit is not work.visit and visit.key == work.key:
+            self.drawer.seen(visit)
 
-    def _run(self, turn: Turn, visit: Visit) -> Iterator[None]:
-        """Wait for the weights, then fold the engine's events into the view, one yield per change."""
-        for note in self.warmup.wait(turn.cancel):
-            turn.view.note = note
-            yield
-        if turn.cancel.is_set():
+    def _leave(self, visit: Visit) -> None:
+        """The window turns to another conversation: its answer stops, unless it is that of another window that goes on looking."""
+        work = self.works.of(visit)
+        if work and work.visit is not visit:
+            if not work.shared():
+                work.cancel.set()
+            visit.walk_away()
             return
-        if self.warmup.error:
-            raise UnifiedError(self.warmup.error)
-        with closing(self.engine.respond(visit.conversation, visit.options, turn.cancel)) as events:
-            for event in events:
-                turn.view.apply(event)
-                yield
-
-    def _repeat(self, call: TaskCall, answer: int, cancel: TurnCancel, visit: Visit) -> Iterator[None]:
-        try:
-            with closing(self.engine.repeat(visit.conversation, call, visit.options, cancel)) as events:
-                for happened in events:
-                    visit.answers[answer].apply_again(happened)
-                    yield
-        finally:
-            cancel.set()
-            visit.settle_again(answer)
-            self.drawer.keep(visit)
+        visit.stop()
+        visit.settle()
+        self.drawer.keep(visit)
 
     def _proposals(self, artefact: Artefact) -> Iterable[Box]:
         return self.engine.propose(artefact) if self.warmup.state == "ready" else ()
@@ -377,6 +370,10 @@ class _Page(Layout):
     def _told(self, visit: Visit, complaints: Sequence[str]) -> Markup:
         with speaking(visit.language):
             return notice_html(complaints)
+
+    def _reading(self, visit: Visit) -> Markup:
+        with speaking(visit.language):
+            return waiting_html(say("reading the files …"))
 
     def _idle(self, visit: Visit) -> Update:
         """Nothing is being written: the send button is back, the inspector shows the last timings."""

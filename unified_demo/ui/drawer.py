@@ -40,18 +40,30 @@ class Drawer:
         return key
 
     def keep(self, visit: Visit) -> None:
-        """Save the conversation as far as it has come; a failure is logged and loses nothing that is on the page."""
+        """Save the conversation as far as it has come; a failure is logged and loses nothing that is on the page.
+
+        Where another window went on with it in the meantime, this one becomes a conversation of its own.
+        """
         if self.history is None or not visit.owner or not visit.conversation.messages:
             return
         try:
-            self.history.save(visit.owner, visit.key, visit_title(visit), visit_words(visit), visit_body(visit))
+            if self.history.changed(visit.owner, visit.key) not in (0.0, visit.kept):
+                visit.key = secrets.token_hex(16)
+            visit.kept = self.history.save(visit.owner, visit.key, visit_title(visit), visit_words(visit), visit_body(visit))
         except (UnifiedError, sqlite3.Error, OSError):
             log.exception("the conversation could not be kept")
 
     def open(self, visit: Visit, key: str) -> None:
         """Show a kept conversation. Raises UnifiedError."""
         if self.history is not None and key != visit.key:
+            changed = self.history.changed(visit.owner, key)
             restore_visit(visit, key, self.history.load(visit.owner, key), self.history.media)
+            visit.kept = changed
+
+    def seen(self, visit: Visit) -> None:
+        """The page shows all that is kept of the conversation, though another window kept it."""
+        if self.history is not None:
+            visit.kept = self.history.changed(visit.owner, visit.key)
 
     def delete(self, visit: Visit, key: str) -> bool:
         """True when it was the one on the page, which is then empty."""

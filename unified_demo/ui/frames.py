@@ -160,7 +160,7 @@ def _recipe(artefact: Artefact) -> Markup:
     return Markup('<dl class="um-recipe" hidden>{}</dl>').format(
         join(
             [
-                Markup("<dt>{}</dt><dd>{}</dd>").format(say(name), _plain(value))
+                Markup("<dt>{}</dt><dd>{}</dd>").format(say(name.replace("_", " ")), _plain(value))
                 for name, value in artefact.recipe.items()
                 if value not in (None, "", [])
             ]
@@ -169,6 +169,8 @@ def _recipe(artefact: Artefact) -> Markup:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return say("yes") if value else say("no")
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 

@@ -97,7 +97,7 @@ class Layout:
         self.raw = gr.Checkbox(label="Raw representation", info="the tokens behind each answer", elem_id="um-raw-switch")
         with gr.Row(elem_id="um-options"):
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1)
-            self.temperature = gr.Slider(0, 1.5, 0, step=0.1, label="Temperature")
+            self.temperature = gr.Number(0, label="Temperature", minimum=0, maximum=1.5, step=0.1)
         offered = {name for task in self.engine.tasks() for name in self.engine.router.registry.spec(task).options}
         with gr.Row(elem_id="um-drawing", visible=bool(offered)):
             self.drawing = {
@@ -117,7 +117,7 @@ class Layout:
             self.composer: gr.MultimodalTextbox(placeholder=say("Ask about a picture")),
             self.raw: gr.Checkbox(label=say("Raw representation"), info=say("the tokens behind each answer")),
             self.seed: gr.Number(label=say("Seed")),
-            self.temperature: gr.Slider(label=say("Temperature")),
+            self.temperature: gr.Number(label=say("Temperature")),
             **{field: gr.Textbox(label=say(name).capitalize(), placeholder=say("auto")) for name, field in self.drawing.items()},
             self.new: gr.Button(say("New conversation")),
             self.search: gr.Textbox(placeholder=say("Search")),

@@ -73,7 +73,7 @@ def _viewer_words() -> Markup:
         'data-tool="{tool}"></span>'
     ).format(
         how=say("Drag a box around what you mean, or click on it."),
-        paint=say("Paint over what you mean in one stroke, or click on it."),
+        paint=say("Paint over what you mean in one stroke, or click on it. The box around the stroke is what counts."),
         box=say("Box"),
         brush=say("Brush"),
         tool=say("Mark with"),

@@ -136,7 +136,7 @@ def _status_line(view: AnswerView) -> Markup:
     if view.error:
         return Markup('<p class="um-error" role="alert">{}</p>').format(sentence(view.error))
     if view.note or view.state == "waiting":
-        return Markup('<p class="um-waiting" role="status"><i></i><i></i><i></i><span>{}</span></p>').format(view.note or say("thinking"))
+        return waiting_html(view.note or say("thinking"))
     if view.state == "stopped":
         return Markup('<p class="um-stopped">{}</p>').format(
             say("Stopped. What was said so far is kept.") if view.runs else say("Stopped before the first word.")
@@ -144,6 +144,10 @@ def _status_line(view: AnswerView) -> Markup:
     if view.state == "done" and not view.runs and not view.steps:
         return Markup('<p class="um-stopped">{}</p>').format(say("The model had nothing to say; try other words."))
     return EMPTY
+
+
+def waiting_html(note: str) -> Markup:
+    return Markup('<p class="um-waiting" role="status"><i></i><i></i><i></i><span>{}</span></p>').format(note)
 
 
 def _warnings(view: AnswerView) -> Markup:

@@ -35,7 +35,8 @@ class Visit:
     ``marks`` go into the next message, which takes the place of the message with the number ``editing`` if there is one.
     ``restored`` are the artefacts of a question that was put back into the composer, by id; ``drafts`` those of the files that
     the composer holds, by the files' paths.
-    ``owner`` and ``key`` say whose conversation this is and under what name it is kept.
+    ``owner`` and ``key`` say whose conversation this is and under what name it is kept, ``kept`` when this window last saw it kept.
+    ``peeking`` ends the reading of the composer's files before they are sent, ``reading`` that of what was sent.
     ``most`` messages are shown. ``again`` is the flag of a call of an earlier answer that is being carried out once more.
     ``lock`` is held by who changes or draws the conversation: its answers are written on threads of their own.
     """
@@ -54,9 +55,12 @@ class Visit:
     most: int = field(default_factory=lambda: WINDOW)
     owner: str = ""
     key: str = ""
+    kept: float = 0.0
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
+        self.peeking = threading.Event()
+        self.reading = threading.Event()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Visit":
         """Gradio gives every visitor a copy of the first value, which is an empty visit."""
@@ -89,7 +93,9 @@ class Visit:
         return [*self.answers, *([self.turn.view] if self.turn else [])]
 
     def stop(self) -> None:
-        """Tell the running turn, or the call that is repeated, to end; it settles by itself."""
+        """Tell the running turn, the call that is repeated, or the reading of files to end; a turn settles by itself."""
+        self.peeking.set()
+        self.reading.set()
         if self.turn:
             self.turn.cancel.set()
         if self.again:
@@ -134,6 +140,18 @@ class Visit:
         """What the composer may hold and is stored already, by the name of the stored file or the path of the upload."""
         return {artefact.path.name: artefact for artefact in self.restored.values()} | self.drafts
 
+    def begin_peeking(self) -> threading.Event:
+        """The composer holds other files, which are about to be read; reading the former ones ends."""
+        self.peeking.set()
+        self.peeking = threading.Event()
+        return self.peeking
+
+    def begin_reading(self) -> threading.Event:
+        """What the composer holds was sent and is about to be read."""
+        self.stop()
+        self.reading = threading.Event()
+        return self.reading
+
     def attach(self, drafts: dict[str, Artefact]) -> None:
         """The composer holds these files now; marks follow their picture to its new id, or go with it."""
         paths = {artefact.id: path for path, artefact in self.drafts.items()}
@@ -162,14 +180,34 @@ class Visit:
         self.again = again = TurnCancel()
         return again
 
-    def settle_again(self, answer: int) -> None:
-        """Put the message of an answer whose call was repeated back into the conversation."""
+    def settle_again(self) -> None:
+        """Put the message of the answer whose call was repeated back into the conversation."""
         with self.lock:
-            places = [place for place, message in enumerate(self.conversation.messages) if message.role == "assistant"]
-            messages = list(self.conversation.messages)
-            if answer < len(places):
-                messages[places[answer]] = self.answers[answer].message()
-            self.conversation, self.again = Conversation(tuple(messages)), None
+            answers = iter(self.answers)
+            messages = tuple(next(answers).message() if message.role == "assistant" else message for message in self.conversation.messages)
+            self.conversation, self.again = Conversation(messages), None
+
+    def join(self, other: "Visit") -> None:
+        """Show, in a window of its own, the conversation of another one in which an answer is being written."""
+        self.clear()
+        with other.lock:
+            self.conversation, self.answers, self.key = other.conversation, list(other.answers), other.key
+            self.turn, self.again = other.turn, other.again
+
+    def walk_away(self) -> None:
+        """This window looks on no longer; who writes the answer keeps it."""
+        self.turn = self.again = None
+
+    def running(self) -> TurnCancel | None:
+        """The flag of what is being written or repeated, which windows that look on share."""
+        return self.turn.cancel if self.turn else self.again
+
+    def ended(self, cancel: threading.Event) -> None:
+        """What this window looked on at is over; it settles in each window, once."""
+        if self.turn and self.turn.cancel is cancel:
+            self.settle(self.turn)
+        elif self.again and self.again is cancel:
+            self.settle_again()
 
     def forget_answer(self) -> bool:
         """Drop the last answer, keep the question; False when there is no question."""
@@ -195,9 +233,9 @@ class Visit:
     def clear(self) -> None:
         self.stop()
         with self.lock:
-            self.conversation, self.answers, self.turn, self.most = Conversation(), [], None, WINDOW
+            self.conversation, self.answers, self.turn, self.again, self.most = Conversation(), [], None, None, WINDOW
         self.compose_anew()
-        self.key = ""
+        self.key, self.kept = "", 0.0
 
     def _known(self) -> tuple[SceneObject, ...]:
         return self.answers[-1].all_objects() if self.answers else ()

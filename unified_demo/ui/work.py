@@ -15,6 +15,8 @@ from unified_demo.ui.visit import Visit
 
 LEAVE_S = 0.9
 GRACE_S = 60.0
+STOP_S = 0.7
+"""Longer than the engine waits for an expert that was told to stop. What is not over then (one long step of the model) is let go."""
 BEAT_S = 0.3
 """A page that looks on gives a sign at least this often; only then is it noticed that nobody looks any more."""
 
@@ -24,6 +26,7 @@ class Work:
 
     def __init__(self, visit: Visit, cancel: threading.Event) -> None:
         self.visit = visit
+        self.key = visit.key
         self.cancel = cancel
         self._told = threading.Condition()
         self._version = 0
@@ -44,6 +47,14 @@ class Work:
                 yield fresh
                 if over:
                     return
+
+    def ends_within(self, seconds: float) -> bool:
+        with self._told:
+            return self._told.wait_for(lambda: self._over, seconds)
+
+    def shared(self) -> bool:
+        """Whether several windows look on."""
+        return self._watchers > 1
 
     def here(self) -> None:
         """A page says that it comes back."""
@@ -98,25 +109,28 @@ class Works:
     def start(self, visit: Visit, cancel: threading.Event, steps: Callable[[], Iterator[Any]]) -> Work:
         """Take ``steps()`` on a thread of its own; each one is something new to draw. Its errors are its own business."""
         work = Work(visit, cancel)
-        key = visit.key
-        self._running[key] = work
+        self._running[work.key] = work
 
         def run() -> None:
             try:
                 for _ in steps():
                     work.changed()
             finally:
-                if self._running.get(key) is work:
-                    del self._running[key]
-                work.changed(over=True)
+                self.let_go(work)
 
         threading.Thread(target=run, name="unified_demo-answer", daemon=True).start()
         return work
 
+    def let_go(self, work: Work) -> None:
+        """It is over for all who look on, even if its thread is still in its last step."""
+        if self._running.get(work.key) is work:
+            del self._running[work.key]
+        work.changed(over=True)
+
     def of(self, visit: Visit) -> Work | None:
-        """What is being written for ``visit``."""
+        """What is being written for ``visit``, or for another window on which it looks."""
         work = self._running.get(visit.key)
-        return work if work and work.visit is visit else None
+        return work if work and work.cancel is visit.running() else None
 
     def visit(self, owner: str, key: str) -> Visit | None:
         """The visit of ``owner`` in whose conversation ``key`` an answer is being written."""

@@ -6,9 +6,10 @@
   const clocks = new WeakMap();
   const opened = new WeakMap();
   const etas = new WeakMap();
+  const MOST_PRESSES = 10;
   let arrived = false;
   let attached = "";
-  let sendNext = false;
+  let presses = 0; /* how often a message that waits may still press the send button */
 
   /* The server hears at once when this window goes and when it is here again, so that it knows a reload from a closed tab. */
   function presence(word) {
@@ -135,8 +136,7 @@
     const files = [...document.querySelectorAll("#um-composer .thumbnail-item")].map((item) => item.querySelector("img")?.src ?? item.textContent).join("|");
     if (files !== attached) document.dispatchEvent(new CustomEvent("um:attach", { detail: {} }));
     attached = files;
-    const send = sendNext && document.querySelector("#um-composer .submit-button");
-    if (send) { sendNext = false; send.click(); }
+    if (presses === MOST_PRESSES) sendWaiting();
     const current = document.querySelector("#um-kept nav")?.dataset.current;
     if (current) sessionStorage.setItem("um-conversation", current); else if (current === "" && arrived) sessionStorage.removeItem("um-conversation");
     for (const details of document.querySelectorAll(".um-step, .um-warnings")) {
@@ -197,8 +197,18 @@
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || !stop || !(event.target instanceof Element)) return;
     if (!event.target.closest("#um-composer textarea")?.value.trim()) return;
     event.preventDefault();
-    sendNext = true;
+    presses = MOST_PRESSES;
     stop.click();
+  }
+
+  /* The button is there before Gradio has closed the event of the stopped answer; until then it ignores a press. */
+  function sendWaiting() {
+    const send = document.querySelector("#um-composer .submit-button");
+    if (!send && presses < MOST_PRESSES) presses = 0;
+    if (!send || !presses) return;
+    presses -= 1;
+    send.click();
+    setTimeout(sendWaiting, 200);
   }
 
   document.addEventListener("keydown", onEnter, true);

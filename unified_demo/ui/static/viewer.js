@@ -5,6 +5,7 @@
   const SLIP = 5; /* pixels: a shorter drag is a click */
   const STEP = 0.02;
   const BRUSH = 0.035; /* radius as a share of the picture's shorter side */
+  const FIRST_FRAME_S = 0.3; /* the boxes of a video are those of its first frame */
   let drag = null;
   let viewer = null;
   let keyBox = null;
@@ -278,6 +279,7 @@
       const due = Math.min(masklet.childElementCount - 1, Math.floor((video.currentTime / Number(masklet.dataset.seconds)) * masklet.childElementCount));
       [...masklet.children].forEach((path, index) => { path.style.display = index === due ? "" : "none"; });
     }
+    for (const video of document.querySelectorAll(".um-stage video")) video.parentElement.classList.toggle("um-later", video.currentTime > FIRST_FRAME_S);
     requestAnimationFrame(onFrame);
   }
 

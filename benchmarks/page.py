@@ -1,0 +1,152 @@
+"""How quick the page is: ``python -m benchmarks.page`` measures the first paint, and stop in each phase of an answer, in Chromium.
+
+Model, expert and files are stand-ins that are slow in the phase that is measured and deaf in it, so what is measured is the page.
+The server runs in a process of its own. Needs playwright and Chromium; prints a table and writes JSON with ``--out``.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unified_demo import provenance
+from unified_demo.assembly import load_engine
+from unified_demo.config import Settings
+from unified_demo.experts.base import ExpertEvent, ExpertRequest
+from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
+from unified_demo.grammar import MediaKind
+from unified_demo.messages import Conversation, TextPart
+from unified_demo.recordings import video_bytes
+
+PATIENCE_MS = 120_000
+DEAF_S = 20.0
+"""How long a step lasts that hears nothing."""
+PHASES = {
+    "decoding": ".um-text:has-text('word')",
+    "step of an expert": ".um-step-count",
+    "reading a video": "#um-notices .um-waiting",
+    "reading the prompt": ".um-waiting",
+}
+"""What is asked, and what shows that the phase has begun; the last one leaves the model busy."""
+STOPPED = "() => document.querySelector('#um-composer .submit-button') && !document.querySelector('#um-composer .stop-button')"
+
+
+class DeafExpert(FakeExpert):
+    def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
+        for event in super().run(request):
+            yield event
+            time.sleep(DEAF_S)
+
+
+def script(conversation: Conversation) -> Iterator[str]:
+    asked = "".join(part.text for part in conversation.messages[-1].parts if isinstance(part, TextPart))
+    if asked == "reading the prompt":
+        time.sleep(DEAF_S)
+    yield from ["word "] * 10_000 if asked == "decoding" else ["I draw. <gen>a fox</gen>"]
+
+
+def slow_frames(*_: Any) -> tuple[Iterator[np.ndarray], float]:
+    """A video of which each frame takes a while."""
+
+    def frames() -> Iterator[np.ndarray]:
+        for _ in range(round(DEAF_S / 0.1)):
+            time.sleep(0.1)
+            yield np.zeros((64, 64, 3), np.uint8)
+
+    return frames(), 10.0
+
+
+def serve(wire: Connection, folder: Path) -> None:
+    """Serve until the wire says anything."""
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+    from unified_demo import media
+    from unified_demo.ui.chat import build_chat
+    from unified_demo.ui.serve import launch_options
+
+    media.checked_video = slow_frames
+    engine = load_engine(
+        Settings(media_dir=folder / "media"), ScriptedModel(script, delay_s=0.03), (fake_spec(DeafExpert(MediaKind.IMAGE), "gen"),)
+    )
+    blocks = build_chat(engine)
+    _, url, _ = blocks.launch(**launch_options(engine), prevent_thread_lock=True, quiet=True)
+    wire.send(url)
+    wire.recv()
+    os._exit(0)
+
+
+def visit(browser: Any, url: str) -> Any:
+    page = browser.new_context().new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(url)
+    page.locator("#um-composer textarea").wait_for()
+    return page
+
+
+def first_paint(browser: Any, url: str) -> tuple[float, float]:
+    """Seconds from the request to the first paint with something in it, and until the composer is there; nothing is cached."""
+    page = visit(browser, url)
+    usable_ms = page.evaluate("performance.now()")
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+    painted_ms = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    page.context.close()
+    return painted_ms / 1000, usable_ms / 1000
+
+
+def stop(browser: Any, url: str, phase: str, film: Path) -> float:
+    """Seconds from the press of stop until what was said stands and the next message can be sent."""
+    page = visit(browser, url)
+    if phase == "reading a video":
+        page.locator("#um-composer input[type=file]").first.set_input_files(str(film))
+        page.locator("#um-composer .thumbnail-item, #um-composer .thumbnail-image").first.wait_for()
+    page.locator("#um-composer textarea").fill(phase)
+    page.locator("#um-composer .submit-button").click()
+    page.locator(PHASES[phase]).first.wait_for()
+    page.wait_for_timeout(300)
+    started = time.perf_counter()
+    page.locator("#um-composer .stop-button").click()
+    page.wait_for_function(STOPPED)
+    seconds = time.perf_counter() - started
+    page.context.close()
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=5, help="how often each is measured")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    from playwright.sync_api import sync_playwright
+
+    here, there = multiprocessing.get_context("spawn").Pipe()
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        server = multiprocessing.get_context("spawn").Process(target=serve, args=(there, Path(folder)), daemon=True)
+        server.start()
+        url = here.recv()
+        film = Path(folder) / "film.mp4"
+        film.write_bytes(video_bytes([np.zeros((64, 64, 3), np.uint8)], 10.0))
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
+        paints = [first_paint(browser, url) for _ in range(options.times)]
+        rows = {"first paint": [paint for paint, _ in paints], "composer there": [usable for _, usable in paints]}
+        for phase in PHASES:
+            rows[f"stop: {phase}"] = [stop(browser, url, phase, film) for _ in range(options.times)]
+        browser.close()
+        here.send("stop")
+        server.join()
+    for name, seconds in rows.items():
+        print(f"{name:<26} median {statistics.median(seconds):.2f} s, most {max(seconds):.2f} s")
+    if options.out:
+        options.out.write_text(json.dumps({"seconds": rows, **provenance.machine()}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
