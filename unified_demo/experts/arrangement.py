@@ -4,7 +4,6 @@ A rule for plain prompts, where no layout was asked for. English only; it draws 
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unified_demo.errors import ExpertError
@@ -102,7 +101,7 @@ def arrange(prompt: str, words: Vocabulary) -> Arrangement:
     return Arrangement(tuple(groups), ground, tuple(left_out))
 
 
-def _cells(count: int) -> Sequence[Box]:
+def _cells(count: int) -> list[Box]:
     """Square cells in rows that fill the width, the rows in the middle of the picture."""
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from unified_demo.errors import ExpertError
-from unified_demo.experts.arrangement import Arrangement, arrange
+from unified_demo.experts.arrangement import MOST_THINGS, Arrangement, arrange
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, Output
 from unified_demo.experts.layers import LayerPainter, Placed
 from unified_demo.grammar import Box, MediaKind
@@ -43,8 +43,8 @@ class LayeredExpert:
     def _layout(self, request: ExpertRequest) -> tuple[list[Placed], str, dict[str, Any]]:
         """A phrase that names several things shares its box among them."""
         pairs = [(region.phrase, box) for region in request.regions for box in region.boxes]
-        if not pairs:
-            raise ExpertError("Layout generation got no boxes; at least one phrase with a box is needed.")
+        if not 1 <= len(pairs) <= MOST_THINGS:
+            raise ExpertError(f"Layout generation got {len(pairs)} boxes; 1 to {MOST_THINGS} phrases with a box are allowed.")
         told = self._painter.pipeline.check(*(phrase for phrase, _ in pairs))
         found = [(box, arrange(phrase, self._painter.words)) for phrase, box in pairs]
         things = [thing for box, within_it in found for thing in within(box, within_it)]

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 FAINT, FULL = 0.1, 0.9
 """Covers below and above are none and whole."""
-SPECK = 5
-"""A cover narrower than so many pixels does not count for how large a thing is."""
-_EMPTY = "'{}' came out empty this time; another seed draws another picture."
+SPECK, NEAR = 5, 13
+"""A cover narrower than SPECK pixels is left out unless something wider is within NEAR / 2 pixels."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class LayerPainter:
                 if layer is not None:
                     lay(canvas, layer, thing.box)
                 elif finished:
-                    raise ExpertError(_EMPTY.format(thing.phrase))
+                    raise ExpertError(f"'{thing.phrase}' came out empty this time; another seed draws another picture.")
             return canvas
 
         return (
@@ -116,10 +115,11 @@ def cut_out(picture: Image.Image, paper: tuple[int, int, int]) -> Image.Image | 
     """RGBA whose colours are those on ``paper`` -> RGBA of the thing alone, trimmed to it; None when nothing is covered."""
     pixels = np.asarray(picture, np.float32)
     cover = ((pixels[..., 3] / 255 - FAINT) / (FULL - FAINT)).clip(0, 1)[..., None]
+    solid = Image.fromarray((cover[..., 0] > 0.5).astype(np.uint8) * 255).filter(ImageFilter.MinFilter(SPECK))
+    bounds = solid.filter(ImageFilter.MaxFilter(SPECK)).getbbox()
+    cover *= (np.asarray(solid.filter(ImageFilter.MaxFilter(NEAR))) > 0)[..., None]
     colours = (pixels[..., :3] - (1 - cover) * np.array(paper, np.float32)) / np.maximum(cover, 0.05)
     layer = np.concatenate([colours.clip(0, 255), cover * 255], axis=-1).round().astype(np.uint8)
-    solid = Image.fromarray((cover[..., 0] > 0.5).astype(np.uint8) * 255)
-    bounds = solid.filter(ImageFilter.MinFilter(SPECK)).filter(ImageFilter.MaxFilter(SPECK)).getbbox()
     return Image.fromarray(layer).crop(bounds) if bounds else None
 
 

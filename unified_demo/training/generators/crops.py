@@ -13,7 +13,7 @@ from unified_demo.data.cutouts import PAINT_HUES
 from unified_demo.errors import MediaError
 from unified_demo.training.generators.autoencoder import FACTOR, GROWTH, SIDE
 from unified_demo.training.generators.grounds import DEFAULT, NAMES
-from unified_demo.training.generators.pictures import Painter, Scene
+from unified_demo.training.generators.pictures import Painter
 
 ELSEWHERE, PAINTED = 0.3, 0.2
 """Shares of pictures on another ground than the usual one and in another paint than their own."""
@@ -41,11 +41,12 @@ class CropMaker:
         noun, draw = rng.choice(self._nouns), rng.random()
         painted = ELSEWHERE <= draw < ELSEWHERE + PAINTED and self.painter.paintable(noun)
         paint = rng.choice(tuple(PAINT_HUES)) if painted else ""
-        scene: Scene = self.painter.alone(noun, paint, rng.choice(NAMES) if draw < ELSEWHERE else DEFAULT)
+        scene = self.painter.alone(noun, paint, rng.choice(NAMES) if draw < ELSEWHERE else DEFAULT)
         left, top = (rng.randrange(0, SIDE - self.side + 1, FACTOR) for _ in range(2))
-        small = self.painter.paint(scene).crop((left, top, left + self.side, top + self.side))
-        place = tuple(GROWTH * number for number in (left, top, left + self.side, top + self.side))
-        return small, self.painter.paint_layer(scene, GROWTH * SIDE).crop(place)
+        right, bottom = left + self.side, top + self.side
+        small = self.painter.paint(scene).crop((left, top, right, bottom))
+        large = self.painter.paint_layer(scene, GROWTH * SIDE).crop((GROWTH * left, GROWTH * top, GROWTH * right, GROWTH * bottom))
+        return small, large
 
 
 def _tensor(pixels: np.ndarray) -> torch.Tensor:
