@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 
 from unified_demo.errors import ExpertError
 from unified_demo.experts.base import ExpertRequest, Progress
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 FAINT, FULL = 0.1, 0.9
 """Covers below and above are none and whole."""
-SPECK, NEAR = 5, 13
-"""A cover narrower than SPECK pixels is left out unless something wider is within NEAR / 2 pixels."""
+SPECK, REACH = 5, 9
+"""What is narrower than SPECK pixels is left out, unless steps of REACH / 2 pixels lead to it from something wider."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,22 @@ def cut_out(picture: Image.Image, paper: tuple[int, int, int]) -> Image.Image | 
     """RGBA whose colours are those on ``paper`` -> RGBA of the thing alone, trimmed to it; None when nothing is covered."""
     pixels = np.asarray(picture, np.float32)
     cover = ((pixels[..., 3] / 255 - FAINT) / (FULL - FAINT)).clip(0, 1)[..., None]
-    solid = Image.fromarray((cover[..., 0] > 0.5).astype(np.uint8) * 255).filter(ImageFilter.MinFilter(SPECK))
-    bounds = solid.filter(ImageFilter.MaxFilter(SPECK)).getbbox()
-    cover *= (np.asarray(solid.filter(ImageFilter.MaxFilter(NEAR))) > 0)[..., None]
+    thing = _without_specks(Image.fromarray((cover[..., 0] > 0.5).astype(np.uint8) * 255))
+    bounds = thing.getbbox()
+    cover *= (np.asarray(thing.filter(ImageFilter.MaxFilter(REACH))) > 0)[..., None]
     colours = (pixels[..., :3] - (1 - cover) * np.array(paper, np.float32)) / np.maximum(cover, 0.05)
     layer = np.concatenate([colours.clip(0, 255), cover * 255], axis=-1).round().astype(np.uint8)
     return Image.fromarray(layer).crop(bounds) if bounds else None
+
+
+def _without_specks(solid: Image.Image) -> Image.Image:
+    """L of 0 and 255: what is connected to something as wide as SPECK (morphological reconstruction)."""
+    kept = solid.filter(ImageFilter.MinFilter(SPECK))
+    while True:
+        grown = ImageChops.darker(kept.filter(ImageFilter.MaxFilter(REACH)), solid)
+        if grown.tobytes() == kept.tobytes():
+            return kept
+        kept = grown
 
 
 def lay(canvas: Image.Image, layer: Image.Image, box: Box) -> None:
