@@ -96,8 +96,9 @@ def test_boxes_follow_sides_and_never_meet() -> None:
         boxes = Arrangement((Group("cat", count),)).boxes()
         assert len(boxes) == count
         assert all(one.iou(other) == 0 for place, one in enumerate(boxes) for other in boxes[:place])
-    with pytest.raises(ExpertError, match="up to 12"):
-        arrange("100 cats", WORDS).boxes()
+    for prompt in ("100 cats", f"{10**9} cats", "9" * 5000 + " cats"):
+        with pytest.raises(ExpertError, match="up to 12"):
+            arrange(prompt, WORDS).boxes()
 
 
 def test_a_layer_is_trimmed_and_free_of_paper(discs: DrawsDiscs) -> None:
@@ -145,7 +146,9 @@ def test_phrases_land_in_their_boxes(painter: LayerPainter) -> None:
     assert len(dogs) == 2 and all(0.5 <= box.x0 < box.x1 <= 1 and 0.1 <= box.y0 < box.y1 <= 0.6 for box in dogs)
 
 
-@pytest.mark.parametrize(("prompt", "told"), [("a dragon", "'dragon'"), ("", "no words"), ("glasses", "came out empty")])
+@pytest.mark.parametrize(
+    ("prompt", "told"), [("a dragon", "'dragon'"), ("", "no words"), ("glasses", "came out empty"), ("white", "please name")]
+)
 def test_what_cannot_be_drawn_is_said(painter: LayerPainter, prompt: str, told: str) -> None:
     with pytest.raises(ExpertError, match=told):
         drawn(painter, ExpertRequest(prompt))

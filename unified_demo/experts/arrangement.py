@@ -15,20 +15,12 @@ ALONE, AMONG = 0.78, 0.86
 """Side of a thing's box relative to the picture where it is alone, and to its cell where there are several."""
 NUMBERS = {word: number for number, word in enumerate(("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), start=2)}
 _SIDES = {
-    "left": "left",
-    "right": "right",
-    "above": "above",
-    "over": "above",
-    "on": "above",
-    "top": "above",
-    "below": "below",
-    "under": "below",
-}
+    "left": "left", "right": "right", "above": "above", "over": "above", "on": "above", "top": "above", "below": "below", "under": "below",
+}  # fmt: skip
 """Word -> where the thing before it lies to the thing behind it."""
-
-
 _PLAIN = "background"
 """What a colour needs behind it to be a ground, in a prompt as in what asks for an empty one."""
+_UPPER, _LOWER = Box(0.25, 0, 0.75, 0.5), Box(0.25, 0.5, 0.75, 1)
 
 
 @dataclass(frozen=True)
@@ -58,7 +50,7 @@ class Arrangement:
 
         ExpertError for more than MOST_THINGS.
         """
-        count = len(self.phrases)
+        count = sum(group.count for group in self.groups)
         if count > MOST_THINGS:
             raise ExpertError(f"{count} things were asked for; up to {MOST_THINGS} can be drawn in one picture.")
         if not count:
@@ -70,9 +62,6 @@ class Arrangement:
         else:
             cells = _cells(count)
         return tuple(_shrunk(cell, AMONG if count > 1 else ALONE) for cell in cells)
-
-
-_UPPER, _LOWER = Box(0.25, 0, 0.75, 0.5), Box(0.25, 0.5, 0.75, 1)
 
 
 def arrange(prompt: str, words: Vocabulary) -> Arrangement:
@@ -87,7 +76,7 @@ def arrange(prompt: str, words: Vocabulary) -> Arrangement:
             groups.append(Group(f"{paint} {single}".strip(), count or (1 if single == said else 2)))
             count, paint = 0, ""
         elif said in NUMBERS or said.isdigit():
-            count = NUMBERS.get(said) or max(1, int(said))
+            count = NUMBERS.get(said) or max(1, int(said[:4]))
         elif said in words.grounds and place + 1 < len(pieces) and pieces[place + 1][0] == _PLAIN:
             ground = words.grounds[said]
         elif said in words.paints:

@@ -37,7 +37,7 @@ class LayeredExpert:
     def _plain(self, request: ExpertRequest) -> tuple[list[Placed], str, dict[str, Any]]:
         told = self._painter.pipeline.check(request.prompt)
         found = arrange(request.prompt, self._painter.words)
-        things = [Placed(phrase, box) for phrase, box in zip(found.phrases, found.boxes(), strict=True)]
+        things = [Placed(phrase, box) for box, phrase in zip(found.boxes(), found.phrases, strict=True)]
         return things, found.ground, _told(told, found)
 
     def _layout(self, request: ExpertRequest) -> tuple[list[Placed], str, dict[str, Any]]:
@@ -46,19 +46,19 @@ class LayeredExpert:
         if not 1 <= len(pairs) <= MOST_THINGS:
             raise ExpertError(f"Layout generation got {len(pairs)} boxes; 1 to {MOST_THINGS} phrases with a box are allowed.")
         told = self._painter.pipeline.check(*(phrase for phrase, _ in pairs))
-        found = [(box, arrange(phrase, self._painter.words)) for phrase, box in pairs]
-        things = [thing for box, within_it in found for thing in within(box, within_it)]
-        return things, arrange(request.prompt, self._painter.words).ground, _told(told, *(within_it for _, within_it in found))
+        whole, *found = (arrange(words, self._painter.words) for words in (request.prompt, *(phrase for phrase, _ in pairs)))
+        things = [thing for (_, box), one in zip(pairs, found, strict=True) for thing in within(box, one)]
+        return things, next((one.ground for one in (whole, *found) if one.ground), ""), _told(told, *found)
 
 
 def within(box: Box, found: Arrangement) -> list[Placed]:
     """The things of an arrangement in a box; one alone fills it."""
-    if len(found.phrases) == 1:
-        return [Placed(found.phrases[0], box)]
+    if [group.count for group in found.groups] == [1]:
+        return [Placed(found.groups[0].phrase, box)]
     wide, high = box.x1 - box.x0, box.y1 - box.y0
     return [
         Placed(phrase, Box(box.x0 + cell.x0 * wide, box.y0 + cell.y0 * high, box.x0 + cell.x1 * wide, box.y0 + cell.y1 * high))
-        for phrase, cell in zip(found.phrases, found.boxes(), strict=True)
+        for cell, phrase in zip(found.boxes(), found.phrases, strict=True)
     ]
 
 

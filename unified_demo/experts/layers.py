@@ -68,6 +68,8 @@ class LayerPainter:
     ) -> Generator[Progress, None, Image.Image | None]:
         """``more``: prompts drawn beside the things; ``base`` makes the canvas from all pictures. Equal phrases are drawn once."""
         phrases = list(dict.fromkeys(thing.phrase for thing in things))
+        if not phrases and not more:
+            raise ExpertError("Nothing was named that can be drawn; please name a thing.")
 
         def laid(pictures: Sequence[Image.Image], finished: bool) -> Image.Image:
             canvas = base(pictures)
