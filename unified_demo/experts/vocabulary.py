@@ -13,9 +13,8 @@ from pathlib import Path
 from unified_demo.errors import ExpertError, ModelLoadError
 
 FILE = "vocabulary.json"
-"""Beside model_index.json: {"nouns": [...], "words": [...], "several": true}; ``words`` are all others it was trained with (colours,
-places, ...); ``several``: whether it draws more than one thing in a picture, which it does where nothing is said. ``paints`` and
-``grounds`` (word -> what asks for that ground with nothing on it) may be left out."""
+"""Beside model_index.json: {"nouns": [...], "words": [...], "paints": [...], "grounds": {...}}; ``words`` are all others it was trained
+with (colours, places, ...); ``paints`` and ``grounds`` (word -> what asks for that ground with nothing on it) may be left out."""
 LONGEST = 3
 """Words of the longest noun."""
 _SMALL = frozenset({
@@ -24,8 +23,6 @@ _SMALL = frozenset({
     "side", "front", "is", "are", "it", "its", "his", "her", "their", "this", "that", "there", "one", "two", "three", "four", "it's",
     "as",
 })  # fmt: skip
-_NUMBERS = frozenset({"two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"})
-_ONE = "Only one thing at a time can be drawn here; please ask for one alone, such as '{}'."
 _ARTICLE = re.compile(r"\s*(?:and )?(?:an?|the|some|one|two|three|four|five|six|\d+) ")
 _WORD = re.compile(r"[a-z0-9][a-z0-9'-]*")
 
@@ -36,14 +33,13 @@ class Vocabulary:
 
     nouns: frozenset[str]
     words: frozenset[str]
-    several: bool = True
     paints: frozenset[str] = frozenset()
     grounds: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, prompt: str) -> tuple[str, ...]:
         """The words that it does not know and that do not matter: those before a noun, and a look behind a comma (", watercolour").
 
-        ExpertError for a thing that it cannot draw, for neither thing nor ground, and for more than one thing where it draws only one.
+        ExpertError for a thing that it cannot draw, and for neither thing nor ground.
         """
         first, *behind = prompt.lower().split(",")
         pieces = self.pieces(first)
@@ -60,11 +56,8 @@ class Vocabulary:
             if follows != "noun" and not words.split()[-1].endswith("ing"):
                 raise ExpertError(self._refusal(words))
             left_out.append(words)
-        nouns = [words for words, kind in pieces if kind == "noun"]
-        if not nouns and not any(words in self.grounds and words not in self.paints for words, _ in pieces):
+        if not any(kind == "noun" or (words in self.grounds and words not in self.paints) for words, kind in pieces):
             raise ExpertError(self._refusal(prompt.strip()[:60]))
-        if nouns and not self.several and (len(nouns) > 1 or any(words in _NUMBERS or words.isdigit() for words, _ in pieces)):
-            raise ExpertError(_ONE.format(_singular(nouns[0], self.nouns)))
         return (*left_out, *(words for words, kind in looks if kind == "unknown"))
 
     def near(self, thing: str) -> list[str]:
@@ -125,6 +118,6 @@ def read_vocabulary(place: str) -> Vocabulary | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         nouns, words = (frozenset(word.lower() for word in content[key]) for key in ("nouns", "words"))
         grounds = {str(word): str(said) for word, said in content.get("grounds", {}).items()}
-        return Vocabulary(nouns, words, bool(content.get("several", True)), frozenset(content.get("paints", ())), grounds)
+        return Vocabulary(nouns, words, frozenset(content.get("paints", ())), grounds)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ModelLoadError(f"The list of words {path} cannot be read ({exc}); restore it, for example with 'git checkout'.") from exc
