@@ -1,7 +1,8 @@
 """Seconds for one picture: the small generator as the product runs it beside the same weights in diffusers at its default settings.
 
 ``python -m benchmarks.drawing`` draws the same prompts in turn with both, so that other work on the machine slows both alike, and prints
-medians and their ratio. Quality is measured elsewhere (``unified_demo.evaluation``).
+medians and their ratio; with ``--sheet docs/pictures.webp`` it draws 64 unselected nouns instead. Quality is measured elsewhere
+(``unified_demo.evaluation``).
 """
 
 import argparse
@@ -9,20 +10,27 @@ import json
 import random
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from benchmarks.edit_sheet import WIDTH
 from unified_demo import provenance
 from unified_demo.config import Settings
+from unified_demo.data.nouns import said
 from unified_demo.errors import UnifiedError
+from unified_demo.evaluation.contact_sheet import Tile, draw_sheet
 from unified_demo.experts.base import ExpertRequest
 from unified_demo.experts.small_generators import GENERATOR, PIPELINE, build_specs, source
 from unified_demo.experts.vocabulary import FILE
-from unified_demo.grammar import Task
+from unified_demo.grammar import Box, Task
 from unified_demo.zoo import Zoo
 
+ON_SHEET = 64
 SEVERAL = "three red cars and a dog on the beach"
 Drawer = Callable[[str], Any]
 
@@ -61,15 +69,34 @@ def measure(chosen: dict[str, Drawer], prompts: Sequence[str]) -> dict[str, dict
     }
 
 
+def draw_pictures(draw: Drawer, nouns: Sequence[str], out: Path) -> None:
+    """A contact sheet of one picture for each noun."""
+    tiles = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, noun in enumerate(nouns):
+            path = Path(folder) / f"{number}.png"
+            draw(said(noun, 1))[-1].value.save(path)
+            tiles.append(Tile(number, path, said(noun, 1), Box(0, 0, 1, 1), None, None))
+        draw_sheet(tiles, out)
+    with Image.open(out) as sheet:
+        small = sheet.convert("RGB").resize((WIDTH, round(sheet.height * WIDTH / sheet.width)), Image.Resampling.LANCZOS)
+    small.save(out, quality=75)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.drawing", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pictures", type=int, default=8, help="of each (default: 8)")
     parser.add_argument("--out", type=Path, default=Path("runs/drawing.json"), help="JSON file (default: runs/drawing.json)")
+    parser.add_argument("--sheet", type=Path, help="draw 64 nouns of chance to this file instead")
     chosen = parser.parse_args(arguments)
     settings = Settings()
     nouns = sorted(json.loads((settings.weights_dir / "tiny" / GENERATOR / FILE).read_text(encoding="utf-8"))["looks"])
     try:
-        figures = measure(drawers(Zoo(settings.cache_dir, settings.weights_dir)), random.Random(0).sample(nouns, chosen.pictures + 1))
+        systems = drawers(Zoo(settings.cache_dir, settings.weights_dir))
+        if chosen.sheet:
+            draw_pictures(next(iter(systems.values())), random.Random(1).sample(nouns, ON_SHEET), chosen.sheet)
+            return 0
+        figures = measure(systems, random.Random(0).sample(nouns, chosen.pictures + 1))
     except UnifiedError as exc:
         print(exc, file=sys.stderr)
         return 2

@@ -9,13 +9,17 @@ import pytest
 from PIL import Image
 
 from unified_demo.config import Settings
+from unified_demo.data.nouns import said
 from unified_demo.errors import ExpertError
 from unified_demo.evaluation.generation_metrics import filled, foreground, painted, parts
 from unified_demo.experts.adding import Adder
+from unified_demo.experts.arrangement import arrange
 from unified_demo.experts.base import Expert, ExpertRequest, Output, Progress
 from unified_demo.experts.small_generators import GENERATOR, PIPELINE, build_specs, load_layer_painter, source
+from unified_demo.experts.vocabulary import read_vocabulary
 from unified_demo.grammar import Box, Task
 from unified_demo.messages import RegionPart
+from unified_demo.training.generators.words import vocabulary
 from unified_demo.zoo import Zoo
 
 SIDE, STEPS = 256, 8
@@ -47,6 +51,14 @@ def pixels(output: Output) -> np.ndarray:
 def test_the_weights_are_small_enough_to_be_committed(zoo: Zoo) -> None:
     sizes = [path.stat().st_size for path in (zoo.weights_dir / "tiny" / GENERATOR).rglob("*")]
     assert max(sizes) <= 45 * MEGABYTE and sum(sizes) <= 80 * MEGABYTE
+
+
+def test_every_noun_can_be_asked_for_and_is_one_thing(zoo: Zoo) -> None:
+    words = read_vocabulary(str(zoo.weights_dir / "tiny" / GENERATOR))
+    assert words is not None and len(vocabulary().looks) >= 400
+    for noun in vocabulary().looks:
+        assert words.check(said(noun, 1)) == ()
+        assert [(group.phrase, group.count) for group in arrange(said(noun, 1), words).groups] == [(noun.lower(), 1)]
 
 
 def test_a_prompt_gives_a_picture_step_by_step_and_its_recipe(expert: Expert) -> None:

@@ -21,7 +21,7 @@ from unified_demo.messages import RegionPart
 
 SIDE, PAPER = 64, (245, 245, 246)
 WORDS = Vocabulary(
-    frozenset({"cat", "dog", "ball", "glasses"}),
+    frozenset({"cat", "dog", "ball", "glasses", "book", "books"}),
     frozenset({"red", "black", "white", "beach", "sand", "background", "left", "right", "above", "below", "on", "of"}),
     paints=frozenset({"red", "blue"}),
     grounds={
@@ -75,6 +75,8 @@ def drawn(painter: LayerPainter, request: ExpertRequest) -> Output:
         ("a cat", Arrangement((Group("cat"),))),
         ("three red balls and a dog on the beach", Arrangement((Group("red ball", 3), Group("dog", 1, "above")), "beach")),
         ("a cat to the left of a dog", Arrangement((Group("cat", 1, "left"), Group("dog")))),
+        ("books", Arrangement((Group("books"),))),
+        ("three books", Arrangement((Group("book", 3),))),
         ("dogs, sand", Arrangement((Group("dog", 2),), "beach")),
         ("glasses on a red background", Arrangement((Group("glasses", 1, "above"),), "a red background")),
         ("a black cat on a white background", Arrangement((Group("cat", 1, "above"),), "", ("black",))),

@@ -72,8 +72,8 @@ def arrange(prompt: str, words: Vocabulary) -> Arrangement:
     pieces = words.pieces(prompt)
     for place, (said, kind) in enumerate(pieces):
         if kind == "noun":
-            single = words.single(said)
-            groups.append(Group(f"{paint} {single}".strip(), count or (1 if single == said else 2)))
+            named = said in words.nouns and not count
+            groups.append(Group(f"{paint} {said if named else words.single(said)}".strip(), count or (1 if named else 2)))
             count, paint = 0, ""
         elif said in NUMBERS or said.isdigit():
             count = NUMBERS.get(said) or max(1, int(said[:4]))

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from unified_demo.errors import ExpertError, ModelLoadError
@@ -39,7 +40,7 @@ class Vocabulary:
     def check(self, prompt: str) -> tuple[str, ...]:
         """The words that it does not know and that do not matter: those before a noun, and a look behind a comma (", watercolour").
 
-        ExpertError for a thing that it cannot draw, and for neither thing nor ground.
+        ExpertError for a thing that it cannot draw ("baby bottle" is neither a baby nor a bottle), and for neither thing nor ground.
         """
         first, *behind = prompt.lower().split(",")
         pieces = self.pieces(first)
@@ -48,6 +49,10 @@ class Vocabulary:
             own = self.pieces(clause)
             is_look = not _ARTICLE.match(clause) and all(kind != "noun" for _, kind in own)
             (looks if is_look else pieces).extend(own)
+        for clause in (first, *behind):
+            for (words, kind), (following, next_kind) in pairwise(self.pieces(clause)):
+                if kind == next_kind == "noun":
+                    raise ExpertError(self._refusal(f"{words} {following}"))
         left_out: list[str] = []
         for place, (words, kind) in enumerate(pieces):
             if kind != "unknown":

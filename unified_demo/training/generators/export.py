@@ -71,7 +71,7 @@ def export(pipeline: "StableDiffusionPipeline", words: Vocabulary, nouns: Collec
     spelt = {name: (name, *GROUND_WORDS.get(name, ())) for name in NAMES}
     grounds = {word: "" if name == DEFAULT else ground_prompt(name) for name, spellings in spelt.items() for word in spellings}
     looks = {noun: words.looks[noun] for noun in sorted(nouns)}
-    singular = offered - {plural(noun).lower() for noun in offered}
+    singular = (offered - {plural(noun).lower() for noun in offered}) | {noun.lower() for noun in nouns}
     content = {
         "nouns": sorted(singular),
         "words": sorted({*others, *FILLER}),
