@@ -1,24 +1,30 @@
 """A contact sheet of edits that may be passed on: every style and filter, and every removal, on the photos of ``assets/``.
 
 ``python -m benchmarks.edit_sheet --out docs/edits.webp`` asks the experts of the default profile without the language model.
-Nothing is selected: each row of the style table once, the photos in turn; each thing that the detector finds, removed.
+Nothing is selected: each row of the style table once, the photos in turn; each thing that the detector finds, removed. With
+``--content 64`` so many things are added instead, and what the detector finds replaced, by nouns of chance in places of chance.
 """
 
 import argparse
+import json
+import random
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
 
 from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
+from unified_demo.data.nouns import said
 from unified_demo.engine import Engine
 from unified_demo.errors import UnifiedError
 from unified_demo.evaluation.contact_sheet import Tile, draw_sheet
 from unified_demo.evaluation.expert_runs import call_expert
 from unified_demo.experts.restyling import styles
+from unified_demo.experts.small_generators import GENERATOR
+from unified_demo.experts.vocabulary import FILE
 from unified_demo.fakes import ScriptedModel
 from unified_demo.grammar import Box, Task
 from unified_demo.media import MediaStore
@@ -45,11 +51,29 @@ def wishes(photos: list[Path], detector: Detector) -> Iterator[tuple[Path, Task,
                 yield photo, Task.REASONING_EDITING, f"remove the {thing.label}", thing.box
 
 
-def draw(engine: Engine, detector: Detector, photos: list[Path], out: Path) -> int:
+def contents(photos: list[Path], detector: Detector, nouns: Sequence[str], count: int) -> Iterator[tuple[Path, Task, str, Box | None]]:
+    """As ``wishes``: every fourth wish replaces what the detector is surest of, the others add something in a box of chance."""
+    rng = random.Random(0)
+    chosen = rng.sample(nouns, min(count, len(nouns)))
+    for number, noun in enumerate(chosen):
+        photo = photos[number % len(photos)]
+        side = rng.uniform(0.25, 0.5)
+        x, y = rng.uniform(0, 1 - side), rng.uniform(0, 1 - side)
+        box, wish = Box(x, y, x + side, y + side), f"add {said(noun, 1)}"
+        if number % 4 == 3:
+            with Image.open(photo) as opened:
+                found = detector.detect(opened.convert("RGB"))
+            if found:
+                surest = max(found, key=lambda thing: thing.score)
+                box, wish = surest.box, f"replace the {surest.label} with {said(noun, 1)}"
+        yield photo, Task.REASONING_EDITING, wish, box
+
+
+def draw(engine: Engine, asked: Iterable[tuple[Path, Task, str, Box | None]], out: Path) -> int:
     """Write the sheet; gives the number of its tiles."""
     with tempfile.TemporaryDirectory() as folder:
         store, tiles = MediaStore(folder), list[Tile]()
-        for photo, task, instruction, box in wishes(photos, detector):
+        for photo, task, instruction, box in asked:
             picture = store.add_upload(photo, "img-1")
             outputs, error = call_expert(engine, task, instruction, {"img-1": picture}, box=box)
             shown = store.add_image(outputs[-1].value, "img-2") if outputs else picture
@@ -64,12 +88,16 @@ def draw(engine: Engine, detector: Detector, photos: list[Path], out: Path) -> i
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.edit_sheet", description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--photos", type=Path, default=PHOTOS, help="folder of JPEG photos")
+    parser.add_argument("--content", type=int, default=0, metavar="COUNT", help="add and replace so many things instead")
     parser.add_argument("--out", type=Path, default=Path("docs/edits.webp"), help="WebP or PNG file to write")
     options = parser.parse_args()
     settings = Settings()
     try:
-        detector = Detector(Zoo(settings.cache_dir, settings.weights_dir).path("detector"))
-        count = draw(load_engine(settings, ScriptedModel(())), detector, sorted(options.photos.glob("*.jpg")), options.out)
+        zoo = Zoo(settings.cache_dir, settings.weights_dir)
+        detector, photos = Detector(zoo.path("detector")), sorted(options.photos.glob("*.jpg"))
+        nouns = json.loads((settings.weights_dir / "tiny" / GENERATOR / FILE).read_text(encoding="utf-8"))["looks"]
+        asked = contents(photos, detector, list(nouns), options.content) if options.content else wishes(photos, detector)
+        count = draw(load_engine(settings, ScriptedModel(())), asked, options.out)
     except UnifiedError as exc:
         sys.stderr.write(f"{exc}\n")
         return 1

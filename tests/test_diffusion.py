@@ -16,7 +16,7 @@ from unified_demo.experts import editing, generation, layout
 from unified_demo.experts.base import Expert, ExpertEvent, ExpertRequest, Output, Progress
 from unified_demo.experts.diffusion import PREVIEW_EVERY, PipelineSource, load_pipeline
 from unified_demo.experts.editing import working_size
-from unified_demo.experts.inpainting import Crop, Inpainter, crop_round, load_inpainter
+from unified_demo.experts.inpainting import Crop, Inpainter, crop_round
 from unified_demo.experts.strength import read_strength
 from unified_demo.grammar import Box, MediaKind
 from unified_demo.media import RECIPE_KEY, MediaStore
@@ -62,7 +62,7 @@ def edits(places: dict[str, Path]) -> Expert:
 
 @pytest.fixture(scope="module")
 def paints(places: dict[str, Path]) -> Inpainter:
-    return load_inpainter(source(places, "inpainting", layout.PIPELINE))
+    return Inpainter(load_pipeline(source(places, "inpainting", layout.PIPELINE)))
 
 
 @pytest.fixture
@@ -286,7 +286,7 @@ def test_other_numbers_of_latent_channels(tmp_path: Path) -> None:
     places = {"layout": tmp_path / "layout", "inpainting": tmp_path / "inpainting"}
     laid_out = layout.loader(source(places, "layout", layout.PIPELINE))()
     assert result(laid_out.run(ExpertRequest("a fox", regions=BOXES, steps=2)))[1].value.size == (SIDE, SIDE)
-    run = load_inpainter(source(places, "inpainting", layout.PIPELINE)).paint(
+    run = Inpainter(load_pipeline(source(places, "inpainting", layout.PIPELINE))).paint(
         ExpertRequest("add a fox", steps=1), np.zeros((64, 64, 3), np.uint8), Box(0.4, 0.4, 0.45, 0.45), "a fox"
     )
     assert len([event for event in (next(run), next(run)) if isinstance(event, Progress)]) == 2

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from tiny_cutouts import write_tiny_assets
 
 from unified_demo.data.cutouts import CutoutLibrary
@@ -18,11 +19,14 @@ from unified_demo.experts.vocabulary import read_vocabulary
 from unified_demo.grammar import Box
 from unified_demo.training.generators.autoencoder import (
     CHANNELS,
+    GROWTH,
     SIDE,
     AutoencoderOptions,
     AutoencoderTrainer,
     Components,
+    begin_from,
     build_autoencoder,
+    exported_components,
     patch_components,
     reconstruction_loss,
 )
@@ -30,12 +34,13 @@ from unified_demo.training.generators.crops import CropMaker
 from unified_demo.training.generators.diffusion import Batch, DiffusionOptions, DiffusionTrainer
 from unified_demo.training.generators.export import draw_sheet, export, pipeline_of
 from unified_demo.training.generators.grounds import NAMES, PLAIN, ground
-from unified_demo.training.generators.networks import Sizes, build_text_encoder, build_unet, picture_codes
+from unified_demo.training.generators.networks import Sizes, build_text_encoder, build_unet, load_exported, picture_codes
 from unified_demo.training.generators.pictures import Painter, Scene, Thing
 from unified_demo.training.generators.stream import Mix, PictureStream
 from unified_demo.training.generators.words import LENGTH, Vocabulary, build_tokenizer, vocabulary
 
 WORDS = Vocabulary({"cat": "tiny:cat", "ball": "tiny:ball", "zebra": "tiny:zebra", "fire engine": "tiny:car"}, {"kitty": "cat"})
+DECODER, LARGE = (8, (1, 0, 0, 0, 0)), GROWTH * SIDE
 SIZES = Sizes(channels=(16, 16), attends=(False, True), groups=8, heads=2, text=64, text_layers=1)
 Parts = tuple[Painter, Components]
 
@@ -45,8 +50,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     folder = tmp_path_factory.mktemp("assets")
     catalogue = write_tiny_assets(folder)
     library = CutoutLibrary(folder, catalogue)
-    crops = CropMaker(library, catalogue.cutouts, side=32)
-    yield Painter(library, WORDS.looks), patch_components(crops(random.Random(0), 60) * 2 - 1)
+    painter = Painter(library, WORDS.looks)
+    pictures, _ = CropMaker(painter, side=32)(random.Random(0), 60)
+    yield painter, patch_components(pictures * 2 - 1)
 
 
 # ---- words ----
@@ -106,6 +112,9 @@ def test_a_thing_alone_stands_in_the_middle_and_has_its_paint(made: Parts) -> No
     middle = pixels[SIDE // 2, SIDE // 2]
     assert middle[1] > middle[0] + 40 and middle[1] > middle[2] + 40
     assert tuple(pixels[2, 2]) == PLAIN["white"]
+    layer = np.asarray(painter.paint_layer(painter.alone("ball", "green"), 2 * SIDE))
+    assert layer.shape == (2 * SIDE, 2 * SIDE, 4) and layer[SIDE, SIDE, 3] == 255 and layer[2, 2].tolist() == [*PLAIN["white"], 0]
+    assert [scene.prompt for scene in painter.empty()][:2] == ["a white background", "a black background"]
 
 
 def test_arranged_things_do_not_meet_and_fill_their_boxes(made: Parts) -> None:
@@ -149,9 +158,8 @@ def test_the_loss_of_equal_pictures_is_nothing() -> None:
 def decoder_trainer(made: Parts, folder: Path, steps: int) -> AutoencoderTrainer:
     painter, components = made
     torch.manual_seed(0)
-    network = build_autoencoder(components, (8, (1, 0, 0, 0)))
-    crops = CropMaker(painter.library, painter.library.catalogue.cutouts, side=32)
-    return AutoencoderTrainer(network, crops, AutoencoderOptions(minutes=60, steps=steps, batch=2), folder)
+    network = build_autoencoder(components, DECODER)
+    return AutoencoderTrainer(network, CropMaker(painter, side=32), AutoencoderOptions(minutes=60, steps=steps, batch=2), folder)
 
 
 def test_an_interrupted_decoder_ends_with_the_same_weights(made: Parts, tmp_path: Path) -> None:
@@ -245,9 +253,10 @@ def exported(made: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("family")
     trainer = diffusion_trainer(made, folder, 4)
     trainer.run(lambda figures: None)
-    pipeline = pipeline_of(trainer, build_autoencoder(made[1], (8, (1, 0, 0, 0))))
-    draw_sheet(pipeline, ("a cat", "a ball"), SIDE, folder / "sheet.png", num_inference_steps=1)
-    export(pipeline, WORDS, ("cat", "ball", "fire engine"), False, folder / "weights")
+    pipeline = pipeline_of(trainer, build_autoencoder(made[1], DECODER))
+    draw_sheet(pipeline, ("a cat", "a ball"), LARGE, folder / "sheet.png", num_inference_steps=1)
+    export(pipeline, WORDS, ("cat", "ball", "fire engine"), True, folder / "weights")
+    export(pipeline, WORDS, ("cat",), False, folder / "plain")
     return folder
 
 
@@ -259,13 +268,13 @@ def test_the_export_loads_as_stable_diffusion_and_draws(exported: Path) -> None:
 
     def drawn(prompt: str) -> bytes:
         seed = torch.Generator().manual_seed(1)
-        picture = pipeline(prompt, num_inference_steps=2, height=SIDE, width=SIDE, generator=seed, guidance_scale=2.0).images[0]
-        assert picture.size == (SIDE, SIDE)
+        picture = pipeline(prompt, num_inference_steps=2, height=LARGE, width=LARGE, generator=seed, guidance_scale=2.0).images[0]
+        assert picture.size == (LARGE, LARGE) and picture.mode == "RGBA", "the fourth channel is what a thing covers"
         return bytes(picture.tobytes())
 
     assert drawn("a kitty") == drawn("the cat"), "spellings share their meaning's embedding"
     assert drawn("a cat") != drawn("a zebra")
-    assert Image.open(exported / "sheet.png").width == 8 * SIDE
+    assert Image.open(exported / "sheet.png").width == 8 * LARGE
     assert all(path.stat().st_size < 45 * 2**20 for path in (exported / "weights").rglob("*"))
 
 
@@ -278,7 +287,7 @@ def test_the_export_loads_as_gligen_and_boxes_matter(exported: Path) -> None:
     pictures = []
     for box in ((0.1, 0.1, 0.5, 0.5), (0.5, 0.5, 0.9, 0.9)):
         seed = torch.Generator().manual_seed(1)
-        call = GligenCall("a cat", ("a cat",), (box,), SIDE, 2, 1.5, seed, share=1.0)
+        call = GligenCall("a cat", ("a cat",), (box,), LARGE, 2, 1.5, seed, share=1.0)
         pictures.append(draw(pipeline, call, lambda step, latents: None).images[0].tobytes())
     assert pictures[0] != pictures[1]
 
@@ -291,11 +300,39 @@ def test_the_export_says_what_can_be_drawn(exported: Path) -> None:
         words.check("a giraffe")
     looks = json.loads((exported / "weights" / "vocabulary.json").read_text())["looks"]
     assert set(looks) == {"cat", "ball", "fire engine"}
-    with pytest.raises(ExpertError, match="such as 'ball'"):
-        words.check("two balls")
+    assert words.grounds["beach"] == words.grounds["sand"] == "beach" and words.grounds["white"] == "" and "red" in words.paints
+    assert words.check("two balls, sand") == () and words.check("a big ball") == ("big",)
     for prompt in ("a zebra", "two zebras"):
         with pytest.raises(ExpertError, match="zebra"):
             words.check(prompt)
+
+
+def test_the_fusers_stay_behind_where_boxes_are_not_learnt(exported: Path) -> None:
+    names = [load_file(path).keys() for path in (exported / "plain" / "unet").glob("*.safetensors")]
+    assert names and not any("fuser" in name or "position_net" in name for keys in names for name in keys)
+
+
+def test_an_exported_folder_is_trained_on(made: Parts, exported: Path) -> None:
+    """Encoder, decoder, UNet and words are as they were, also where the list of words has grown; new words begin at random."""
+    components, found = made[1], exported_components(exported / "weights")
+    assert torch.allclose(found.matrix, components.matrix, atol=2e-3)
+    picture = torch.rand(1, 3, 32, 32) * 2 - 1
+    assert torch.allclose(found.encode(picture), components.encode(picture), atol=2e-2)
+    network = build_autoencoder(found, DECODER)
+    begin_from(network, exported / "weights")
+    weights = load_file(exported / "weights" / "vae" / "diffusion_pytorch_model.safetensors")
+    assert torch.equal(network.decoder.layers[0].weight, weights["decoder.layers.0.weight"].float())
+    grown = Vocabulary({"ant": "tiny:cat", **WORDS.looks}, WORDS.synonyms)
+    tokenizer = build_tokenizer(grown)
+    unet, encoder = load_exported(exported / "weights", tokenizer)
+    kept = load_file(exported / "weights" / "text_encoder" / "model.safetensors")
+    before = next(value for name, value in kept.items() if "token_embedding" in name).float()
+    table, numbers = encoder.get_input_embeddings().weight, WORDS.tokens()
+    assert all(
+        torch.equal(table[tokenizer.convert_tokens_to_ids(word)], before[numbers[word]]) for word in ("cat", "kitty", "beach", "red")
+    )
+    assert table[tokenizer.convert_tokens_to_ids("ant")].std() > 0.03
+    assert unet.dtype == torch.float32 == encoder.dtype
 
 
 def test_batches_are_functions_of_the_random_state(made: Parts) -> None:

@@ -196,16 +196,23 @@ def test_new_content_without_a_generator_is_refused(picture: Artefact, prompt: s
 
 
 class ContentPainter:
-    """Paints the box red, in two steps; keeps what it was asked."""
+    """Paints the box red, in two steps; keeps what it was asked and saw."""
 
-    def __init__(self) -> None:
+    def __init__(self, fills_box: bool = True) -> None:
         self.asked: list[tuple[Box, str]] = []
+        self.seen: list[Pixels] = []
+        self.fills_box = fills_box
+
+    def check(self, phrase: str) -> None:
+        if "dragon" in phrase:
+            raise ExpertError("'dragon' is not among the nouns that can be drawn here.")
 
     def recipe(self, request: ExpertRequest) -> dict[str, Any]:
         return {"steps": 2}
 
     def paint(self, request: ExpertRequest, picture: Pixels, box: Box, phrase: str) -> Generator[Progress, None, Pixels | None]:
         self.asked.append((box, phrase))
+        self.seen.append(picture.copy())
         for step in (1, 2):
             yield Progress(step, 2)
             if request.cancel.is_set():
@@ -227,6 +234,23 @@ def test_new_content_goes_to_the_generator(picture: Artefact, prompt: str, phras
     ((box, words),) = painter.asked
     assert words == phrase and output.recipe == {"operation": operation, "new": phrase, "steps": 2}
     assert (box == asked_box) == (operation == "add") and box.x0 <= asked_box.x0 and box.y1 >= asked_box.y1
+
+
+def test_what_a_layer_replaces_is_removed_first(picture: Artefact) -> None:
+    painter, remover = ContentPainter(fills_box=False), Painter()
+    content = RegionEditingExpert(SegmentationExpert(BoxOutliner()), remover, painter)  # type: ignore[arg-type]
+    box = Box(0.3, 0.3, 0.6, 0.7)
+    list(content.run(asked(picture, "replace the dog with a wolf", box)))
+    (hole,), ((place, _),), (seen,) = remover.holes, painter.asked, painter.seen
+    assert place == box and (seen[20:40, 35:55] == 100).all() and (seen[~hole] == pixels(picture)[~hole]).all()
+
+
+def test_what_cannot_be_drawn_is_said_before_anything_is_removed(picture: Artefact) -> None:
+    remover = Painter()
+    content = RegionEditingExpert(SegmentationExpert(BoxOutliner()), remover, ContentPainter())  # type: ignore[arg-type]
+    with pytest.raises(ExpertError, match="'dragon'"):
+        list(content.run(asked(picture, "replace the dog with a dragon", Box(0.3, 0.3, 0.6, 0.7))))
+    assert remover.holes == []
 
 
 def test_cancel_while_content_is_painted(picture: Artefact) -> None:

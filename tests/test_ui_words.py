@@ -33,6 +33,7 @@ def test_braces_agree(english: str) -> None:
 
 VISITORS = (
     "media recordings intake router engine safety history transcript experts/generation experts/layout experts/editing experts/restyling "
+    "experts/arrangement experts/layered experts/layers "
 )
 VISITORS += "experts/region_editing experts/region_wishes experts/segmentation experts/grounded_sam experts/video ui/keeping parser"
 OPERATORS = ("cannot be imported", "cannot be loaded", "needs at least one frame", " is a bool array", " is a finite array")

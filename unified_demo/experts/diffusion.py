@@ -70,7 +70,7 @@ class Pipeline:
         self.source = source
         self.pipe = pipe
         self._preview = preview
-        self._vocabulary = read_vocabulary(source.place)
+        self.words = read_vocabulary(source.place)
 
     def steps(self, request: ExpertRequest) -> int:
         """ExpertError when the request's steps are out of range."""
@@ -101,7 +101,7 @@ class Pipeline:
 
     def check(self, *phrases: str) -> dict[str, Any]:
         """For the recipe: words that the pipeline was not trained with. ExpertError for a thing that it cannot draw."""
-        left_out = [word for phrase in phrases for word in (self._vocabulary.check(phrase) if self._vocabulary else ())]
+        left_out = [word for phrase in phrases for word in (self.words.check(phrase) if self.words else ())]
         return {"left_out": left_out} if left_out else {}
 
     def move_to(self, device: str) -> None:
@@ -114,9 +114,16 @@ class Pipeline:
         return (yield from self.carry_out(request, call, _picture_of, "drawing"))
 
     def carry_out(
-        self, request: ExpertRequest, call: Callable[[StepCallback], Any], take: Callable[[Any], T], note: str
+        self,
+        request: ExpertRequest,
+        call: Callable[[StepCallback], Any],
+        take: Callable[[Any], T],
+        note: str,
+        show: "Callable[[torch.Tensor], Image.Image | None] | None" = None,
     ) -> Generator[Progress, None, T | None]:
         """Carry out ``call(on_step)`` in a thread of its own: one Progress per step, then ``take(result)``, None when cancelled.
+
+        ``show``: latents -> preview, ``decode_preview`` without it.
 
         ``on_step(step, latents)`` must be called after each step, counted from 1; it ends the call once ``cancel`` is set or
         the iterator is closed.
@@ -129,7 +136,7 @@ class Pipeline:
             step = min(step, steps)
             if closed.is_set() or request.cancel.is_set():
                 raise _Cancelled
-            preview = self.decode_preview(latents) if step % PREVIEW_EVERY == 0 and step < steps else None
+            preview = (show or self.decode_preview)(latents) if step % PREVIEW_EVERY == 0 and step < steps else None
             events.put(Progress(step, steps, note, preview))
 
         def work() -> T | None:
@@ -161,16 +168,29 @@ class Pipeline:
 
         if latents.dim() != 4:
             return None
+        if self._preview is not None:
+            return self.decode(latents[:1])[0].convert("RGB")
         with torch.inference_mode():
-            if self._preview is not None:
-                pixels = self._preview.decode(latents.to(self._preview.dtype) / self._preview.config.scaling_factor).sample[0]
-            elif latents.shape[1] != len(_LATENT_TO_RGB):
+            if latents.shape[1] != len(_LATENT_TO_RGB):
                 pixels = latents[0].float().mean(0, keepdim=True).expand(3, -1, -1)
             else:
                 pixels = torch.einsum("chw,cr->rhw", latents[0].float(), torch.tensor(_LATENT_TO_RGB, device=latents.device))
-        values = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
-        image = Image.fromarray(np.ascontiguousarray(values))
-        return image if self._preview is not None else image.resize((image.width * 8, image.height * 8), Image.Resampling.BICUBIC)
+        image = _as_picture(pixels)
+        return image.resize((image.width * 8, image.height * 8), Image.Resampling.BICUBIC)
+
+    def decode(self, latents: "torch.Tensor") -> list[Image.Image]:
+        """Latents n x C x h x w -> n pictures by the autoencoder that shows previews, RGBA where it has four channels."""
+        import torch
+
+        with torch.inference_mode():
+            pixels = self._preview.decode(latents.to(self._preview.dtype) / self._preview.config.scaling_factor).sample
+        return [_as_picture(one) for one in pixels]
+
+
+def _as_picture(pixels: "torch.Tensor") -> Image.Image:
+    """(channels, h, w) of -1..1."""
+    values = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(np.ascontiguousarray(values))
 
 
 class _Cancelled(Exception):

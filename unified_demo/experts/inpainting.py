@@ -11,12 +11,11 @@ import numpy as np
 from PIL import Image
 
 from unified_demo.experts.base import ExpertRequest, Progress
-from unified_demo.experts.diffusion import Pipeline, PipelineSource, StepCallback, load_pipeline
+from unified_demo.experts.diffusion import Pipeline, StepCallback
 from unified_demo.experts.patches import Mask, Pixels, paste_inside
 from unified_demo.grammar import Box
 from unified_demo.media import box_to_pixels
 
-PIPELINE = "StableDiffusionGLIGENPipeline"
 CONTEXT = 2.0
 """The crop's side relative to the longer side of the region: what the pipeline sees around it."""
 FEATHER = 0.03
@@ -55,7 +54,9 @@ def crop_round(region: Crop, width: int, height: int) -> Crop:
 
 
 class Inpainter:
-    """Paints ``phrase`` into a box of a picture. One call at a time."""
+    """Paints ``phrase`` into a box of a picture. One call at a time. ``fills_box``: nothing of what was there before stays."""
+
+    fills_box = True
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -64,12 +65,12 @@ class Inpainter:
         side = self._pipeline.source.side
         return self._pipeline.recipe(request, side, side)
 
-    def paint(self, request: ExpertRequest, picture: Pixels, box: Box, phrase: str) -> Generator[Progress, None, Pixels | None]:
-        """One Progress per step, then the picture: uint8 H x W x 3, every pixel outside the box as before; None when cancelled.
-
-        ExpertError for a phrase that cannot be drawn.
-        """
+    def check(self, phrase: str) -> None:
+        """ExpertError for a phrase that cannot be drawn."""
         self._pipeline.check(phrase)
+
+    def paint(self, request: ExpertRequest, picture: Pixels, box: Box, phrase: str) -> Generator[Progress, None, Pixels | None]:
+        """One Progress per step, then the picture: uint8 H x W x 3, every pixel outside the box as before; None when cancelled."""
         height, width = picture.shape[:2]
         x0, y0, x1, y1 = box_to_pixels(box, width, height)
         region = Crop(int(x0), int(y0), int(np.ceil(x1)), int(np.ceil(y1)))
@@ -103,8 +104,3 @@ class Inpainter:
             **pipeline.source.options,
         )
         return draw(pipeline.pipe, call, on_step)
-
-
-def load_inpainter(source: PipelineSource) -> Inpainter:
-    """Raises ModelLoadError as ``load_pipeline`` does."""
-    return Inpainter(load_pipeline(source))

@@ -1,7 +1,7 @@
 """The region editing expert: remove a thing, give it another colour, replace it or add one; the rest stays bit by bit.
 
-The mask is the segmentation expert's outline of the box, grown a little for a removal (MI-GAN fills it). New content is painted
-by an inpainting pipeline where the profile has one. Which thing is meant is the language model's business.
+The mask is the segmentation expert's outline of the box, grown a little for a removal (MI-GAN fills it). New content comes from an
+inpainting pipeline or, in the tiny profile, from a layer. Which thing is meant is the language model's business.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -12,17 +12,17 @@ import numpy as np
 from PIL import Image
 
 from unified_demo.errors import ExpertError
+from unified_demo.experts.adding import Adder
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
 from unified_demo.experts.diffusion import PipelineSource
-from unified_demo.experts.inpainting import PIPELINE as GLIGEN
-from unified_demo.experts.inpainting import Inpainter, load_inpainter
+from unified_demo.experts.inpainting import Inpainter
 from unified_demo.experts.patches import Mask, Pixels, grow, paste_inside
 from unified_demo.experts.recolouring import recolour
 from unified_demo.experts.region_wishes import Wish, read_wish
 from unified_demo.experts.removal import Remover
 from unified_demo.experts.segmentation import ROLE as SEGMENTER
 from unified_demo.experts.segmentation import SegmentationExpert, load_mobile_sam
-from unified_demo.experts.small_generators import PAINTER, memory_bytes, source
+from unified_demo.experts.small_generators import GENERATOR, PIPELINE, load_layer_painter, memory_bytes, source
 from unified_demo.grammar import Box, MediaKind, Task
 from unified_demo.media import box_to_pixels, load_image, mask_to_box
 from unified_demo.messages import Artefact
@@ -41,7 +41,7 @@ NO_CONTENT = (
 class RegionEditingExpert:
     """One picture per call. ``outliner`` may be shared with the segmentation task; without ``inpainter`` no content is added."""
 
-    def __init__(self, outliner: SegmentationExpert, remover: Remover, inpainter: Inpainter | None = None) -> None:
+    def __init__(self, outliner: SegmentationExpert, remover: Remover, inpainter: Inpainter | Adder | None = None) -> None:
         self._outliner = outliner
         self._remover = remover
         self._inpainter = inpainter
@@ -60,8 +60,10 @@ class RegionEditingExpert:
             raise ExpertError("Region editing got no picture or no box; one picture and at least one box are needed.")
         wish = read_wish(request.prompt)
         paints = wish.operation in ("replace", "add")
-        if paints and self._inpainter is None:
-            raise ExpertError(NO_CONTENT)
+        if paints:
+            if self._inpainter is None:
+                raise ExpertError(NO_CONTENT)
+            self._inpainter.check(wish.new)
         artefact, steps = request.inputs[0], len(boxes) + 1
         yield Progress(0, steps, "looking at the picture")
         self.prepare(request.inputs)
@@ -102,6 +104,9 @@ class RegionEditingExpert:
         assert self._inpainter is not None
         if wish.operation == "replace":
             mask = self._outline(artefact, box)
+            if not self._inpainter.fills_box:
+                pixels = self._change(pixels, mask, box, Wish("remove"))
+                return (yield from self._inpainter.paint(request, pixels, box, wish.new))
             old = mask_to_box(grow(mask, _growth(mask, box)))
             assert old is not None
             box = Box(min(box.x0, old.x0), min(box.y0, old.y0), max(box.x1, old.x1), max(box.y1, old.y1))
@@ -123,14 +128,14 @@ def _growth(mask: Mask, box: Box) -> int:
 
 def load_region_editing(zoo: Zoo, painter: PipelineSource | None = None) -> RegionEditingExpert:
     """Fetch the weights if need be; the segmenter is the one that the segmentation task uses. ``painter``: what adds content."""
-    inpainter = load_inpainter(painter) if painter else None
-    return RegionEditingExpert(load_mobile_sam(zoo), Remover(zoo.path(ROLE)), inpainter)
+    adder = Adder(load_layer_painter(painter)) if painter else None
+    return RegionEditingExpert(load_mobile_sam(zoo), Remover(zoo.path(ROLE)), adder)
 
 
 def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
-    """The experts of this file; nothing is loaded or fetched here. New content is painted where the small painter is there."""
-    painter = source(zoo, PAINTER, GLIGEN)
-    painted = (f"tiny/{PAINTER}",) if painter else ()
+    """The experts of this file; nothing is loaded or fetched here. New content is painted where the generator is there."""
+    painter = source(zoo, GENERATOR, PIPELINE)
+    painted = (f"tiny/{GENERATOR}",) if painter else ()
     return (
         ExpertSpec(
             task=Task.REASONING_EDITING.value,
@@ -140,7 +145,7 @@ def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
             gives=MediaKind.IMAGE,
             licence=zoo.file(ROLE).licence,
             weights=(ROLE, SEGMENTER, *painted),
-            memory_bytes=700 * 2**20 + (memory_bytes(zoo, PAINTER) if painter else 0),
+            memory_bytes=700 * 2**20 + (memory_bytes(zoo, GENERATOR) if painter else 0),
             load=partial(load_region_editing, zoo, painter),
             options=("steps", "guidance") if painter else (),
         ),

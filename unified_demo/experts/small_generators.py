@@ -1,27 +1,28 @@
 """The tiny profile's own generators: folders below ``weights/tiny`` in diffusers' layout, offered as soon as they are there.
 
-Beside ``model_index.json`` a folder holds ``sampling.json`` (steps, guidance, side and, where it has learnt boxes, share) and the
-list of words that it was trained with. One folder draws from words and from layouts. Nothing is loaded here.
+Beside ``model_index.json`` a folder holds ``sampling.json`` (steps, guidance, side; the generator's also ``paper``, the colour of the
+ground under its layers) and the list of words that it was trained with. Nothing is loaded here.
 """
 
 import json
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from unified_demo.errors import ModelLoadError
-from unified_demo.experts import generation, layout
-from unified_demo.experts.base import Expert, ExpertSpec
-from unified_demo.experts.diffusion import PipelineSource
+from unified_demo.experts.base import ExpertSpec
+from unified_demo.experts.diffusion import PipelineSource, load_pipeline
+from unified_demo.experts.layered import LayeredExpert
+from unified_demo.experts.layers import LayerPainter
 from unified_demo.grammar import TASKS, Task
 from unified_demo.zoo import Zoo
 
-GENERATOR, EDITOR, PAINTER = "generator", "editor", "painter"
+GENERATOR, EDITOR = "generator", "editor"
+PIPELINE = "StableDiffusionPipeline"
 SAMPLING = "sampling.json"
 LICENCE = "Apache-2.0"
 _WORKING_BYTES = 600 * 2**20
 """What a run holds beside the weights."""
-Loader = Callable[[PipelineSource], Callable[[], Expert]]
 
 
 def source(zoo: Zoo, name: str, pipeline: str) -> PipelineSource | None:
@@ -31,11 +32,19 @@ def source(zoo: Zoo, name: str, pipeline: str) -> PipelineSource | None:
         return None
     try:
         given: dict[str, Any] = json.loads((folder / SAMPLING).read_text(encoding="utf-8"))
-        options = {"share": float(given["share"])} if pipeline == layout.PIPELINE and "share" in given else {}
         steps, guidance, side = int(given["steps"]), float(given["guidance"]), int(given["side"])
+        options = {"paper": tuple(int(value) for value in given["paper"])} if name == GENERATOR else {}
         return PipelineSource(str(folder), pipeline, steps, guidance, side, dtype="auto", options=options)
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise ModelLoadError(f"{folder / SAMPLING} cannot be read ({exc}); restore it, for example with 'git checkout'.") from exc
+
+
+def load_layer_painter(place: PipelineSource) -> LayerPainter:
+    """The generator of ``source``. ModelLoadError when it cannot be loaded or its list of words is not there."""
+    pipeline = load_pipeline(place)
+    if pipeline.words is None:
+        raise ModelLoadError(f"{place.place} has no list of words; restore it, for example with 'git checkout'.")
+    return LayerPainter(pipeline, pipeline.words, place.options["paper"])
 
 
 def memory_bytes(zoo: Zoo, name: str) -> int:
@@ -45,12 +54,10 @@ def memory_bytes(zoo: Zoo, name: str) -> int:
 
 
 def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
-    """Image generation where the generator's folder is there, layout generation where it has learnt boxes as well."""
-    rows: tuple[tuple[Task, str, Loader], ...] = (
-        (Task.IMAGE_GENERATION, generation.PIPELINE, generation.loader),
-        (Task.LAYOUT_GENERATION, layout.PIPELINE, layout.loader),
-    )
-    found = [(task, source(zoo, GENERATOR, pipeline), load) for task, pipeline, load in rows]
+    """Image and layout generation where the generator's folder is there."""
+    place = source(zoo, GENERATOR, PIPELINE)
+    if place is None:
+        return ()
     return tuple(
         ExpertSpec(
             task=task.value,
@@ -61,12 +68,15 @@ def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
             licence=LICENCE,
             weights=(f"tiny/{GENERATOR}",),
             memory_bytes=memory_bytes(zoo, GENERATOR),
-            load=load(place),
+            load=partial(_load, place),
             options=("steps", "guidance"),
         )
-        for task, place, load in found
-        if place is not None and (task != Task.LAYOUT_GENERATION or "share" in place.options)
+        for task in (Task.IMAGE_GENERATION, Task.LAYOUT_GENERATION)
     )
+
+
+def _load(place: PipelineSource) -> LayeredExpert:
+    return LayeredExpert(load_layer_painter(place))
 
 
 def _folder(zoo: Zoo, name: str) -> Path:

@@ -6,15 +6,16 @@ A pipeline without such a list draws what it is asked. English only; words are c
 import difflib
 import json
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from unified_demo.errors import ExpertError, ModelLoadError
 
 FILE = "vocabulary.json"
-"""Beside model_index.json: {"nouns": [...], "words": [...], "several": true}; ``words`` are all others it was trained with (colours,
-places, ...); ``several``: whether it draws more than one thing in a picture, which it does where nothing is said."""
+"""Beside model_index.json: {"nouns": [...], "words": [...], "paints": [...], "grounds": {...}}; ``words`` are all others it was trained
+with (colours, places, ...); ``paints`` and ``grounds`` (word -> what asks for that ground with nothing on it) may be left out."""
 LONGEST = 3
 """Words of the longest noun."""
 _SMALL = frozenset({
@@ -23,8 +24,6 @@ _SMALL = frozenset({
     "side", "front", "is", "are", "it", "its", "his", "her", "their", "this", "that", "there", "one", "two", "three", "four", "it's",
     "as",
 })  # fmt: skip
-_NUMBERS = frozenset({"two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"})
-_ONE = "Only one thing at a time can be drawn here; please ask for one alone, such as '{}'."
 _ARTICLE = re.compile(r"\s*(?:and )?(?:an?|the|some|one|two|three|four|five|six|\d+) ")
 _WORD = re.compile(r"[a-z0-9][a-z0-9'-]*")
 
@@ -35,33 +34,35 @@ class Vocabulary:
 
     nouns: frozenset[str]
     words: frozenset[str]
-    several: bool = True
+    paints: frozenset[str] = frozenset()
+    grounds: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, prompt: str) -> tuple[str, ...]:
         """The words that it does not know and that do not matter: those before a noun, and a look behind a comma (", watercolour").
 
-        ExpertError for a thing that it cannot draw, for none at all, and for more than one where it draws only one.
+        ExpertError for a thing that it cannot draw ("baby bottle" is neither a baby nor a bottle), and for neither thing nor ground.
         """
         first, *behind = prompt.lower().split(",")
-        pieces = self._pieces(_WORD.findall(first))
+        pieces = self.pieces(first)
         looks: list[tuple[str, str]] = []
         for clause in behind:
-            own = self._pieces(_WORD.findall(clause))
+            own = self.pieces(clause)
             is_look = not _ARTICLE.match(clause) and all(kind != "noun" for _, kind in own)
             (looks if is_look else pieces).extend(own)
+        for clause in (first, *behind):
+            for (words, kind), (following, next_kind) in pairwise(self.pieces(clause)):
+                if kind == next_kind == "noun":
+                    raise ExpertError(self._refusal(f"{words} {following}"))
         left_out: list[str] = []
         for place, (words, kind) in enumerate(pieces):
             if kind != "unknown":
                 continue
-            follows = pieces[place + 1][1] if place + 1 < len(pieces) else ""
+            follows = next((kind for said, kind in pieces[place + 1 :] if said not in self.paints), "")
             if follows != "noun" and not words.split()[-1].endswith("ing"):
                 raise ExpertError(self._refusal(words))
             left_out.append(words)
-        nouns = [words for words, kind in pieces if kind == "noun"]
-        if not nouns:
+        if not any(kind == "noun" or (words in self.grounds and words not in self.paints) for words, kind in pieces):
             raise ExpertError(self._refusal(prompt.strip()[:60]))
-        if not self.several and (len(nouns) > 1 or any(words in _NUMBERS or words.isdigit() for words, _ in pieces)):
-            raise ExpertError(_ONE.format(_singular(nouns[0], self.nouns)))
         return (*left_out, *(words for words, kind in looks if kind == "unknown"))
 
     def near(self, thing: str) -> list[str]:
@@ -78,8 +79,13 @@ class Vocabulary:
         )
         return f"'{thing}' is not among the {len(self.nouns)} nouns that can be drawn here; {offered}."
 
-    def _pieces(self, tokens: list[str]) -> list[tuple[str, str]]:
+    def single(self, words: str) -> str:
+        """The noun that the words name in any number, "" when they name none."""
+        return _singular(words, self.nouns)
+
+    def pieces(self, prompt: str) -> list[tuple[str, str]]:
         """(words, kind) in order; kind is noun, word or unknown. Unknown words in a row are one piece."""
+        tokens = _WORD.findall(prompt.lower())
         pieces: list[tuple[str, str]] = []
         place = 0
         while place < len(tokens):
@@ -94,7 +100,7 @@ class Vocabulary:
         return pieces
 
     def _is_noun(self, tokens: list[str], size: int) -> bool:
-        return len(tokens) == size and _singular(" ".join(tokens), self.nouns) != ""
+        return len(tokens) == size and self.single(" ".join(tokens)) != ""
 
 
 def _singulars(words: str) -> tuple[str, ...]:
@@ -116,6 +122,7 @@ def read_vocabulary(place: str) -> Vocabulary | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         nouns, words = (frozenset(word.lower() for word in content[key]) for key in ("nouns", "words"))
-        return Vocabulary(nouns, words, bool(content.get("several", True)))
+        grounds = {str(word): str(said) for word, said in content.get("grounds", {}).items()}
+        return Vocabulary(nouns, words, frozenset(content.get("paints", ())), grounds)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ModelLoadError(f"The list of words {path} cannot be read ({exc}); restore it, for example with 'git checkout'.") from exc

@@ -13,21 +13,19 @@ from pathlib import Path
 
 import torch
 
-from unified_demo.data.catalogue import CutoutInfo, read_catalogue
+from unified_demo.data.catalogue import read_catalogue
 from unified_demo.data.cutouts import CutoutLibrary
 from unified_demo.training.generators import autoencoder as coder
 from unified_demo.training.generators import diffusion
 from unified_demo.training.generators.crops import CropMaker
 from unified_demo.training.generators.export import SHEET_PROMPTS, draw_sheet, export, pipeline_of
-from unified_demo.training.generators.networks import Sizes, build_text_encoder, build_unet, picture_codes
+from unified_demo.training.generators.networks import Sizes, build_text_encoder, build_unet, load_exported, picture_codes
 from unified_demo.training.generators.pictures import Painter
 from unified_demo.training.generators.stream import Mix, PictureStream
 from unified_demo.training.generators.words import build_tokenizer, vocabulary
 
 logger = logging.getLogger("unified_demo.training.generators")
 COMPONENTS = "components.pt"
-SOURCES = ("fluent-emoji-3d", "fluent-emoji-flat", "sweethome3d-furniture")
-"""Cut-outs that weights made from them may be shipped with."""
 
 
 def _flags() -> argparse.Namespace:
@@ -41,13 +39,14 @@ def _flags() -> argparse.Namespace:
     parser.add_argument(
         "--noisier", type=float, default=2.0, help="1: all noise levels alike; more: high ones, where words matter, more often"
     )
-    parser.add_argument("--boxed", type=float, default=0.2, help="share of batches with boxes, for layouts")
+    parser.add_argument("--boxed", type=float, default=0.0, help="share of batches with boxes, for GLIGEN's layouts")
     parser.add_argument("--arranged", type=float, default=0.0, help="share of batches with several things and no boxes")
-    parser.add_argument("--usual", type=float, default=0.5, help="share of single things on the usual ground in their own colours")
+    parser.add_argument("--usual", type=float, default=0.82, help="share of single things on the usual ground in their own colours")
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/generator"), help="where export writes")
     parser.add_argument("--common", action="store_true", help="pictures of the most usual nouns only, which are learnt sooner")
     parser.add_argument("--only", type=Path, help="nouns that export offers, one in a line; all without it")
-    parser.add_argument("--several", action="store_true", help="numbers and boxes are learnt: export offers them")
+    parser.add_argument("--fusers", action="store_true", help="boxes are learnt: export keeps GLIGEN's fusers")
+    parser.add_argument("--init", type=Path, help="an exported folder to begin with; its encoder and its words are kept")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -58,7 +57,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(arguments.seed)
     library = CutoutLibrary(arguments.assets, read_catalogue(arguments.assets), capacity=4000)
-    components = _components(library, arguments.out)
+    components = _components(library, arguments)
     if arguments.action == "decoder":
         _decoder_trainer(library, components, arguments).run(_report(50))
         return
@@ -72,37 +71,35 @@ def main() -> None:
     autoencoder.load_state_dict(torch.load(arguments.out / coder.CHECKPOINT, weights_only=True, map_location=device)["network"])
     pipeline = pipeline_of(trainer, autoencoder.eval())
     if arguments.action == "sheet":
-        draw_sheet(pipeline, SHEET_PROMPTS, coder.SIDE, arguments.out / f"sheet-{trainer.step:06d}.png")
+        draw_sheet(pipeline, SHEET_PROMPTS, coder.GROWTH * coder.SIDE, arguments.out / f"sheet-{trainer.step:06d}.png")
     else:
         only = arguments.only.read_text(encoding="utf-8").splitlines() if arguments.only else vocabulary().looks
-        export(pipeline, vocabulary(), list(only), arguments.several, arguments.weights)
+        export(pipeline, vocabulary(), list(only), arguments.fusers, arguments.weights)
 
 
 def _report(every: int) -> Callable[[dict], None]:
     return lambda figures: logger.info("%s", json.dumps(figures)) if figures["step"] % every == 1 else None
 
 
-def _infos(library: CutoutLibrary) -> tuple[CutoutInfo, ...]:
-    """What the decoder sees: the looks of the vocabulary three times as often as other cut-outs."""
-    looks = set(vocabulary().looks.values())
-    cutouts = [info for info in library.catalogue.cutouts if info.source in SOURCES]
-    return (*cutouts, *(info for info in cutouts if info.key in looks for _ in range(6)))
-
-
-def _components(library: CutoutLibrary, folder: Path) -> coder.Components:
-    """Those of the folder, else new ones from 1,000 crops; whatever was trained on them needs the same."""
-    path = folder / COMPONENTS
+def _components(library: CutoutLibrary, arguments: argparse.Namespace) -> coder.Components:
+    """Those of the folder, else those of --init, else new ones from 1,000 crops; whatever was trained on them needs the same."""
+    path = arguments.out / COMPONENTS
+    if not path.is_file() and arguments.init:
+        found = coder.exported_components(arguments.init)
+        torch.save({"matrix": found.matrix, "mean": found.mean}, path)
     if not path.is_file():
-        looks = vocabulary().looks.values()
-        infos = tuple(library.catalogue.by_key[key] for key in looks)
-        found = coder.patch_components(CropMaker(library, infos)(random.Random(1), 1000) * 2 - 1)
+        pictures, _ = CropMaker(Painter(library, vocabulary().looks))(random.Random(1), 1000)
+        found = coder.patch_components(pictures * 2 - 1)
         torch.save({"matrix": found.matrix, "mean": found.mean}, path)
     return coder.Components(**torch.load(path, weights_only=True))
 
 
 def _decoder_trainer(library: CutoutLibrary, components: coder.Components, arguments: argparse.Namespace) -> coder.AutoencoderTrainer:
     options = coder.AutoencoderOptions(minutes=arguments.minutes, seed=arguments.seed)
-    return coder.AutoencoderTrainer(coder.build_autoencoder(components), CropMaker(library, _infos(library)), options, arguments.out)
+    network = coder.build_autoencoder(components)
+    if arguments.init:
+        coder.begin_from(network, arguments.init)
+    return coder.AutoencoderTrainer(network, CropMaker(Painter(library, vocabulary().looks)), options, arguments.out)
 
 
 def _diffusion_trainer(
@@ -113,14 +110,17 @@ def _diffusion_trainer(
     looks = {noun: words.looks[noun] for noun in words.common} if arguments.common else words.looks
     stream = PictureStream(Painter(library, looks), components, mix)
     codes: dict[str, torch.Tensor] = {}
-    if not (arguments.out / diffusion.CHECKPOINT).is_file():
+    if not arguments.init and not (arguments.out / diffusion.CHECKPOINT).is_file():
         latents = stream.usual_latents()
         codes = dict(zip(latents, picture_codes(torch.stack(list(latents.values())), sizes.text), strict=True))
     tokenizer = build_tokenizer(words)
     options = diffusion.DiffusionOptions(
         minutes=arguments.minutes, batch=arguments.batch, lr=arguments.lr, noisier=arguments.noisier, seed=arguments.seed
     )
-    unet, encoder = build_unet(sizes), build_text_encoder(sizes, tokenizer, codes)
+    if arguments.init:
+        unet, encoder = load_exported(arguments.init, tokenizer)
+    else:
+        unet, encoder = build_unet(sizes), build_text_encoder(sizes, tokenizer, codes)
     return diffusion.DiffusionTrainer(unet, encoder, tokenizer, words.meanings(), stream, options, arguments.out, device)
 
 

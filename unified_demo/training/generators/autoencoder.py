@@ -1,7 +1,8 @@
 """The generators' autoencoder: 8 latents for 8 x 8 pixels, in diffusers' ``AutoencoderTiny`` layout.
 
 The encoder is linear, the principal components of 8 x 8 patches, and is set, not trained: latents are there at once and stay what they
-are while the decoder, a small network, goes on learning. Training resumes to the exact batch. It knows nothing of words.
+are while the decoder, a small network, goes on learning. What comes out is twice as large as what went in, and a fourth channel tells
+what belongs to a thing (after LayerDiffuse, arXiv 2402.17113). Training resumes to the exact batch. It knows nothing of words.
 """
 
 import math
@@ -22,14 +23,16 @@ if TYPE_CHECKING:
 
 SIDE, FACTOR, CHANNELS = 128, 8, 8
 """Pixels of a picture while training, and pixels of a latent, along one side; latents at one place."""
+GROWTH, OUT_CHANNELS = 2, 4
+"""Pixels along one side that come out for one that went in; red, green, blue and how much of a pixel belongs to a thing."""
 WIDTH = 48
 """Of the encoder: 4 x 4 x 3 numbers pass its second last level whole."""
 DEVIATION, SCALING = 0.4, 2.0
 """Mean standard deviation of the latents, which the layout's decoder squashes to -3..3, and what they are multiplied with for a UNet."""
 CHECKPOINT = "autoencoder.pt"
 
-Crops = Callable[[random.Random, int], torch.Tensor]
-"""``crops(rng, count)`` -> (count, 3, side, side), 0..1."""
+Crops = Callable[[random.Random, int], tuple[torch.Tensor, torch.Tensor]]
+"""``crops(rng, count)`` -> (count, 3, side, side) and (count, OUT_CHANNELS, GROWTH * side, GROWTH * side), 0..1."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,19 @@ def patch_components(pictures: torch.Tensor) -> Components:
     return Components(scale[:, None] * directions, mean)
 
 
+def exported_components(folder: Path) -> Components:
+    """Those that the encoder of an exported folder was set from, read off what it does. OSError when it is not there."""
+    from diffusers import AutoencoderTiny
+
+    network = AutoencoderTiny.from_pretrained(folder, subfolder="vae", torch_dtype=torch.float32)
+    size = 3 * FACTOR**2
+    with torch.no_grad():
+        patches = torch.cat([torch.zeros(1, size), torch.eye(size)]).view(-1, 3, FACTOR, FACTOR)
+        shift, *columns = network.encode(patches).latents.flatten(1)
+    matrix = torch.stack([column - shift for column in columns], dim=1)
+    return Components(matrix, -torch.linalg.pinv(matrix) @ shift)
+
+
 @dataclass(frozen=True)
 class AutoencoderOptions:
     """``minutes`` in all runs together; the learning rate falls to a twentieth along them, or along ``steps`` when given.
@@ -75,17 +91,18 @@ class AutoencoderOptions:
     seed: int = 0
 
 
-def build_autoencoder(components: Components, decoder: tuple[int, tuple[int, ...]] = (WIDTH, (3, 3, 1, 0))) -> "AutoencoderTiny":
+def build_autoencoder(components: Components, decoder: tuple[int, tuple[int, ...]] = (WIDTH, (3, 3, 2, 0, 0))) -> "AutoencoderTiny":
     """The encoder is set from ``components`` and frozen, the decoder (width, blocks per level from coarse to fine) is random."""
     from diffusers import AutoencoderTiny
 
-    levels = len(decoder[1])
+    levels = 1 + int(math.log2(FACTOR))
     network = AutoencoderTiny(
+        out_channels=OUT_CHANNELS,
         latent_channels=CHANNELS,
         scaling_factor=SCALING,
         encoder_block_out_channels=(WIDTH,) * levels,
         num_encoder_blocks=(0,) * levels,
-        decoder_block_out_channels=(decoder[0],) * levels,
+        decoder_block_out_channels=(decoder[0],) * len(decoder[1]),
         num_decoder_blocks=decoder[1],
     )
     _set_encoder(network, components)
@@ -146,6 +163,17 @@ def reconstruction_loss(answer: torch.Tensor, truth: torch.Tensor, edges: float)
     return total
 
 
+def begin_from(network: "AutoencoderTiny", folder: Path) -> None:
+    """The decoder takes what an exported one has in layers of the same place and shape. OSError when the folder is not there."""
+    from diffusers import AutoencoderTiny
+
+    ours, theirs = (
+        part.decoder.state_dict() for part in (network, AutoencoderTiny.from_pretrained(folder, subfolder="vae", torch_dtype=torch.float32))
+    )
+    fitting = {name: value for name, value in theirs.items() if name in ours and ours[name].shape == value.shape}
+    network.decoder.load_state_dict(fitting, strict=False)
+
+
 class AutoencoderTrainer(TimedRun):
     """Trains the decoder. Network, crops and checkpoints; ``run`` may be called again and again."""
 
@@ -161,11 +189,11 @@ class AutoencoderTrainer(TimedRun):
         """One batch; a function of seed and step."""
         rng = random.Random(self.options.seed * 1_000_003 + self.step)
         torch.manual_seed(rng.getrandbits(31))
-        truth = (self.crops(rng, self.options.batch) * 2 - 1).contiguous(memory_format=torch.channels_last)
+        small, truth = ((part * 2 - 1).contiguous(memory_format=torch.channels_last) for part in self.crops(rng, self.options.batch))
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.lr * self.rate()
         with torch.autocast(truth.device.type, torch.bfloat16):
-            latents = self.network.encode(truth).latents
+            latents = self.network.encode(small).latents
             answer = self.network.decode(latents + self.options.noise * torch.randn_like(latents)).sample
         loss = reconstruction_loss(answer.float(), truth, self.options.edges)
         loss.backward()

@@ -1,4 +1,7 @@
-"""Crops for the autoencoder: cut-outs at many sizes over plain, shaded and drawn grounds. Pixels only, no words."""
+"""What the decoder learns from: pieces of pictures of single things as the generators draw them, small and as they shall come out.
+
+Pixels only, no words.
+"""
 
 import random
 
@@ -6,45 +9,45 @@ import numpy as np
 import torch
 from PIL import Image
 
-from unified_demo.data.catalogue import CutoutInfo
-from unified_demo.data.cutouts import PAINT_HUES, CutoutLibrary
+from unified_demo.data.cutouts import PAINT_HUES
 from unified_demo.errors import MediaError
-from unified_demo.training.generators.autoencoder import SIDE
-from unified_demo.training.generators.grounds import NAMES, ground
+from unified_demo.training.generators.autoencoder import FACTOR, GROWTH, SIDE
+from unified_demo.training.generators.grounds import DEFAULT, NAMES
+from unified_demo.training.generators.pictures import Painter
 
-SMALLEST, LARGEST = 0.25, 0.85
-"""Longer side of a thing as a share of the whole picture."""
+ELSEWHERE, PAINTED = 0.3, 0.2
+"""Shares of pictures on another ground than the usual one and in another paint than their own."""
 
 
 class CropMaker:
-    """``__call__(rng, count)`` -> (count, 3, side, side) of 0..1; things that cannot be opened are passed over."""
+    """``__call__(rng, count)`` -> (count, 3, side, side) of 0..1, and the same pieces GROWTH times as large with the things' cover
+    as fourth channel; ``side`` in pixels, a multiple of FACTOR. Things that cannot be opened are passed over."""
 
-    def __init__(self, library: CutoutLibrary, infos: tuple[CutoutInfo, ...], side: int = 64) -> None:
-        self.library, self.infos, self.side = library, infos, side
+    def __init__(self, painter: Painter, side: int = 80) -> None:
+        self.painter, self.side = painter, side
+        self._nouns = list(painter.looks)
 
-    def __call__(self, rng: random.Random, count: int) -> torch.Tensor:
-        pixels = np.stack([np.asarray(self.crop(rng)) for _ in range(count)])
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-
-    def crop(self, rng: random.Random) -> Image.Image:
-        canvas = self._ground(rng)
-        for _ in range(rng.choice((1, 1, 2))):
-            info = rng.choice(self.infos)
-            longer = rng.uniform(SMALLEST, LARGEST) * SIDE
-            size = (max(2, round(longer * min(1.0, info.aspect))), max(2, round(longer / max(1.0, info.aspect))))
-            paint = rng.choice(tuple(PAINT_HUES)) if info.paint and info.colour and rng.random() < 0.25 else ""
+    def __call__(self, rng: random.Random, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        pairs: list[tuple[Image.Image, Image.Image]] = []
+        while len(pairs) < count:
             try:
-                sprite = self.library.placed(info.key, paint, rng.random() < 0.3, 0.0, size)
+                pairs.append(self._pair(rng))
             except MediaError:
                 continue
-            left = round(rng.uniform(-0.75, 0.75) * size[0] / 2 + (self.side - size[0]) / 2)
-            top = round(rng.uniform(-0.75, 0.75) * size[1] / 2 + (self.side - size[1]) / 2)
-            canvas.paste(sprite, (left, top), sprite)
-        return canvas
+        small, large = (np.stack([np.asarray(picture) for picture in column]) for column in zip(*pairs, strict=True))
+        return _tensor(small), _tensor(large)
 
-    def _ground(self, rng: random.Random) -> Image.Image:
-        if rng.random() < 0.3:
-            return Image.new("RGB", (self.side, self.side), tuple(rng.randrange(256) for _ in range(3)))
-        whole = ground(rng.choice(NAMES), SIDE)
-        left, top = rng.randint(0, SIDE - self.side), rng.randint(0, SIDE - self.side)
-        return whole.crop((left, top, left + self.side, top + self.side))
+    def _pair(self, rng: random.Random) -> tuple[Image.Image, Image.Image]:
+        noun, draw = rng.choice(self._nouns), rng.random()
+        painted = ELSEWHERE <= draw < ELSEWHERE + PAINTED and self.painter.paintable(noun)
+        paint = rng.choice(tuple(PAINT_HUES)) if painted else ""
+        scene = self.painter.alone(noun, paint, rng.choice(NAMES) if draw < ELSEWHERE else DEFAULT)
+        left, top = (rng.randrange(0, SIDE - self.side + 1, FACTOR) for _ in range(2))
+        right, bottom = left + self.side, top + self.side
+        small = self.painter.paint(scene).crop((left, top, right, bottom))
+        large = self.painter.paint_layer(scene, GROWTH * SIDE).crop((GROWTH * left, GROWTH * top, GROWTH * right, GROWTH * bottom))
+        return small, large
+
+
+def _tensor(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255

@@ -1,4 +1,5 @@
-"""Trained generators as a folder that ``StableDiffusionPipeline`` and ``StableDiffusionGLIGENPipeline`` load, and what they can draw.
+"""Trained generators as a folder that ``StableDiffusionPipeline`` loads (``StableDiffusionGLIGENPipeline`` too, with fusers), and what
+they can draw.
 
 Half precision, averaged weights, every spelling with its meaning's embedding. ``vocabulary.json`` beside them names the nouns, so that
 an expert can refuse others. Contact sheets of fixed prompts are drawn here as well.
@@ -12,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from unified_demo.data.cutouts import PAINT_HUES
 from unified_demo.data.expressions import plural
-from unified_demo.training.generators.autoencoder import SIDE
-from unified_demo.training.generators.networks import build_scheduler
-from unified_demo.training.generators.words import FILLER, SPECIAL, Vocabulary
+from unified_demo.training.generators.autoencoder import GROWTH, SIDE
+from unified_demo.training.generators.grounds import DEFAULT, NAMES, PLAIN
+from unified_demo.training.generators.networks import build_scheduler, without_fusers
+from unified_demo.training.generators.pictures import ground_prompt
+from unified_demo.training.generators.words import FILLER, GROUND_WORDS, NOT_LEARNT, SPECIAL, Vocabulary
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderTiny, StableDiffusionPipeline
@@ -53,20 +57,30 @@ def pipeline_of(trainer: "DiffusionTrainer", autoencoder: "AutoencoderTiny") -> 
     )
 
 
-def export(pipeline: "StableDiffusionPipeline", words: Vocabulary, nouns: Collection[str], several: bool, folder: Path) -> None:
+def export(pipeline: "StableDiffusionPipeline", words: Vocabulary, nouns: Collection[str], fusers: bool, folder: Path) -> None:
     """Write the pipeline in half precision, ``vocabulary.json`` and ``sampling.json`` to ``folder``; it is half precision then.
 
-    ``nouns``: those that are offered, of ``words.looks``; the others are refused. ``several``: whether numbers and boxes are learnt.
+    ``nouns``: those that are offered, of ``words.looks``; the others are refused. ``fusers``: GLIGEN's have learnt boxes and go along.
     """
+    if not fusers:
+        pipeline.unet = without_fusers(pipeline.unet)
     pipeline.to(dtype=torch.float16)
     pipeline.save_pretrained(folder, safe_serialization=True, max_shard_size=SHARD)
     things, offered = _spellings(words, words.looks), _spellings(words, nouns)
-    others = set(words.tokens()) - things - set(SPECIAL)
+    others = set(words.tokens()) - things - {*SPECIAL, *NOT_LEARNT}
+    spelt = {name: (name, *GROUND_WORDS.get(name, ())) for name in NAMES}
+    grounds = {word: "" if name == DEFAULT else ground_prompt(name) for name, spellings in spelt.items() for word in spellings}
     looks = {noun: words.looks[noun] for noun in sorted(nouns)}
-    singular = offered - {plural(noun).lower() for noun in offered}
-    content = {"nouns": sorted(singular), "words": sorted({*others, *FILLER}), "looks": looks, "several": several}
+    singular = (offered - {plural(noun).lower() for noun in offered}) | {noun.lower() for noun in nouns}
+    content = {
+        "nouns": sorted(singular),
+        "words": sorted({*others, *FILLER}),
+        "paints": list(PAINT_HUES),
+        "grounds": grounds,
+        "looks": looks,
+    }
     (folder / "vocabulary.json").write_text(json.dumps(content, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
-    sampling = {"steps": STEPS, "guidance": GUIDANCE, "side": SIDE, **({"share": 1.0} if several else {})}
+    sampling = {"steps": STEPS, "guidance": GUIDANCE, "side": GROWTH * SIDE, "paper": PLAIN[DEFAULT]}
     (folder / "sampling.json").write_text(json.dumps(sampling) + "\n", encoding="utf-8")
 
 

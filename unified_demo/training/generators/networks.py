@@ -5,6 +5,7 @@ each other from the first step. Nothing is trained here.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -61,6 +62,13 @@ def build_unet(sizes: Sizes) -> "UNet2DConditionModel":
     return unet
 
 
+def without_fusers(unet: "UNet2DConditionModel") -> "UNet2DConditionModel":
+    """The same without GLIGEN's parts, which cost a sixth of it and do nothing before boxes are learnt."""
+    plain = type(unet).from_config({**unet.config, "attention_type": "default"})
+    plain.load_state_dict({name: value for name, value in unet.state_dict().items() if name in plain.state_dict()})
+    return plain.to(memory_format=torch.channels_last).eval()
+
+
 def build_text_encoder(sizes: Sizes, tokenizer: "PreTrainedTokenizerFast", codes: dict[str, torch.Tensor]) -> "CLIPTextModel":
     """``codes``: noun -> (sizes.text,) that its embedding begins with, mean square 1; other words begin at random."""
     from transformers import CLIPTextConfig, CLIPTextModel
@@ -84,6 +92,25 @@ def build_text_encoder(sizes: Sizes, tokenizer: "PreTrainedTokenizerFast", codes
     for noun, code in codes.items():
         table[tokenizer.convert_tokens_to_ids(noun.lower())] = CODE_SPREAD * code
     return encoder
+
+
+def load_exported(folder: Path, tokenizer: "PreTrainedTokenizerFast") -> "tuple[UNet2DConditionModel, CLIPTextModel]":
+    """Both networks of an exported folder in single precision, to be trained on; words that ``tokenizer`` has and the folder has not
+    begin at random. OSError when the folder is not there."""
+    from diffusers import UNet2DConditionModel
+    from transformers import AutoTokenizer, CLIPTextModel
+
+    unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet", dtype=torch.float32)
+    encoder = CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", dtype=torch.float32)
+    known = AutoTokenizer.from_pretrained(folder, subfolder="tokenizer").get_vocab()
+    numbers = tokenizer.get_vocab()
+    before = encoder.get_input_embeddings().weight.detach().clone()
+    table = encoder.resize_token_embeddings(1 + max(numbers.values()), mean_resizing=False).weight.data
+    torch.nn.init.normal_(table, std=CODE_SPREAD)
+    for word, number in numbers.items():
+        if word in known:
+            table[number] = before[known[word]]
+    return unet, encoder
 
 
 def plain_attention(unet: "UNet2DConditionModel", encoder: "CLIPTextModel") -> None:

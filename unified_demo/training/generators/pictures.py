@@ -45,18 +45,25 @@ class Scene:
 
     @property
     def prompt(self) -> str:
-        """ "a red car on a blue background", "a cat and a dog at the beach"; things count together when they are alike."""
+        """ "a red car on a blue background", "a cat and a dog, beach", "beach"; things count together when they are alike."""
         counts: dict[tuple[str, str], int] = {}
         for thing in self.things:
             counts[thing.noun, thing.paint] = counts.get((thing.noun, thing.paint), 0) + 1
+        if not counts:
+            return ground_prompt(self.ground)
         words = listed([said(noun, count, paint) for (noun, paint), count in counts.items()])
         if self.ground == DEFAULT:
             return words
         return f"{words} on a {self.ground} background" if self.ground in PLAIN else f"{words}, {self.ground}"
 
 
+def ground_prompt(name: str) -> str:
+    """What asks for an empty ground."""
+    return f"a {name} background" if name in PLAIN else name
+
+
 class Painter:
-    """Draws scenes of ``looks`` (noun -> key of its cut-out), SIDE x SIDE, RGB."""
+    """Draws scenes of ``looks`` (noun -> key of its cut-out)."""
 
     def __init__(self, library: CutoutLibrary, looks: dict[str, str]) -> None:
         self.library, self.looks = library, looks
@@ -74,15 +81,28 @@ class Painter:
         x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
         return Box(x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
 
-    def paint(self, scene: Scene) -> Image.Image:
-        """MediaError when a cut-out cannot be used."""
-        canvas = ground(scene.ground, SIDE).copy()
+    def paint(self, scene: Scene, side: int = SIDE) -> Image.Image:
+        """RGB, ``side`` x ``side``. MediaError when a cut-out cannot be used."""
+        canvas = ground(scene.ground, side).copy()
+        for sprite, corner in self._sprites(scene, side):
+            canvas.paste(sprite, corner, sprite)
+        return canvas
+
+    def paint_layer(self, scene: Scene, side: int) -> Image.Image:
+        """As ``paint``, with what is covered by things as fourth channel: RGBA whose colours are those of the whole picture."""
+        cover = Image.new("L", (side, side))
+        for sprite, corner in self._sprites(scene, side):
+            cover.paste(255, corner, sprite)
+        picture = self.paint(scene, side)
+        picture.putalpha(cover)
+        return picture
+
+    def _sprites(self, scene: Scene, side: int) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
+        """Each thing's cut-out and where its upper left corner lies, pixels."""
         for thing in scene.things:
             box = self.fitted(thing.noun, thing.box)
-            size = (max(2, round((box.x1 - box.x0) * SIDE)), max(2, round((box.y1 - box.y0) * SIDE)))
-            sprite = self._placed(thing.noun, thing.paint, size)
-            canvas.paste(sprite, (round(box.x0 * SIDE), round(box.y0 * SIDE)), sprite)
-        return canvas
+            size = (max(2, round((box.x1 - box.x0) * side)), max(2, round((box.y1 - box.y0) * side)))
+            yield self._placed(thing.noun, thing.paint, size), (round(box.x0 * side), round(box.y0 * side))
 
     def _place(self, noun: str, paint: str, size: tuple[int, int]) -> Image.Image:
         return self.library.placed(self.looks[noun], paint, False, 0.0, size)
@@ -99,6 +119,10 @@ class Painter:
             own = self.library.catalogue.by_key[self.looks[noun]].colour
             if self.paintable(noun):
                 yield from (self.alone(noun, paint) for paint in PAINT_HUES if paint != own)
+
+    def empty(self) -> Iterator[Scene]:
+        """Every ground with nothing on it: the lowest layer of pictures that are put together."""
+        yield from (Scene((), place) for place in NAMES)
 
     def arranged(self, rng: random.Random, boxed: bool) -> Scene:
         """One to four things in boxes of chance that do not meet; counts of one noun in two of five."""

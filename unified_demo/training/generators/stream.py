@@ -19,12 +19,13 @@ from unified_demo.training.generators.pictures import Painter, Scene
 @dataclass(frozen=True)
 class Mix:
     """Shares of batches: with boxes (GLIGEN), arranged but without boxes; the others show one thing. ``usual``: share of single
-    things on the usual ground in their own colours, ``painted``: in other colours."""
+    things on the usual ground in their own colours, ``painted``: in other colours, ``empty``: of grounds with nothing on them."""
 
-    boxed: float = 0.2
-    arranged: float = 0.05
-    usual: float = 0.45
+    boxed: float = 0.0
+    arranged: float = 0.0
+    usual: float = 0.82
     painted: float = 0.1
+    empty: float = 0.02
 
 
 class PictureStream:
@@ -32,10 +33,13 @@ class PictureStream:
 
     def __init__(self, painter: Painter, components: Components, mix: Mix) -> None:
         self.painter, self.components, self.mix = painter, components, mix
-        self.scenes = list(painter.all_alone())
-        self._usual = [index for index, scene in enumerate(self.scenes) if scene.ground == DEFAULT and not scene.things[0].paint]
-        self._painted = [index for index, scene in enumerate(self.scenes) if scene.things[0].paint]
-        self._elsewhere = [index for index, scene in enumerate(self.scenes) if scene.ground != DEFAULT]
+        self.scenes = [*painter.all_alone(), *painter.empty()]
+        self._usual = [
+            index for index, scene in enumerate(self.scenes) if scene.things and scene.ground == DEFAULT and not scene.things[0].paint
+        ]
+        self._painted = [index for index, scene in enumerate(self.scenes) if scene.things and scene.things[0].paint]
+        self._elsewhere = [index for index, scene in enumerate(self.scenes) if scene.things and scene.ground != DEFAULT]
+        self._empty = [index for index, scene in enumerate(self.scenes) if not scene.things]
 
     @cached_property
     def _store(self) -> torch.Tensor:
@@ -64,6 +68,8 @@ class PictureStream:
 
     def _pool(self, rng: random.Random) -> list[int]:
         draw = rng.random()
+        if draw >= 1 - self.mix.empty:
+            return self._empty
         if draw < self.mix.usual or not self._elsewhere:
             return self._usual
         return self._painted if draw < self.mix.usual + self.mix.painted and self._painted else self._elsewhere

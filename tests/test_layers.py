@@ -1,0 +1,177 @@
+"""Transparent layers: what a prompt names and where it lies, cutting out, laying, and the experts around a pipeline that draws discs."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unified_demo.errors import ExpertError
+from unified_demo.experts.adding import Adder
+from unified_demo.experts.arrangement import Arrangement, Group, arrange
+from unified_demo.experts.base import ExpertRequest, Output
+from unified_demo.experts.diffusion import Pipeline, PipelineSource
+from unified_demo.experts.layered import LayeredExpert
+from unified_demo.experts.layers import LayerPainter, cut_out, lay
+from unified_demo.experts.vocabulary import Vocabulary
+from unified_demo.grammar import Box
+from unified_demo.messages import RegionPart
+
+SIDE, PAPER = 64, (245, 245, 246)
+WORDS = Vocabulary(
+    frozenset({"cat", "dog", "ball", "glasses", "book", "books"}),
+    frozenset({"red", "black", "white", "beach", "sand", "background", "left", "right", "above", "below", "on", "of"}),
+    paints=frozenset({"red", "blue"}),
+    grounds={
+        "red": "a red background", "black": "a black background", "white": "", "beach": "beach", "sand": "beach",
+    },
+)  # fmt: skip
+
+
+class DrawsDiscs:
+    """A pipeline's call: a red disc for a prompt with "red", an empty picture for "glasses", sand for grounds, else a grey disc."""
+
+    scheduler = object()
+
+    def __init__(self) -> None:
+        self.prompts: list[str] = []
+
+    def __call__(self, prompts: list[str], generator: list[Any], callback_on_step_end: Any, **options: Any) -> Any:
+        assert len(generator) == len(prompts) and options["height"] == options["width"] == SIDE
+        self.prompts = prompts
+        for step in range(options["num_inference_steps"]):
+            callback_on_step_end(self, step, 0, {"latents": np.zeros(3)})
+        return type("Answer", (), {"images": [self.picture(prompt) for prompt in prompts]})
+
+    def picture(self, prompt: str) -> Image.Image:
+        rows, columns = np.mgrid[:SIDE, :SIDE]
+        cover = ((rows - SIDE / 2 + 0.5) ** 2 + (columns - SIDE / 2 + 0.5) ** 2 < 24**2) & (prompt not in ("glasses", "beach"))
+        pixels = np.full((SIDE, SIDE, 4), (*((220, 200, 150) if prompt == "beach" else PAPER), 0), np.uint8)
+        pixels[cover] = (220, 20, 20, 255) if "red" in prompt else (90, 90, 90, 255)
+        return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def discs() -> DrawsDiscs:
+    return DrawsDiscs()
+
+
+@pytest.fixture
+def painter(discs: DrawsDiscs, tmp_path: Path) -> LayerPainter:
+    return LayerPainter(Pipeline(PipelineSource(str(tmp_path), "StableDiffusionPipeline", 1, 1.5, SIDE), discs), WORDS, PAPER)
+
+
+def drawn(painter: LayerPainter, request: ExpertRequest) -> Output:
+    painter.pipeline.words = WORDS
+    (output,) = [event for event in LayeredExpert(painter).run(request) if isinstance(event, Output)]
+    return output
+
+
+@pytest.mark.parametrize(
+    ("prompt", "arrangement"),
+    [
+        ("a cat", Arrangement((Group("cat"),))),
+        ("three red balls and a dog on the beach", Arrangement((Group("red ball", 3), Group("dog", 1, "above")), "beach")),
+        ("a cat to the left of a dog", Arrangement((Group("cat", 1, "left"), Group("dog")))),
+        ("books", Arrangement((Group("books"),))),
+        ("three books", Arrangement((Group("book", 3),))),
+        ("dogs, sand", Arrangement((Group("dog", 2),), "beach")),
+        ("glasses on a red background", Arrangement((Group("glasses", 1, "above"),), "a red background")),
+        ("a black cat on a white background", Arrangement((Group("cat", 1, "above"),), "", ("black",))),
+        ("the beach", Arrangement((), "beach")),
+    ],
+)
+def test_what_a_prompt_names(prompt: str, arrangement: Arrangement) -> None:
+    assert arrange(prompt, WORDS) == arrangement
+
+
+def test_boxes_follow_sides_and_never_meet() -> None:
+    def middles(prompt: str) -> list[tuple[float, float]]:
+        return [((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2) for box in arrange(prompt, WORDS).boxes()]
+
+    assert middles("a cat to the left of a dog") == middles("a dog and a cat") == [(0.25, 0.5), (0.75, 0.5)]
+    assert middles("a cat right of a dog") == [(0.75, 0.5), (0.25, 0.5)]
+    assert middles("a cat above a dog") == middles("a cat below a dog")[::-1] == [(0.5, 0.25), (0.5, 0.75)]
+    for count in range(1, 13):
+        boxes = Arrangement((Group("cat", count),)).boxes()
+        assert len(boxes) == count
+        assert all(one.iou(other) == 0 for place, one in enumerate(boxes) for other in boxes[:place])
+    for prompt in ("100 cats", f"{10**9} cats", "9" * 5000 + " cats"):
+        with pytest.raises(ExpertError, match="up to 12"):
+            arrange(prompt, WORDS).boxes()
+
+
+def test_a_layer_is_trimmed_and_free_of_paper(discs: DrawsDiscs) -> None:
+    half = np.asarray(discs.picture("red ball")).copy()
+    edge = half[31, 8]
+    half[31, 7] = (*((np.array(edge[:3], float) + PAPER) / 2).round(), 129)
+    half[0, 0, 3] = 255
+    half[2:8, 30:32] = half[31, 31]
+    layer = cut_out(Image.fromarray(half), PAPER)
+    assert layer is not None and layer.size == (49, 54), "a speck is left out, a stem is not"
+    assert np.abs(np.asarray(layer)[29, 0, :3].astype(int) - edge[:3]).max() <= 8
+    assert cut_out(discs.picture("glasses"), PAPER) is None
+
+
+def test_a_layer_fits_its_box_and_stands_on_its_lower_side() -> None:
+    canvas = Image.new("RGB", (100, 200), "white")
+    lay(canvas, Image.new("RGBA", (10, 10), "red"), Box(0.2, 0.1, 0.8, 0.9))
+    rows, columns = np.nonzero(np.asarray(canvas)[..., 1] == 0)
+    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (20, 79, 120, 179)
+
+
+def test_one_thing_and_several_on_a_ground(painter: LayerPainter, discs: DrawsDiscs) -> None:
+    one = drawn(painter, ExpertRequest("a red ball"))
+    assert one.value.size == (SIDE, SIDE) and discs.prompts == ["red ball"] and "ground" not in one.recipe
+    several = drawn(painter, ExpertRequest("two red balls and a dog, beach"))
+    assert discs.prompts == ["red ball", "dog", "beach"], "equal things are drawn once"
+    assert several.value.size == (2 * SIDE, 2 * SIDE) and several.recipe["ground"] == "beach"
+    pixels = np.asarray(several.value)
+    assert tuple(pixels[0, 0]) == (220, 200, 150)
+    for thing in several.recipe["layout"]:
+        x, y = (round((thing["box"][low] + thing["box"][low + 2]) * SIDE) for low in (0, 1))
+        assert tuple(pixels[y, x]) == ((220, 20, 20) if thing["phrase"] == "red ball" else (90, 90, 90))
+    assert discs.prompts and drawn(painter, ExpertRequest("the beach")).value.size == (SIDE, SIDE)
+    assert drawn(painter, ExpertRequest("a black cat")).recipe["left_out"] == ["black"]
+
+
+def test_phrases_land_in_their_boxes(painter: LayerPainter) -> None:
+    regions = (RegionPart("a red ball", (Box(0.05, 0.5, 0.45, 0.9),)), RegionPart("two dogs", (Box(0.5, 0.1, 1.0, 0.6),)))
+    output = drawn(painter, ExpertRequest("a red ball left of two dogs", regions=regions))
+    pixels = np.asarray(output.value).astype(int)
+    rows, columns = np.nonzero((pixels[..., 0] > 200) & (pixels[..., 1] < 60))
+    found = Box(columns.min() / 128, rows.min() / 128, (columns.max() + 1) / 128, (rows.max() + 1) / 128)
+    assert found.iou(Box(0.05, 0.5, 0.45, 0.9)) > 0.9
+    dogs = [Box(*thing["box"]) for thing in output.recipe["layout"] if thing["phrase"] == "dog"]
+    assert len(dogs) == 2 and all(0.5 <= box.x0 < box.x1 <= 1 and 0.1 <= box.y0 < box.y1 <= 0.6 for box in dogs)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"), [("a dragon", "'dragon'"), ("", "no words"), ("glasses", "came out empty"), ("white", "please name")]
+)
+def test_what_cannot_be_drawn_is_said(painter: LayerPainter, prompt: str, told: str) -> None:
+    with pytest.raises(ExpertError, match=told):
+        drawn(painter, ExpertRequest(prompt))
+
+
+def test_what_is_added_covers_nothing_but_itself(painter: LayerPainter) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (80, 120, 3), dtype=np.uint8)
+    run = Adder(painter).paint(ExpertRequest("add a red ball"), picture, Box(0.5, 0.25, 0.75, 0.75), "a red ball")
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            painted = end.value
+            break
+    changed = (painted != picture).any(axis=-1)
+    rows, columns = np.nonzero(changed)
+    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (60, 89, 30, 59), "fitted, on the lower side of the box"
+    assert tuple(painted[45, 75]) == (220, 20, 20) and not changed[30, 60], "the corners of the disc's box stay"
+
+
+def test_cancelling_gives_no_picture(painter: LayerPainter) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert not [event for event in LayeredExpert(painter).run(ExpertRequest("a cat", cancel=stop)) if isinstance(event, Output)]
