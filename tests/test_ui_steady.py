@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gradio as gr
@@ -18,7 +19,8 @@ def components_kept(blocks: gr.Blocks, function: Any, results: list[Any]) -> int
         for result in results:
             await blocks.postprocess_data(function, result, session)
 
-    asyncio.run(show())
+    with ThreadPoolExecutor(1) as apart:  # Playwright's loop may run in this thread
+        apart.submit(asyncio.run, show()).result()
     return len(session.blocks_config.blocks)
 
 
