@@ -33,11 +33,13 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     full.add_argument("--offload", action="store_true", help="an expert's parts come to the GPU one by one: slower, smaller")
     full.add_argument("--quantisation", choices=QUANTISATIONS, default="none", help="of the language model; needs bitsandbytes")
     full.add_argument("--compile", action="store_true", help="torch.compile: a slow first answer, faster ones later")
-    full.add_argument("--adapters", type=Path, help="LoRAMoE adapters for the language model, made by unified_demo.training.adapters")
+    full.add_argument(
+        "--adapters", type=Path, help="a tuning of the language model (LoRAMoE or Neural Tuning), made by unified_demo.training.adapters"
+    )
     full.add_argument("--server", default="", metavar="URL", help="an OpenAI-compatible server as language model, in any profile")
     full.add_argument("--server-model", default="", help="its model; default: the first one it serves")
     full.add_argument("--server-grammar", choices=SERVER_GRAMMARS, default="none", help="how it takes a grammar")
-    full.add_argument("--picture-filter", default="", metavar="MODULE:FUNCTION", help="looks at results; or 'stable-diffusion'")
+    full.add_argument("--picture-filter", default="", metavar="MODULE:FUNCTION", help="looks at results; or 'stable-diffusion', or 'none'")
     return parser.parse_args(arguments)
 
 

@@ -22,7 +22,7 @@ def draw(rng: random.Random) -> Example:
 
 
 def build(variant: Variant):
-    return make_network(adapters=variant.adapters, rank=4)
+    return make_network(**{**variant.config(), "first_layer": 1})
 
 
 def run(variants, folder: Path) -> dict[str, Figures]:

@@ -114,7 +114,7 @@ def test_a_call_goes_through_to_an_artefact(name: str, hub: Callable[[str], Path
         monkeypatch.setattr(Zoo, "path", lambda self, role: Path(role))
     zoo = Zoo(tmp_path / "cache", Settings().weights_dir)
     specs = build_specs(profile, Choice("", (row,), {}), lambda model: hub(model.id), Placement("cpu", "bfloat16"), zoo)
-    (offer,) = offers_from({task: ("", known.needs)})
+    (offer,) = offers_from({known: ""})
     call = example(offer).replace("1000", "999").replace("replace the red cup by a green apple (or: remove the red cup)", "add a fox")
     engine = load_engine(
         Settings(media_dir=tmp_path / "media", max_memory_gb=100), ScriptedModel([call.replace("5 seconds", "1 second")]), specs

@@ -22,7 +22,7 @@ from unified_demo.messages import CallDone, Conversation, MediaPart, Message, Te
 from unified_demo.model.openai_server import KEY_VARIABLE, ServedModel, Server, surface_grammar
 from unified_demo.model.vlm_prompt import example, offers_from
 
-OFFERS = offers_from({spec.tag: ("by a test", spec.needs) for spec in TASKS.values()})
+OFFERS = offers_from(dict.fromkeys(TASKS.values(), "by a test"))
 ANSWER = ["Here it is: ", "<seg><ref>img-1</ref>the ", "dog<box>[0,", "0,500,1000]</box></se", "g>"]
 
 

@@ -112,6 +112,18 @@ def test_sounds_are_not_looked_at() -> None:
     Safety(picture=lambda picture: "always").check_output(MediaKind.AUDIO, object())
 
 
+def test_pictures_are_looked_at_by_default_where_strangers_may_have_the_full_profile(tmp_path: Path) -> None:
+    """Nothing is fetched until a picture is there; without the hub that picture does not pass."""
+
+    def made(**settings: Any) -> CallDone | CallFailed:
+        return outcome(engine(tmp_path, FakeExpert(MediaKind.IMAGE), device="cpu", cache_dir=tmp_path / "cache", **settings))
+
+    kept = made(profile="full", public=True)
+    assert isinstance(kept, CallFailed) and "could not be fetched" in kept.error
+    for passes in ({"profile": "full", "public": True, "picture_filter": "none"}, {"profile": "full"}, {"profile": "tiny", "public": True}):
+        assert isinstance(made(**passes), CallDone)
+
+
 def test_a_filter_that_is_not_there_is_named(tmp_path: Path) -> None:
     for name in ("nowhere:at_all", "test_safety:nothing", "test_safety"):
         with pytest.raises(UnifiedError, match=r"package\.module:function"):

@@ -12,7 +12,7 @@ from tiny_vlm import make_checkpoint, make_tokenizer
 
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.errors import ModelLoadError, UnifiedError
-from unified_demo.grammar import TASKS, Box, MediaKind
+from unified_demo.grammar import TASKS, Box, MediaKind, Task, TaskSpec
 from unified_demo.media import MediaStore
 from unified_demo.messages import Conversation, GrammarWarning, MediaPart, Message, RegionPart, TaskCall, TextPart
 from unified_demo.model import vlm
@@ -32,7 +32,9 @@ from unified_demo.model.vlm_prompt import (
 from unified_demo.model.vlm_rules import Place, SurfaceRules
 from unified_demo.parser import StreamParser
 
-OFFERS = offers_from({spec.tag: ("by a test", spec.needs) for spec in TASKS.values()})
+OFFERS = offers_from(dict.fromkeys(TASKS.values(), "by a test"))
+READ_ALOUD = TaskSpec("read-aloud", "read aloud", "says it aloud", (MediaKind.IMAGE,), MediaKind.AUDIO)
+"""A plug-in's task."""
 SETTINGS = Settings(device="cpu", precision="float32")
 NEVER = threading.Event()
 
@@ -201,12 +203,18 @@ def test_random_weights_write_only_wellformed_answers(model: VisionLanguageModel
     assert deltas and not [event for event in events if isinstance(event, GrammarWarning)], "".join(deltas)
 
 
+@pytest.mark.parametrize(
+    ("task", "wish"),
+    [("seg", "Yes. <seg>the dog<box>[900,80,640,2000]</seg> bye"), ("read-aloud", "Yes. <read-aloud>the sign</read-aloud> bye")],
+)
 def test_a_model_that_wants_to_call_writes_a_wellformed_call(
-    model: VisionLanguageModel, store: MediaStore, monkeypatch: pytest.MonkeyPatch
+    task: str, wish: str, model: VisionLanguageModel, store: MediaStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also of a plug-in's task, which is known by its offer alone."""
     assert model._parts
+    monkeypatch.setattr(model, "offers", (*OFFERS, *offers_from({READ_ALOUD: READ_ALOUD.description})))
     tokenizer = model._parts[1].tokenizer
-    wished = tokenizer("Yes. <seg>the dog<box>[900,80,640,2000]</seg> bye", add_special_tokens=False)["input_ids"]
+    wished = tokenizer(wish, add_special_tokens=False)["input_ids"]
     script = iter(wished)
     hurry = {letter: tokenizer.convert_tokens_to_ids(letter) for letter in "<]/,"}
 
@@ -223,10 +231,10 @@ def test_a_model_that_wants_to_call_writes_a_wellformed_call(
 
     monkeypatch.setattr(vlm, "_Decoder", Stubborn)
     text = "".join(answer(model, asked(picture(store), TextPart("go")), max_new_tokens=400)[0])
-    parser = StreamParser()
+    parser = StreamParser(offer.tag for offer in model.offers)
     events = [*parser.feed(text), *parser.close()]
     (call,) = [event for event in events if isinstance(event, TaskCall)]
-    assert (call.task, call.refs) == ("seg", ("img-1",)) and call.regions[0].boxes
+    assert (call.task, call.refs) == (task, ("img-1",)) and bool(call.regions) == (task == "seg")
     assert not [event for event in events if isinstance(event, GrammarWarning)]
 
 
@@ -297,6 +305,6 @@ def test_quantisation_says_what_it_needs(checkpoint: Path, kind: str, monkeypatc
 
 
 def test_offers_come_from_the_experts_declarations() -> None:
-    offer, plugin = offers_from({"layout": ("with GLIGEN", ()), "speak": ("says it aloud", (MediaKind.AUDIO,))})
+    offer, plugin = offers_from({TASKS[Task.LAYOUT_GENERATION]: "with GLIGEN", READ_ALOUD: READ_ALOUD.description})
     assert offer.plans and offer.description.endswith("; with GLIGEN")
-    assert (plugin.title, plugin.description, plugin.needs) == ("speak", "says it aloud", (MediaKind.AUDIO,))
+    assert (plugin.title, plugin.description, plugin.needs) == ("read aloud", "says it aloud", (MediaKind.IMAGE,))

@@ -1,4 +1,4 @@
-"""LoRAMoE on a tiny random Qwen3-VL checkpoint: trained, resumed, spread over processes, saved, loaded into the backend."""
+"""Both tunings on a tiny random Qwen3-VL checkpoint: trained, resumed, spread over processes, saved, loaded into the backend."""
 
 import json
 import os
@@ -20,8 +20,9 @@ from unified_demo.errors import MediaError, ModelLoadError, UnifiedError
 from unified_demo.grammar import TASK_TAGS, TASKS, Task
 from unified_demo.media import MediaStore
 from unified_demo.messages import Conversation, MediaPart, Message, TextPart
+from unified_demo.model.tuning import is_added
 from unified_demo.model.vlm import load_vision_language_model, read_checkpoint
-from unified_demo.model.vlm_adapters import AdapterShape, add_adapters, load_adapters, save_adapters, shape_for
+from unified_demo.model.vlm_adapters import AdapterShape, add_adapters, load_adapters, neural_shape_for, save_adapters, shape_for
 from unified_demo.model.vlm_prompt import Turn, offers_from, system_text
 from unified_demo.model.vlm_rules import Place, SurfaceRules
 from unified_demo.training.adapters.__main__ import export, main
@@ -57,10 +58,10 @@ Train = Callable[..., AdapterTrainer]
 def trainer(checkpoint: Path, tmp_path: Path) -> Train:
     from accelerate import Accelerator
 
-    def make(draw: Draw, steps: int, folder: str = "run", **options: float) -> AdapterTrainer:
+    def make(draw: Draw, steps: int, folder: str = "run", neural: bool = False, **options: float) -> AdapterTrainer:
         torch.manual_seed(0)
         network, reader = read_checkpoint(checkpoint, SETTINGS)
-        shape = shape_for(network, adapters=2, rank=4)
+        shape = neural_shape_for(network) if neural else shape_for(network, adapters=2, rank=4)
         chosen = AdapterOptions(steps=steps, batch=2, most_tokens=9000, warmup_steps=1, **options)  # type: ignore[arg-type]
         return AdapterTrainer(
             network, add_adapters(network, shape), shape, reader, draw, chosen, tmp_path / folder, Accelerator(cpu=True)
@@ -80,7 +81,7 @@ def short(rng: object) -> list[Turn]:
 def test_lessons_are_wellformed_and_told_as_the_served_model_is(draw: Draw) -> None:
     import random
 
-    offers = offers_from({tag: (words, TASKS[Task(tag)].needs) for tag, words in DESCRIPTIONS.items()})
+    offers = offers_from({TASKS[Task(tag)]: words for tag, words in DESCRIPTIONS.items()})
     called: set[str] = set()
     for seed in range(80):
         turns = draw(random.Random(seed))
@@ -126,25 +127,30 @@ def test_without_a_source_one_sentence(tmp_path: Path) -> None:
 # ---- training ----
 
 
-def test_the_loss_falls_and_only_adapters_change(trainer: Train, checkpoint: Path) -> None:
-    made = trainer(short, 25, lr=2e-2)
-    before = {name: value.clone() for name, value in made.bare.state_dict().items() if "lora_" not in name}
+both = pytest.mark.parametrize("neural", [False, True], ids=["loramoe", "neural"])
+
+
+@both
+def test_the_loss_falls_and_only_adapters_change(trainer: Train, neural: bool) -> None:
+    made = trainer(short, 25, neural=neural, lr=2e-2)
+    before = {name: value.clone() for name, value in made.bare.state_dict().items() if not is_added(name)}
     losses: list[float] = []
     made.run(lambda figures: losses.append(figures["loss"]))
     assert len(losses) == 25 and losses[-1] < 0.3 * losses[0], losses
     assert all((made.bare.state_dict()[name] == value).all() for name, value in before.items())
-    assert set(made.state()["model"]) == {name for name, value in made.bare.named_parameters() if "lora_" in name}
+    assert set(made.state()["model"]) == {name for name, value in made.bare.named_parameters() if is_added(name)}
 
 
-def test_dialogues_with_pictures_train_and_a_resumed_run_is_the_same(trainer: Train, draw: Draw) -> None:
+@both
+def test_dialogues_with_pictures_train_and_a_resumed_run_is_the_same(trainer: Train, draw: Draw, neural: bool) -> None:
     whole: list[float] = []
-    trainer(draw, 3, "whole").run(lambda figures: whole.append(figures["loss"]))
+    trainer(draw, 3, "whole", neural).run(lambda figures: whole.append(figures["loss"]))
     halves: list[float] = []
-    first = trainer(draw, 3, "halves")
+    first = trainer(draw, 3, "halves", neural)
     first.resume()
     halves.append(first.train_step()["loss"])
     first.save()
-    second = trainer(draw, 3, "halves")
+    second = trainer(draw, 3, "halves", neural)
     second.run(lambda figures: halves.append(figures["loss"]))
     assert halves == whole and len({round(loss, 3) for loss in whole}) == 3
 
@@ -156,10 +162,11 @@ def test_conversations_that_are_all_too_long_are_named(trainer: Train) -> None:
         made.train_step()
 
 
-def test_recomputing_in_the_backward_pass_changes_no_gradient(trainer: Train) -> None:
+@both
+def test_recomputing_in_the_backward_pass_changes_no_gradient(trainer: Train, neural: bool) -> None:
     import random
 
-    made = trainer(short, 1)
+    made = trainer(short, 1, neural=neural)
     lesson = read_lesson(made.reader, short(random.Random(0)))
     gradients = []
     for checkpointing in (True, False):
@@ -180,15 +187,15 @@ def test_two_processes_train_together_with_copies_or_parts_of_the_model(checkpoi
         env={**os.environ, "PYTHONPATH": str(script.parents[1])},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    curves = [(tmp_path / folder / "curve.jsonl").read_text().splitlines() for folder in ("copies", "parts")]
-    copies, parts = ([json.loads(line) for line in curve] for curve in curves)
-    assert [row["step"] for row in copies] == [row["step"] for row in parts] == [1, 2]
-    assert [row["loss"] for row in parts] == pytest.approx([row["loss"] for row in copies], rel=1e-3)
-    states = [torch.load(tmp_path / folder / "checkpoint.pt", weights_only=True)["model"] for folder in ("copies", "parts")]
-    assert all(torch.allclose(states[0][name], value, atol=1e-4) for name, value in states[1].items()) and len(states[0]) == 18
-    export(tmp_path / "parts" / "checkpoint.pt", tmp_path / "adapters.safetensors")
-    network, _ = read_checkpoint(checkpoint, Settings(device="cpu"))
-    assert len(load_adapters(network, tmp_path / "adapters.safetensors")) == 6
+    for kind, count in (("", 18), ("neural-", 8)):
+        copies, parts = ([json.loads(line) for line in (tmp_path / f"{kind}{how}" / "curve.jsonl").open()] for how in ("copies", "parts"))
+        assert [row["step"] for row in copies] == [row["step"] for row in parts] == [1, 2]
+        assert [row["loss"] for row in parts] == pytest.approx([row["loss"] for row in copies], rel=1e-3)
+        states = [torch.load(tmp_path / f"{kind}{how}" / "checkpoint.pt", weights_only=True)["model"] for how in ("copies", "parts")]
+        assert all(torch.allclose(states[0][name], value, atol=1e-4) for name, value in states[1].items()) and len(states[0]) == count
+        export(tmp_path / f"{kind}parts" / "checkpoint.pt", tmp_path / "adapters.safetensors")
+        network, _ = read_checkpoint(checkpoint, Settings(device="cpu"))
+        assert len(load_adapters(network, tmp_path / "adapters.safetensors")) == (2 if kind else 6)
 
 
 # ---- in the backend ----
@@ -196,34 +203,36 @@ def test_two_processes_train_together_with_copies_or_parts_of_the_model(checkpoi
 
 def answer(folder: Path, adapters: Path | None, store: MediaStore) -> str:
     settings = Settings(device="cpu", precision="float32", adapters=adapters)
-    model = load_vision_language_model(lambda: folder, settings, offers_from({"gen": ("by a test", ())}))
+    model = load_vision_language_model(lambda: folder, settings, offers_from({TASKS[Task.IMAGE_GENERATION]: "by a test"}))
     picture = MediaPart(store.add_image(Image.new("RGB", (64, 64)), "img-1"))
     conversation = Conversation((Message("user", (picture, TextPart("go"))),))
     return "".join(model.generate(conversation, GenerationOptions(max_new_tokens=24), threading.Event()))
 
 
-def test_trained_adapters_change_the_answer(trainer: Train, checkpoint: Path, tmp_path: Path) -> None:
+@both
+def test_trained_adapters_change_the_answer(trainer: Train, checkpoint: Path, tmp_path: Path, neural: bool) -> None:
     def learnt(rng: object) -> list[Turn]:
         from unified_demo.model.vlm_prompt import render_turns
 
         store = MediaStore(tmp_path)
         picture = MediaPart(store.add_image(Image.new("RGB", (64, 64)), "img-1"))
         message = Message("user", (picture, TextPart("go")))
-        offers = offers_from({"gen": ("by a test", ())})
+        offers = offers_from({TASKS[Task.IMAGE_GENERATION]: "by a test"})
         return [*render_turns(Conversation((message,)), offers), Turn("assistant", ("<gen>red cup</gen>",))]
 
-    trainer(learnt, 25, lr=2e-2).run(lambda figures: None)
+    trainer(learnt, 50 if neural else 25, neural=neural, lr=3e-2 if neural else 2e-2).run(lambda figures: None)
     export(tmp_path / "run" / "checkpoint.pt", tmp_path / "adapters.safetensors")
     store = MediaStore(tmp_path)
     assert answer(checkpoint, tmp_path / "adapters.safetensors", store).startswith("<gen>red cup</gen>")
     assert not answer(checkpoint, None, store).startswith("<gen>red cup</gen>")
 
 
-def test_fresh_adapters_change_nothing(checkpoint: Path, tmp_path: Path) -> None:
+@both
+def test_fresh_adapters_change_nothing(checkpoint: Path, tmp_path: Path, neural: bool) -> None:
     network, _ = read_checkpoint(checkpoint, SETTINGS)
-    shape = shape_for(network)
+    shape = neural_shape_for(network) if neural else shape_for(network)
     add_adapters(network, shape)
-    state = {name: value for name, value in network.named_parameters() if "lora_" in name}
+    state = {name: value for name, value in network.named_parameters() if is_added(name)}
     save_adapters(state, shape, tmp_path / "fresh.safetensors")
     store = MediaStore(tmp_path)
     assert answer(checkpoint, tmp_path / "fresh.safetensors", store) == answer(checkpoint, None, store)

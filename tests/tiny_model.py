@@ -29,19 +29,20 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", bos_token="<|im_start|>")
 
 
-def make_network(seed: int = 0, **lora):
-    """(network, vocabulary): two layers, pictures enter at the second, LoRAMoE with random lora_B so that it matters."""
+def make_network(seed: int = 0, **tuning):
+    """(network, vocabulary): two layers, pictures enter at the second, LoRAMoE (or what ``tuning`` says) with random weights."""
     torch.manual_seed(seed)
     tokenizer = make_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, tie_word_embeddings=True, max_position_embeddings=2048,
     )  # fmt: skip
-    network, vocabulary = build_network(LlamaForCausalLM(config), tokenizer, {"first_layer": 1, "adapters": 3, "rank": 4, **lora})
+    chosen = tuning if "tuning" in tuning else {"adapters": 3, "rank": 4, **tuning}
+    network, vocabulary = build_network(LlamaForCausalLM(config), tokenizer, {"first_layer": 1, **chosen})
     with torch.no_grad():
-        for layer in network.lora_layers:
-            for part in (*layer.lora_B.values(), *layer.lora_gate.values()):
-                part.weight.normal_(std=0.2)
+        for name, weight in network.language_model.named_parameters():
+            if any(part in name for part in ("lora_B", "lora_gate", "neural_up")):
+                weight.normal_(std=0.2)
         network.tag_shifts.normal_(std=0.1)
     return network.eval(), vocabulary
 

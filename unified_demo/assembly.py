@@ -16,6 +16,7 @@ from typing import Any
 from unified_demo.config import Settings
 from unified_demo.engine import Engine, LanguageBackend
 from unified_demo.experts.base import ExpertSpec
+from unified_demo.experts.plugins import find_plugins
 from unified_demo.experts.registry import ExpertRegistry
 from unified_demo.media import MediaStore
 from unified_demo.profiles import GB, read_full, within
@@ -47,12 +48,12 @@ def load_engine(
 ) -> Engine:
     """An engine for ``settings``; returns at once, weights load at the first turn or with ``engine.load()``.
 
-    ``model`` and ``experts`` replace the profile's own (``experts=()``: none is offered). Without ``media_dir`` the
-    pictures live in a temporary folder that goes when the engine goes.
+    ``model`` and ``experts`` replace the profile's own and those of plug-ins (``experts=()``: none is offered). Without ``media_dir``
+    the pictures live in a temporary folder that goes when the engine goes.
     """
     settings = settings or Settings()
     parts = PROFILE_PARTS[settings.profile](settings, Zoo(settings.cache_dir, settings.weights_dir))
-    experts = parts.experts if experts is None else experts
+    experts = (*parts.experts, *_plugins()) if experts is None else experts
     if model is None:
         model = _served_model(settings, experts) if settings.server else parts.speak(experts)
     registry = ExpertRegistry(experts, parts.expert_bytes, int(settings.parked_gb * GB), parts.device)
@@ -63,17 +64,28 @@ def load_engine(
     return engine
 
 
+def _plugins() -> tuple[ExpertSpec, ...]:
+    found = find_plugins()
+    for complaint in found.complaints:
+        log.warning("%s", complaint)
+    return found.specs
+
+
 def _safety(settings: Settings) -> Safety | None:
     """On where strangers come in, or where the operator brought a filter."""
-    picture = _picture_filter(settings) if settings.picture_filter else None
+    picture = _picture_filter(settings)
     return Safety(picture=picture) if settings.public or picture else None
 
 
-def _picture_filter(settings: Settings) -> Callable[[Any], str | None]:
+def _picture_filter(settings: Settings) -> Callable[[Any], str | None] | None:
+    """Without a wish pictures are looked at where strangers may have the full profile, whose experts draw anything."""
     from unified_demo.experts import picture_checker
 
-    if settings.picture_filter != picture_checker.NAME:
-        return read_picture_filter(settings.picture_filter)
+    name = settings.picture_filter or (picture_checker.NAME if settings.public and settings.profile == "full" else "none")
+    if name == "none":
+        return None
+    if name != picture_checker.NAME:
+        return read_picture_filter(name)
     full = read_full(settings)
     model = replace(full.profile.models[picture_checker.MODEL], files=picture_checker.FILES)
     return picture_checker.PictureChecker(lambda: full.folder(model), _device(settings))
@@ -83,7 +95,7 @@ def _tiny_parts(settings: Settings, zoo: Zoo) -> Parts:
     def speak(experts: Sequence[ExpertSpec]) -> LanguageBackend:
         from unified_demo.model.backend import load_multimodal_lm
 
-        return load_multimodal_lm(settings, zoo, tuple(spec.task for spec in experts))
+        return load_multimodal_lm(settings, zoo, tuple(spec.declared for spec in experts))
 
     from unified_demo.experts import region_editing, restyling, segmentation, small_generators
 
@@ -127,7 +139,7 @@ def _served_model(settings: Settings, experts: Sequence[ExpertSpec]) -> Language
 def _offers(experts: Sequence[ExpertSpec]) -> tuple[Any, ...]:
     from unified_demo.model.vlm_prompt import offers_from
 
-    return offers_from({spec.task: (spec.description, spec.needs) for spec in experts})
+    return offers_from({spec.declared: spec.description for spec in experts})
 
 
 def _device(settings: Settings) -> str:

@@ -94,13 +94,14 @@ class GenerationOptions:
 class Settings:
     """Everything the operator chooses. ``weights_dir`` holds committed weights, ``cache_dir`` fetched ones.
 
-    ``public``: strangers may come in, so what is made is checked (``safety.py``); ``picture_filter`` ("package.module:function", or
-    "stable-diffusion": the checker that comes with it) looks at results as well.
+    ``public``: strangers may come in, so what is made is checked (``safety.py``); ``picture_filter`` ("package.module:function",
+    "stable-diffusion": the checker that comes with it, or "none") looks at results as well; "" is the checker where the full profile is
+    public, else none.
     ``max_memory_gb``: what models may hold on the device (None: 6 GB in the tiny profile, all there is in the full one),
     ``parked_gb``: what idle experts may hold in main memory. Of the full profile: ``experts`` is a set of them, ``experts_file`` a TOML
     file that overrides it, ``offload`` moves an expert's parts in and out while it works. ``server``: the address of an
     OpenAI-compatible server that speaks in place of the profile's own language model, ``server_grammar`` how it takes a grammar.
-    ``compile``: steps that repeat are compiled at first. ``adapters``: a file of LoRAMoE adapters for the full profile's language model.
+    ``compile``: steps that repeat are compiled at first. ``adapters``: a file that tunes the full profile's language model.
     """
 
     profile: str = "tiny"

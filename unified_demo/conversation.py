@@ -6,6 +6,7 @@ It does not tokenise, load media or know embedding sizes. User text is escaped h
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from unified_demo import grammar
 from unified_demo.grammar import Box, MediaKind, TimeSpan
@@ -57,21 +58,30 @@ class Coordinates:
 Piece = Text | Tag | Picture | Coordinates
 
 
-def render_conversation(conversation: Conversation, add_answer_start: bool = True, learn: Collection[int] | None = None) -> list[Piece]:
+def render_conversation(
+    conversation: Conversation, add_answer_start: bool = True, learn: Collection[int] | None = None, tags: Collection[str] = grammar.TAGS
+) -> list[Piece]:
     """All messages in the language model's chat format; the loss covers the assistant's words only.
 
     ``add_answer_start`` opens the assistant's next turn (chat); training passes whole dialogues and switches it off.
     ``learn`` has the numbers of the messages with a loss (None: all). Without media the chat begins with the language model's own
-    system text.
+    system text. ``tags`` are those that the model knows: text cannot become one of them, and calls of others, made while there was
+    a plug-in for them, are left out.
     """
     pieces: list[Piece] = []
     if not conversation.artefacts():
         pieces.append(Text(f"{TURN_START}system\n{SYSTEM_TEXT}{TURN_END}\n", trusted=True))
     for number, message in enumerate(conversation.messages):
-        pieces.extend(_render_message(message, message.role == "assistant" and (learn is None or number in learn)))
+        known = tuple(part for part in message.parts if not isinstance(part, TaskCall) or part.task in tags)
+        answer = message.role == "assistant" and (learn is None or number in learn)
+        pieces.extend(_render_message(replace(message, parts=known), answer))
     if add_answer_start:
         pieces.append(Text(ANSWER_START, trusted=True))
-    return pieces
+    return [replace(piece, text=grammar.escape(piece.text, tags)) if _is_said(piece) else piece for piece in pieces]
+
+
+def _is_said(piece: Piece) -> TypeGuard[Text]:
+    return isinstance(piece, Text) and not piece.trusted
 
 
 def _render_message(message: Message, answer: bool) -> list[Piece]:
@@ -87,7 +97,7 @@ def _render_message(message: Message, answer: bool) -> list[Piece]:
 
 def _render_part(part: Part, answer: bool) -> list[Piece]:
     if isinstance(part, TextPart):
-        return [Text(grammar.escape(part.text), loss=answer)]
+        return [Text(part.text, loss=answer)]
     if isinstance(part, MediaPart):
         return _render_media(part, answer)
     if isinstance(part, RegionPart):
@@ -156,4 +166,4 @@ def _wrap(tag: str, inner: list[Piece], loss: bool) -> list[Piece]:
 
 def _spaced(phrase: str) -> str:
     """Words inside tags start with a space, so that they have the tokens they have in running text."""
-    return " " + grammar.escape(phrase).strip()
+    return " " + phrase.strip()

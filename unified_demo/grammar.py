@@ -5,14 +5,20 @@ task tokens and grounding tokens but never published their spelling. Pure values
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 from unified_demo.errors import GrammarError
 
 GRID = 999
 """Coordinates are integers 0..GRID, relative to the original picture (or to the duration)."""
+
+
+LONGEST_TAG, LONGEST_DESCRIPTION = 24, 160
+"""In characters; every task's description stands in the prompt."""
+_TAG_NAME = re.compile(r"[a-z]+(?:-[a-z]+)*", re.ASCII)
 
 
 class MediaKind(StrEnum):
@@ -41,9 +47,10 @@ class Task(StrEnum):
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """What a task call must carry and what it returns.
+    """What a task call must carry and what it returns: one of the ten tasks, or one that a plug-in brings.
 
-    ``needs`` lists the media kinds that must be referenced, ``needs_box`` whether a region is required.
+    ``needs`` lists the media kinds that must be referenced, ``needs_box`` whether a region is required. GrammarError when the tag
+    cannot be spelt or the description is no description.
     """
 
     tag: str
@@ -52,6 +59,17 @@ class TaskSpec:
     needs: tuple[MediaKind, ...]
     gives: MediaKind
     needs_box: bool = False
+
+    def __post_init__(self) -> None:
+        if not _TAG_NAME.fullmatch(self.tag) or len(self.tag) > LONGEST_TAG:
+            raise GrammarError(
+                f"'{self.tag}' cannot be a tag; small letters are needed, words joined by '-', at most {LONGEST_TAG} characters."
+            )
+        if not self.description.strip() or len(self.description) > LONGEST_DESCRIPTION or not self.description.isprintable():
+            raise GrammarError(
+                f"The description of '{self.tag}' has {len(self.description.strip())} characters; one line of 1 to {LONGEST_DESCRIPTION} "
+                "is needed, such as 'make a picture from words'."
+            )
 
     @property
     def plans(self) -> bool:
@@ -76,6 +94,11 @@ TASKS: dict[Task, TaskSpec] = {
 }
 
 
+def title_of(tag: str) -> str:
+    """A task's name for people; a plug-in's tag is its name: ``colour-palette`` is the colour palette."""
+    return TASKS[Task(tag)].title if tag in TASK_TAGS else tag.replace("-", " ")
+
+
 def next_id(kind: MediaKind, known: Iterable[str]) -> str:
     """The id that the next artefact of the kind gets: ``img-3`` after ``img-1`` and ``img-2``."""
     taken = [int(key.rsplit("-", 1)[1]) for key in known if key.startswith(f"{kind.value}-")]
@@ -91,7 +114,6 @@ TAGS: tuple[str, ...] = GROUNDING_TAGS + TASK_TAGS
 _BOX_TEXT = re.compile(r"\s*\[\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\]\s*", re.ASCII)
 _SPAN_TEXT = re.compile(r"\s*\[\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\]\s*", re.ASCII)
 _REF_TEXT = re.compile(r"\s*((?:img|vid|aud|mask)-\d{1,4})\s*", re.ASCII)
-_ANY_TAG = re.compile(r"<(/?(?:" + "|".join(TAGS) + r"))>")
 
 
 @dataclass(frozen=True)
@@ -148,9 +170,12 @@ def close_tag(tag: str) -> str:
     return f"</{tag}>"
 
 
-def added_tokens() -> list[str]:
-    """Every tag as one token each, in a stable order; this order is the layout of the trained embedding rows."""
-    return [token for tag in TAGS for token in (open_tag(tag), close_tag(tag))]
+def added_tokens(more: Sequence[str] = ()) -> list[str]:
+    """Every tag as one token each, in a stable order; this order is the layout of the trained embedding rows.
+
+    ``more``: tags of plug-ins, behind them.
+    """
+    return [token for tag in (*TAGS, *more) for token in (open_tag(tag), close_tag(tag))]
 
 
 def spell_box(box: Box) -> str:
@@ -191,6 +216,11 @@ def read_ref(text: str) -> str:
     return found.group(1)
 
 
-def escape(text: str) -> str:
-    """Make user text unable to become a tag: ``<box>`` turns into ``‹box›``. Other angle brackets stay."""
-    return _ANY_TAG.sub(r"‹\1›", text)
+def escape(text: str, tags: Iterable[str] = TAGS) -> str:
+    """Make user text unable to become one of ``tags``: ``<box>`` turns into ``‹box›``. Other angle brackets stay."""
+    return _any_of(tuple(tags)).sub(r"‹\1›", text)
+
+
+@cache
+def _any_of(tags: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(r"<(/?(?:" + "|".join(tags) + r"))>")

@@ -12,7 +12,7 @@ from unified_demo.config import Drawing
 from unified_demo.errors import ExpertError, RoutingError, UnifiedError
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
 from unified_demo.experts.registry import ExpertRegistry
-from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
+from unified_demo.grammar import MediaKind, title_of
 from unified_demo.messages import Artefact, TaskCall
 from unified_demo.safety import Safety
 
@@ -57,7 +57,9 @@ class Router:
             raise
         except Exception as exc:
             log.exception("the expert for %s failed", call.task)
-            raise ExpertError(f"The {_title(call.task)} failed ({type(exc).__name__}); the rest of the answer stands, try again.") from exc
+            raise ExpertError(
+                f"The {title_of(call.task)} failed ({type(exc).__name__}); the rest of the answer stands, try again."
+            ) from exc
 
     def _run(self, task: str, request: ExpertRequest) -> Generator[ExpertEvent, None, None]:
         """The expert's events. When memory runs out before a result the largest idle expert leaves and it begins once more."""
@@ -78,18 +80,21 @@ class Router:
                 if type(exc).__name__ not in OUT_OF_MEMORY:
                     raise
                 if attempt or finished or not self.registry.relieve(task):
-                    raise ExpertError(f"The {_title(task)} ran out of memory; {MEMORY_HELP}") from exc
+                    raise ExpertError(f"The {title_of(task)} ran out of memory; {MEMORY_HELP}") from exc
                 log.warning("%s ran out of memory; trying once more with more room", task)
 
     def _request(self, call: TaskCall, artefacts: Mapping[str, Artefact], seed: int, cancel: threading.Event) -> ExpertRequest:
         if call.task not in self.registry.tasks():
-            offered = ", ".join(_title(task) for task in self.registry.tasks()) or "nothing yet"
-            raise RoutingError(f"The task {_title(call.task)} is not offered here; offered: {offered}.")
+            offered = ", ".join(title_of(task) for task in self.registry.tasks()) or "nothing yet"
+            raise RoutingError(f"The task {title_of(call.task)} is not offered here; offered: {offered}.")
         if self.safety:
             self.safety.check_words(" ".join((call.prompt, *(region.phrase for region in call.regions))))
-        inputs = _choose_inputs(call, self.registry.spec(call.task), artefacts)
-        if call.task in TASK_TAGS and TASKS[Task(call.task)].needs_box and not any(region.boxes for region in call.regions):
-            raise RoutingError(f"The {_title(call.task)} needs a region and the answer named none; say which thing is meant and ask again.")
+        spec = self.registry.spec(call.task)
+        inputs = _choose_inputs(call, spec, artefacts)
+        if spec.declared.needs_box and not any(region.boxes for region in call.regions):
+            raise RoutingError(
+                f"The {title_of(call.task)} needs a region and the answer named none; say which thing is meant and ask again."
+            )
         return ExpertRequest(prompt=call.prompt, inputs=inputs, regions=call.regions, seed=seed, cancel=cancel)
 
 
@@ -108,7 +113,7 @@ def _choose_inputs(call: TaskCall, spec: ExpertSpec, artefacts: Mapping[str, Art
             raise RoutingError(missing_kind(kind))
         if call.refs:
             got = " and ".join(call.refs)
-            raise RoutingError(f"The {_title(call.task)} needs a {_KIND_WORDS[kind]}, and {got} is none; name {latest.id} and ask again.")
+            raise RoutingError(f"The {title_of(call.task)} needs a {_KIND_WORDS[kind]}, and {got} is none; name {latest.id} and ask again.")
         inputs.append(latest)
     return tuple(inputs)
 
@@ -116,7 +121,3 @@ def _choose_inputs(call: TaskCall, spec: ExpertSpec, artefacts: Mapping[str, Art
 def missing_kind(kind: MediaKind) -> str:
     """The sentence for a conversation that lacks what a task needs."""
     return NO_PICTURE if kind == MediaKind.IMAGE else NO_PICTURE.replace("picture", _KIND_WORDS[kind])
-
-
-def _title(task: str) -> str:
-    return TASKS[Task(task)].title if task in TASK_TAGS else task

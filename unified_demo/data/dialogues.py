@@ -6,6 +6,7 @@ One scene carries several turns, so that a picture's tokens are paid for once. B
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from unified_demo.data.expressions import NUMBERS, Describer, Expression, article, knowledge, plural
@@ -254,7 +255,7 @@ class DialogueWriter:
         if not self.describer.by_label:
             return question, [TextPart("I cannot make out any object I know in this picture.")]
         links = [link for link in self.scene.links if link[1] != "next to"]
-        parts: list[Part] = [TextPart("I see ")]
+        parts: list[Part] = []
         told: set[int] = set()
         if links and self.rng.random() < 0.8:
             first, word, second = links[0]
@@ -268,7 +269,7 @@ class DialogueWriter:
             if told or place:
                 parts.append(TextPart(" and " if place == len(groups) - 1 else ", "))
             parts.append(self._region(_amount(label, len(ids)), ids[:5]))
-        return question, [*parts, TextPart(".")]
+        return question, [*begun(parts), TextPart(".")]
 
     def main_thing(self) -> tuple[str, list[Part]] | None:
         if len(self.scene.names) != 1:
@@ -305,6 +306,13 @@ def _amount(label: str, count: int) -> str:
 
 def _capital(phrase: str) -> str:
     return phrase[:1].upper() + phrase[1:]
+
+
+def begun(parts: list[Part]) -> list[Part]:
+    """A sentence from parts that begin with a region: "A person holding a cup and two dogs"."""
+    first, *others = parts
+    assert isinstance(first, RegionPart)
+    return [replace(first, phrase=_capital(first.phrase)), *others]
 
 
 def without_picture(rng: random.Random, labels: tuple[str, ...]) -> Conversation:

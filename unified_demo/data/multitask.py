@@ -24,8 +24,8 @@ from unified_demo.messages import Conversation, MediaPart, Message, Part, TaskCa
 SceneSource = Callable[[random.Random], Scene]
 
 WEIGHTS = {
-    "seg": 8, "ground": 7, "redit": 7, "edit": 6, "question": 7, "caption": 3, "gen": 5, "layout": 5, "ivgen": 4, "several": 4, "chat": 5,
-    "vseg": 4, "vgen": 4, "vedit": 3, "agen": 4,
+    "seg": 8, "ground": 7, "redit": 7, "edit": 6, "question": 7, "caption": 3, "gen": 5, "layout": 5, "ivgen": 5, "several": 7, "chat": 5,
+    "vseg": 5, "vgen": 5, "vedit": 3, "agen": 4,
 }  # fmt: skip
 """How often each task is asked for; what needs a video counts twice while there is one."""
 FOLLOWS, UPLOADS = 0.45, 0.1

@@ -1,6 +1,7 @@
 """Reasoning questions: what things are for and known for, asked without naming them, where one kind of thing alone fits.
 
-Reads the committed table ``reasons.toml`` once. Whether the answer is visible and how it is outlined is the business of ``mmud``.
+Reads the committed tables once: ``reasons.toml`` speaks of the catalogue's nouns, ``purposes.toml`` of a detector's. Whether the
+answer is visible and how it is outlined is the business of ``mmud``.
 """
 
 import random
@@ -13,6 +14,7 @@ from pathlib import Path
 from unified_demo.errors import MediaError
 
 REASONS_FILE = Path(__file__).with_name("reasons.toml")
+PURPOSES_FILE = Path(__file__).with_name("purposes.toml")
 Named = tuple[str, str]
 """(noun, category) of a thing in a picture."""
 
@@ -45,15 +47,13 @@ class Fact:
 
 
 @cache
-def facts() -> tuple[Fact, ...]:
-    """The committed table. MediaError when it cannot be read."""
+def facts(table: Path = REASONS_FILE) -> tuple[Fact, ...]:
+    """A committed table. MediaError when it cannot be read."""
     try:
-        rows = tomllib.loads(REASONS_FILE.read_text("utf-8"))["fact"]
+        rows = tomllib.loads(table.read_text("utf-8"))["fact"]
         return tuple(Fact(tuple(row["ask"]), row["why"], frozenset(row["nouns"]), frozenset(row["also"])) for row in rows)
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as exc:
-        raise MediaError(
-            f"The table of reasons, {REASONS_FILE}, cannot be read ({exc}); restore it, for example with 'git checkout'."
-        ) from exc
+        raise MediaError(f"The table of reasons, {table}, cannot be read ({exc}); restore it, for example with 'git checkout'.") from exc
 
 
 def known_nouns() -> frozenset[str]:
@@ -61,7 +61,7 @@ def known_nouns() -> frozenset[str]:
     return frozenset(noun for fact in facts() for noun in fact.nouns)
 
 
-def reason_about(rng: random.Random, things: Sequence[Named], wanted: str = "") -> tuple[Fact, str] | None:
+def reason_about(rng: random.Random, things: Sequence[Named], wanted: str = "", table: Path = REASONS_FILE) -> tuple[Fact, str] | None:
     """A fact with its answer among ``things``, about ``wanted`` when that noun is given; None when nothing can be asked."""
-    fitting = [(fact, noun) for fact in facts() if (noun := fact.answer(things)) and wanted in ("", noun)]
+    fitting = [(fact, noun) for fact in facts(table) if (noun := fact.answer(things)) and wanted in ("", noun)]
     return rng.choice(fitting) if fitting else None

@@ -80,7 +80,7 @@ def optional(package: str, module: str | None = None) -> Any:
     try:
         return importlib.import_module(module or package)
     except ImportError as exc:
-        raise MediaError(f"Views of 3-D models need the package '{package}'; install it with 'pip install trimesh embreex'.") from exc
+        raise MediaError(f"This part of the assets needs '{package}'; run 'pip install trimesh embreex resvg-py' and fetch again.") from exc
 
 
 def load_model(path: Path, size_m: Sequence[float] | None = None, rotation: Sequence[float] | None = None) -> Model:

@@ -7,20 +7,22 @@ The work is done by the writers of ``understanding``, ``creations`` and ``change
 import random
 import tomllib
 from copy import copy
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from unified_demo.data.changes import Changer
-from unified_demo.data.chinese import ChineseWriter, words
+from unified_demo.data.chinese import ChineseWriter
+from unified_demo.data.chinese import words as chinese_words
 from unified_demo.data.context import Choice, Context
 from unified_demo.data.creations import Creator
 from unified_demo.data.exchanges import Exchange, Writer, carry_out, numbered
 from unified_demo.data.split import held_out_templates
 from unified_demo.data.understanding import Answerer, Observer
-from unified_demo.data.wordings import FOLDER
+from unified_demo.data.wordings import FOLDER, words
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import MediaKind, Task
-from unified_demo.messages import MediaPart, TextPart
+from unified_demo.messages import MediaPart, Part, TextPart
 
 WRITERS: dict[str, tuple[type[Writer], str]] = {
     Task.IMAGE_SEGMENTATION.value: (Observer, "outline"),
@@ -45,6 +47,17 @@ CHANGED = ("seg", "edit", "redit", "ivgen")
 TRIES = 12
 CHINESE = 0.2
 """Share of the training requests that are made in Chinese."""
+TALK = 0.25
+"""Share of the English training requests with something said before or behind them that does not matter."""
+JOINED = (
+    "{a} and {b}", "{a}, and {b}", "{a}; {b}", "{a}. Also, {b}", "{a}, plus {b}", "{a} and also {b}", "{a}. Oh, and {b}", "{a}. And {b}",
+    "two things: {a}, and {b}", "first {a}. Second, {b}", "{a}, and while you are at it, {b}", "{a}, as well as this: {b}", "1. {a} 2. {b}",
+    "{a}. On top of that, {b}", "I need two things. {a}. {b}", "{a} & {b}",
+)  # fmt: skip
+CHAINED = (
+    "{a}, then {b}", "{a}. Then {b}", "first {a}, then {b}", "{a} and afterwards {b}", "{a}. When that is done, {b}", "{a}, after that {b}",
+    "{a}, and once it is ready, {b}", "{a}. Next, {b}", "start with this: {a}. Then {b}",
+)  # fmt: skip
 
 
 def draw_request(rng: random.Random, task: str, context: Context) -> Exchange | None:
@@ -54,15 +67,30 @@ def draw_request(rng: random.Random, task: str, context: Context) -> Exchange | 
     """
     if task == "chat":
         return draw_chat(rng, context)
-    if task == "several":
-        return draw_several(rng, context)
-    if task not in WRITERS:
+    if task not in REQUESTS:
         raise UnifiedError(f"There is no request for '{task}'; there are {', '.join(REQUESTS)}.")
+    made = draw_several(rng, context) if task == "several" else _draw(rng, task, context)
+    if made and context.part == "train" and not made.chinese and rng.random() < TALK:
+        return replace(made, user=_talked(rng, made.user))
+    return made
+
+
+def _draw(rng: random.Random, task: str, context: Context) -> Exchange | None:
     if context.part == "train" and rng.random() < CHINESE and (made := ChineseWriter(rng, context).write(task)):
         return made
     if task in CREATED and rng.random() < 0.02:
         return Creator(rng, context).unsaid(task)
     return _write(rng, task, context)
+
+
+def _talked(rng: random.Random, user: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The user's words with a sentence before or behind them."""
+    talk = words()["talk"]
+    if rng.random() < 0.6:
+        return (TextPart(f"{rng.choice(talk['before'])} "), *user)
+    last = user[-1]
+    end = "" if isinstance(last, TextPart) and last.text[-1:] in ".?!" else "."
+    return (*user, TextPart(f"{end} {rng.choice(talk['behind'])}"))
 
 
 def _write(rng: random.Random, task: str, context: Context, manner: str = "", forced: Choice | None = None) -> Exchange | None:
@@ -108,10 +136,11 @@ def draw_several(rng: random.Random, context: Context) -> Exchange | None:
     if first in ("edit", "redit") and second in CHANGED:
         return None
     if context.part == "train" and rng.random() < CHINESE:
-        return _joined(rng, [ChineseWriter(rng, context).write(task) for task in (first, second)], tuple(words()["ask"]["joined"]))
+        return _joined(rng, [ChineseWriter(rng, context).write(task) for task in (first, second)], tuple(chinese_words()["ask"]["joined"]))
     about = Choice(context.seen[context.focus[MediaKind.IMAGE]]) if pictures else None
-    both = [_write(rng, task, context, "direct", about if task in CHANGED else None) for task in (first, second)]
-    return _joined(rng, both, ("{a} and {b}", "{a}, and {b}", "{a}; {b}", "{a}. Also, {b}", "{a}, plus {b}", "{a} and also {b}"))
+    manner = rng.choice(("direct", "direct", ""))
+    both = [_write(rng, task, context, manner, about if task in CHANGED else None) for task in (first, second)]
+    return _joined(rng, both, JOINED)
 
 
 def _chained(rng: random.Random, context: Context, task: str) -> Exchange | None:
@@ -125,7 +154,7 @@ def _chained(rng: random.Random, context: Context, task: str) -> Exchange | None
     made = [part for part in carry_out(later, first) if isinstance(part, MediaPart)]
     result = Choice(later.seen[made[-1].artefact.id], rng.choice(["the result", "the new picture", "that one"]))
     second = _write(rng, rng.choice(("edit", "ivgen")), later, "direct", result)
-    return _joined(rng, [first, second], ("{a}, then {b}", "{a}. Then {b}", "first {a}, then {b}", "{a} and afterwards {b}"))
+    return _joined(rng, [first, second], CHAINED)
 
 
 def _joined(rng: random.Random, both: list[Exchange | None], frames: tuple[str, ...]) -> Exchange | None:

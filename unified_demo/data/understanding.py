@@ -6,19 +6,19 @@ Every referring expression fits exactly its target (see ``expressions``); what i
 from collections.abc import Set
 
 from unified_demo.data.context import KIND_WORDS, Choice, Seen
-from unified_demo.data.dialogues import HERE
+from unified_demo.data.dialogues import HERE, begun
 from unified_demo.data.exchanges import Exchange, Outcome, Writer, call, capital, countable_of, listed
 from unified_demo.data.expressions import Expression, plural
 from unified_demo.data.nouns import countable, definite, is_plural, said
 from unified_demo.data.planned import PlannedScene
-from unified_demo.data.reasons import reason_about
+from unified_demo.data.reasons import PURPOSES_FILE, reason_about
 from unified_demo.data.wordings import Phrasing, entries
 from unified_demo.grammar import Box, MediaKind, Task
 from unified_demo.messages import Part, RegionPart, TextPart
 from unified_demo.regions import COLOURS
 
 QUESTIONS = ("count", "count", "exists", "exists", "colour", "where", "what", "beside", "reason", "reason")
-REASONED = 0.2
+REASONED = 0.3
 """Share of requests for an outline that ask what a thing is for, where the scene allows it."""
 MOST_BOXES = 5
 """A caption shows so many of a kind."""
@@ -43,11 +43,15 @@ class Observer(Writer):
         return self._pointed("seg", MediaKind.IMAGE)
 
     def reasoned(self, phrasing: Phrasing, choice: Choice) -> Exchange | None:
-        """What a thing is for, without its name; only of planned scenes, whose things have categories."""
+        """What a thing is for, without its name."""
         scene = choice.seen.scene
-        if not isinstance(scene, PlannedScene) or scene.plan is None:
-            return None
-        found = reason_about(self.rng, [(item.noun, item.category) for item in scene.plan.objects])
+        assert scene is not None
+        if isinstance(scene, PlannedScene) and scene.plan is not None:
+            found = reason_about(self.rng, [(item.noun, item.category) for item in scene.plan.objects])
+        else:
+            there = [scene.regions[index].label for index in scene.things] + [label for label, _ in scene.unseen]
+            found = reason_about(self.rng, [(label, "") for label in sorted(set(there))], table=PURPOSES_FILE)
+            found = found if found and there.count(found[1]) == 1 else None
         targets = tuple(index for index in scene.things if found and scene.regions[index].label == found[1])
         if not found or not targets:
             return None
@@ -212,9 +216,9 @@ class Observer(Writer):
         untold = [tuple(index for index in same if index not in told) for same in by_size]
         groups = [self._some(seen, same, told) for same in untold if same][: 2 if told else 4]
         if not told:
-            return (TextPart("I see "), *listed(groups), TextPart("."))
+            return (*begun(listed(groups)), TextPart("."))
         joint = [TextPart(", " if len(groups) > 1 else " and ")] if groups else []
-        return (TextPart("I see "), *parts, *joint, *listed(groups), TextPart("."))
+        return (*begun([*parts, *joint, *listed(groups)]), TextPart("."))
 
     def _some(self, seen: Seen, same: tuple[int, ...], told: Set[int] = frozenset()) -> RegionPart:
         """ "a dog", "two dogs", and from six on "many dogs"; "another dog" when one of its kind was ``told`` of."""

@@ -19,9 +19,10 @@ def benchmarks() -> dict[str, Benchmark]:
     from unified_demo.evaluation.routing import Routing
     from unified_demo.evaluation.sound import Sound
     from unified_demo.evaluation.video import Video
+    from unified_demo.evaluation.zero_shot import PluginBenchmark
 
     known: tuple[Benchmark, ...] = (
-        Routing(), References(), Referring(), Reasoning(), Composed(), Layout(), Captioning(), RetentionBenchmark(), Gates(), Generation(),
-        Editing(), RemovalBenchmark(), Video(), Classification(), Sound(),
+        Routing(), PluginBenchmark(), References(), Referring(), Reasoning(), Composed(), Layout(), Captioning(), RetentionBenchmark(),
+        Gates(), Generation(), Editing(), RemovalBenchmark(), Video(), Classification(), Sound(),
     )  # fmt: skip
     return {benchmark.name: benchmark for benchmark in known}

@@ -37,6 +37,7 @@ class FrozenModel:
         self._vocabulary = Vocabulary(tokenizer, language_model.config.vocab_size)
         self._prefix: tuple[str, Any, int] | None = None
         self._neutral: dict[str, torch.Tensor] = {}
+        self._word_mean = language_model.get_input_embeddings().weight.float().mean(0)
 
     def answer(self, conversation: Conversation, max_new_tokens: int = 64) -> str:
         """The greedy answer as plain text; pictures are not seen."""
@@ -76,6 +77,12 @@ class FrozenModel:
                 logits, cache = self._forward([more], cache)
         self._rewind(cache, length)
         return chosen
+
+    def likeness(self, text: str, other: str) -> float:
+        """Cosine of the mean word embeddings of two texts, the mean of all words taken off."""
+        words = self._model.get_input_embeddings().weight
+        one, two = (words[self._encode(f" {said}")].float().mean(0) - self._word_mean for said in (text, other))
+        return float(torch.nn.functional.cosine_similarity(one, two, dim=0))
 
     def _choose_label(
         self, logits: torch.Tensor, cache: Any, open_labels: dict[str, list[int]], stop: int

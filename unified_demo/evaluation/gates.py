@@ -17,6 +17,7 @@ from unified_demo.data.compact import compact_scene
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.multitask import Dialogue, write_dialogue
 from unified_demo.data.scenes import draw_scene
+from unified_demo.errors import UnifiedError
 from unified_demo.evaluation.bars import INK
 from unified_demo.evaluation.benchmark import ALL, Context, Result, Row, grouped, stratified
 from unified_demo.evaluation.symbolic import SymbolicModel
@@ -59,7 +60,10 @@ def draw_request(number: int) -> Dialogue:
 
 
 def gates_of(model: SymbolicModel, dialogue: Dialogue) -> Floats:
-    """(layers, adapters): the gate over the tokens of the answer, mean over the projections of a layer; rows sum to 1."""
+    """(layers, adapters): the gate over the tokens of the answer, mean over the projections of a layer; rows sum to 1. UnifiedError
+    where there are no gates."""
+    if not model.network.lora_layers:
+        raise UnifiedError("These weights are not tuned by LoRAMoE, so there are no gates to look at.")
     conversation, network = dialogue.conversation, model.network
     focus = in_focus(Conversation(conversation.messages[:-1]))
     model.scenes = {key: seen.scene for key, seen in dialogue.seen.items() if seen.scene}

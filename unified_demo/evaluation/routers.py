@@ -4,7 +4,7 @@ Each gives a raw answer in the unified representation, cut after its calls. Noth
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +14,7 @@ from unified_demo.data.scenes import Scene
 from unified_demo.engine import LanguageBackend
 from unified_demo.evaluation.instructions import Instruction
 from unified_demo.evaluation.keyword_router import WHOLE_PICTURE
-from unified_demo.grammar import TASKS, MediaKind, Task
+from unified_demo.grammar import TASKS, MediaKind, Task, TaskSpec
 from unified_demo.messages import Conversation, TextPart
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ class ModelRouter:
     """Our model decides. ``constrained`` off shows what it writes without the rules of decoding."""
 
     def __init__(self, name: str, model: LanguageBackend, constrained: bool = True, most_tokens: int = MOST_TOKENS) -> None:
-        self.name, self._model = name, model
+        self.name, self.model = name, model
         self._options = GenerationOptions(max_new_tokens=most_tokens, constrained=constrained)
 
     def answer(self, instruction: Instruction) -> str:
-        return raw_answer(self._model, instruction.conversation, self._options, instruction.scenes)
+        return raw_answer(self.model, instruction.conversation, self._options, instruction.scenes)
 
 
 def raw_answer(
@@ -110,15 +110,15 @@ class FewShotRouter:
         labels = [title for tag, title in LABELS.items() if not tag or there.issuperset(TASKS[Task(tag)].needs)]
         named = self._model.choose(self._prefix, question, neutral, labels, MOST_CALLS)
         tasks = [tag for label in named for tag, title in LABELS.items() if tag and title == label]
-        return "".join(_call(Task(tag), text, list(artefacts)) for tag in tasks) or "None."
+        return "".join(spell_call(TASKS[Task(tag)], text, list(artefacts)) for tag in tasks) or "None."
 
 
 def _question(text: str, attached: str) -> str:
     return f"Request: {text}\nAttached: {attached}\nTasks:"
 
 
-def _call(task: Task, text: str, media: list[str]) -> str:
-    spec = TASKS[task]
+def spell_call(spec: TaskSpec, text: str, media: Sequence[str]) -> str:
+    """A call with ``text`` as its words, about the latest of the ids ``media`` that it needs; empty when one is missing."""
     refs = [next((key for key in reversed(media) if key.startswith(kind.value + "-")), None) for kind in spec.needs]
     if None in refs:
         return ""

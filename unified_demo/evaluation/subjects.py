@@ -10,7 +10,7 @@ from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
 from unified_demo.engine import Engine, LanguageBackend
 from unified_demo.fakes import ScriptedModel
-from unified_demo.grammar import TASK_TAGS
+from unified_demo.grammar import TASK_TAGS, TASKS, TaskSpec
 from unified_demo.zoo import Zoo
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ class Subjects(Protocol):
 
     def symbolic(self) -> LanguageBackend:
         """As ``trained``; its attribute ``scenes``, where it has one, takes scenes by artefact id."""
+        ...
+
+    def with_plugins(self, plugins: tuple[TaskSpec, ...]) -> LanguageBackend:
+        """As ``symbolic``, with the tasks of plug-ins beside the ten."""
         ...
 
     def untrained(self) -> LanguageBackend: ...
@@ -59,12 +63,22 @@ class LoadedSubjects:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._extended: dict[tuple[TaskSpec, ...], LanguageBackend] = {}
 
     def trained(self) -> LanguageBackend:
         return self._trained
 
     def symbolic(self) -> LanguageBackend:
         return self._symbolic
+
+    def with_plugins(self, plugins: tuple[TaskSpec, ...]) -> LanguageBackend:
+        from unified_demo.evaluation.symbolic import SymbolicModel
+        from unified_demo.model.backend import load_multimodal_lm
+
+        if plugins not in self._extended:
+            model = load_multimodal_lm(self._settings, self._zoo, (*TASKS.values(), *plugins)).model
+            self._extended = {plugins: SymbolicModel(model)}
+        return self._extended[plugins]
 
     def untrained(self) -> LanguageBackend:
         return self._untrained
@@ -108,7 +122,7 @@ class LoadedSubjects:
     def _trained(self) -> "LazyModel":
         from unified_demo.model.backend import load_multimodal_lm
 
-        model = load_multimodal_lm(self._settings, self._zoo, TASK_TAGS)
+        model = load_multimodal_lm(self._settings, self._zoo, tuple(TASKS.values()))
         model.load()
         return model
 

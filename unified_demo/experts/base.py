@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from unified_demo.grammar import MediaKind
+from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task, TaskSpec, title_of
 from unified_demo.messages import Artefact, RegionPart
 
 
@@ -72,6 +72,7 @@ class ExpertSpec:
 
     ``weights`` names entries of the weights manifest, ``memory_bytes`` is what it holds once loaded.
     ``load`` builds the expert; the registry calls it on first use. ``options`` names the fields of ``config.Drawing`` that it heeds.
+    ``needs_box``, of a plug-in: the call must name a region (of the ten tasks ``grammar.TASKS`` says it).
     """
 
     task: str
@@ -85,3 +86,11 @@ class ExpertSpec:
     load: Callable[[], Expert]
     commercial_use: bool = True
     options: tuple[str, ...] = ()
+    needs_box: bool = False
+
+    @property
+    def declared(self) -> TaskSpec:
+        """The task as grammar, prompt and router know it: one of the ten, or what a plug-in declares. GrammarError when that is bad."""
+        if self.task in TASK_TAGS:
+            return TASKS[Task(self.task)]
+        return TaskSpec(self.task, title_of(self.task), self.description, self.needs, self.gives, self.needs_box)

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +19,20 @@ from unified_demo import grammar
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.conversation import VISIBLE, render_conversation
 from unified_demo.errors import UnifiedError
-from unified_demo.grammar import Box, MediaKind
+from unified_demo.grammar import Box, MediaKind, TaskSpec
 from unified_demo.media import load_image
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TextPart
 from unified_demo.model.decoding import DecodingState, choose, default_filters
 from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
-from unified_demo.model.loading import build_network, load_encoder, load_language_model, load_trained, read_config
+from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
 from unified_demo.model.lora_moe import FFN_PROJECTIONS
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.perception import Perception
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
+from unified_demo.model.tuning import cast_added
+from unified_demo.model.zero_shot import LONGEST_WISH, PluginChooser
 from unified_demo.recordings import frames_at
 from unified_demo.zoo import Zoo
 
@@ -59,6 +61,7 @@ class TinyModel:
         self._missing = {vocabulary.tag_ids[grammar.open_tag(tag)]: grammar.TASKS[grammar.Task(tag)].title for tag in tags}
         self._label_words = LabelWords(vocabulary, network.language_model.get_input_embeddings().weight.detach().cpu())
         self._filters = default_filters(vocabulary)
+        self._chooser = PluginChooser(network.language_model, vocabulary, network.tuned_layers) if vocabulary.plugins else None
         self._seen: OrderedDict[Path, Seen] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -95,10 +98,12 @@ class TinyModel:
         if cancel.is_set():
             return {"look_s": looked - started}
         tokens = self._tokens(since(conversation, focus), seen)
+        wanted, wish = self.wanted(conversation)
         decoder = Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()})
         prefilled = time.perf_counter()
         references = {key: self.vocabulary.encode(key) for key in artefacts}
-        state = DecodingState(self.vocabulary, tokens.proposals, references, grammar.TASK_TAGS, most=options.max_new_tokens)
+        state = DecodingState(self.vocabulary, tokens.proposals, references, tuple(self.vocabulary.tasks), most=options.max_new_tokens)
+        state.wanted, state.wish = wanted, wish
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
         writer = SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
         generator = torch.Generator().manual_seed(options.seed)
@@ -135,12 +140,22 @@ class TinyModel:
                 rule.apply(logits, state)
         return choose(logits, options.temperature, generator)
 
+    def wanted(self, conversation: Conversation) -> tuple[str, list[int]]:
+        """(the tag of the plug-in that the last message asks for, or empty for none; the tokens of that message's words)."""
+        if self._chooser is None:
+            return "", []
+        text = " ".join(part.text for part in conversation.messages[-1].parts if isinstance(part, TextPart))
+        wish = grammar.escape(" ".join(text.split()), (*grammar.TAGS, *self.vocabulary.plugins))
+        kinds = {artefact.kind for artefact in conversation.artefacts().values()}
+        return self._chooser.choose(wish, kinds), self.vocabulary.encode(" " + wish)[:LONGEST_WISH]
+
     def _tokens(self, conversation: Conversation, seen: dict[str, Seen]) -> Tokens:
         """The prompt; when it is too long, the oldest words go first and pictures stay. UnifiedError when that is not enough."""
         counts = {key: len(item.projected.image) for key, item in seen.items()}
         boxes = {key: item.boxes for key, item in seen.items()}
         while True:
-            tokens = self.vocabulary.tokenize(render_conversation(conversation), counts, boxes)
+            pieces = render_conversation(conversation, tags=(*grammar.TAGS, *self.vocabulary.plugins))
+            tokens = self.vocabulary.tokenize(pieces, counts, boxes)
             if len(tokens.ids) <= MOST_PROMPT_TOKENS:
                 return tokens
             shorter = _without_oldest(conversation)
@@ -295,25 +310,25 @@ class LazyModel:
         return (yield from self.model.generate(conversation, options, cancel))
 
 
-def load_multimodal_lm(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> LazyModel:
-    """The tiny profile's model; nothing is read before its first use. ``tasks``: tags of the tasks that have an expert."""
+def load_multimodal_lm(settings: Settings, zoo: Zoo, tasks: Sequence[TaskSpec]) -> LazyModel:
+    """The tiny profile's model; nothing is read before its first use. ``tasks``: those that have an expert, plug-ins among them."""
     return LazyModel(lambda: _build(settings, zoo, tasks))
 
 
-def _build(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> TinyModel:
+def _build(settings: Settings, zoo: Zoo, tasks: Sequence[TaskSpec]) -> TinyModel:
     trained = zoo.path("tiny_adapters")
     device, dtype = _place(settings)
     language_model, tokenizer = load_language_model(zoo.path("language_model"), settings.cache_dir / "converted" / "language_model", dtype)
     config = read_config(trained)
     network, vocabulary = build_network(language_model, tokenizer, config)
     load_trained(network, trained)
+    vocabulary = add_plugins(network, vocabulary, [task for task in tasks if task.tag not in grammar.TASK_TAGS])
     network.to(device).eval().requires_grad_(False)
     for layer in network.lora_layers:
         layer.record = True
-        for part in (layer.lora_A, layer.lora_B, layer.lora_gate):
-            part.to(dtype)
+    cast_added(language_model, dtype)
     pack_linears(language_model)
-    return TinyModel(network, vocabulary, load_perception(settings, zoo), tasks)
+    return TinyModel(network, vocabulary, load_perception(settings, zoo), tuple(task.tag for task in tasks))
 
 
 def load_perception(settings: Settings, zoo: Zoo) -> Perception:

@@ -24,7 +24,8 @@ class DecodingState:
     """What has been written so far, as far as the rules care.
 
     ``proposals``: (artefact id, index) per pointing token. ``references``: artefact id -> its token ids; what the calls of this answer
-    will give joins them. ``tasks``: offered tags.
+    will give joins them. ``tasks``: offered tags. ``wanted``: the tag of the plug-in that is to be
+    called, with the ids ``wish`` as its words.
     ``picture`` is the one last pointed into or referred to; a call stays with it. ``calls`` are closed already. ``most`` tokens may
     be written in all.
     """
@@ -43,6 +44,8 @@ class DecodingState:
     picture: str | None = None
     calls: int = 0
     most: int = 1 << 16
+    wanted: str = ""
+    wish: Sequence[int] = ()
 
     def add(self, token_id: int) -> None:
         """Take note of a chosen token."""
@@ -64,7 +67,7 @@ class DecodingState:
         if not tag.startswith("</"):
             self.inside.append(name)
             self.boxes_due = False
-            if name in grammar.TASK_TAGS or (name == grammar.PHRASE and not self.planning):
+            if name in self.vocabulary.tasks or (name == grammar.PHRASE and not self.planning):
                 self._new_group()
                 self.refs_done = False
             return
@@ -73,10 +76,10 @@ class DecodingState:
         self.boxes_due = name == grammar.PHRASE
         self.boxes += name == grammar.BOX
         self.refs_done = self.refs_done or name == grammar.REF
-        if name in grammar.TASK_TAGS:
+        if name in self.vocabulary.tasks:
             self._new_group()
             self.calls += 1
-            self._promise(grammar.TASKS[grammar.Task(name)].gives)
+            self._promise(self.vocabulary.tasks[name].gives)
 
     def _promise(self, kind: grammar.MediaKind) -> None:
         """The id that the engine will give to a call's output; masks belong to their picture and are not referred to."""
@@ -93,7 +96,7 @@ class DecodingState:
 
     @property
     def in_call(self) -> bool:
-        return any(name in grammar.TASK_TAGS for name in self.inside)
+        return any(name in self.vocabulary.tasks for name in self.inside)
 
     @property
     def planning(self) -> bool:
@@ -142,12 +145,12 @@ class OnlyKnownTags(LogitFilter):
             return allowed | (
                 {grammar.open_tag(grammar.BOX)} if state.boxes_due or (state.after_box and state.boxes < MOST_BOXES) else set()
             )
-        if name in grammar.TASK_TAGS:
+        if name in state.vocabulary.tasks:
             return self._allowed_in_call(state, name)
         return {grammar.close_tag(name)} if state.run else set()
 
     def _allowed_in_call(self, state: DecodingState, name: str) -> set[str]:
-        spec = grammar.TASKS[grammar.Task(name)]
+        spec = state.vocabulary.tasks[name]
         if spec.needs and not state.refs_done:
             return {grammar.open_tag(grammar.REF)}
         allowed = set()
@@ -182,7 +185,7 @@ class WordsThatShow(LogitFilter):
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
         logits[self.special] = -torch.inf
         name = state.innermost
-        in_prompt = name in grammar.TASK_TAGS and (state.refs_done or not grammar.TASKS[grammar.Task(name)].needs)
+        in_prompt = name in state.vocabulary.tasks and (state.refs_done or not state.vocabulary.tasks[name].needs)
         if (name == grammar.PHRASE or in_prompt) and not state.run and not state.boxes:
             logits[: len(self.hidden)][self.hidden] = -torch.inf
             if name not in grammar.PLANNING_TAGS:
@@ -264,13 +267,13 @@ class PhraseNeedsBox(LogitFilter):
         name = state.innermost
         if name == grammar.PHRASE and len(state.run) >= LONGEST_PHRASE:
             _keep(logits, [ids[grammar.close_tag(grammar.PHRASE)]])
-        elif name in grammar.TASK_TAGS:
+        elif name in state.vocabulary.tasks:
             self._call(logits, state, name)
 
     def _call(self, logits: torch.Tensor, state: DecodingState, name: str) -> None:
         """One phrase with its boxes; a plan has several."""
         ids = state.vocabulary.tag_ids
-        spec = grammar.TASKS[grammar.Task(name)]
+        spec = state.vocabulary.tasks[name]
         if spec.needs and not state.refs_done:
             _keep(logits, [ids[grammar.open_tag(grammar.REF)]])
         elif spec.plans:
@@ -287,7 +290,7 @@ class PhraseNeedsBox(LogitFilter):
 class RefNamesAnArtefact(LogitFilter):
     """Inside ``<ref>``: the id of an artefact of this conversation, letter by letter, then the close tag.
 
-    The first call is about the picture that the answer pointed into.
+    The first call is about the picture that the answer pointed into, a plug-in's about something of the kind it needs.
     """
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
@@ -297,6 +300,9 @@ class RefNamesAnArtefact(LogitFilter):
         known = list(state.references.values())
         if state.picture is not None and state.picture in state.references and state.pointed_any and not state.calls:
             known = [state.references[state.picture]]
+        if state.wanted:
+            kinds = {kind.value for kind in state.vocabulary.tasks[state.wanted].needs}
+            known = [ids for key, ids in state.references.items() if key.split("-")[0] in kinds]
         allowed = {ids[len(run)] for ids in known if ids[: len(run)] == run and len(ids) > len(run)}
         if run in known:
             allowed.add(state.vocabulary.tag_ids[grammar.close_tag(grammar.REF)])
@@ -309,7 +315,7 @@ class TasksNeedTheirMedia(LogitFilter):
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
         ids = state.vocabulary.tag_ids
         for tag in state.tasks:
-            needs = grammar.TASKS[grammar.Task(tag)].needs
+            needs = state.vocabulary.tasks[tag].needs
             if any(not any(key.startswith(kind.value + "-") for key in state.references) for kind in needs):
                 logits[ids[grammar.open_tag(tag)]] = -torch.inf
         if not state.references and not state.planning:
@@ -347,6 +353,32 @@ class NoEndlessRepetition(LogitFilter):
                 logits[written[start + REPEATED_RUN]] = -torch.inf
 
 
+class PluginsWhenWanted(LogitFilter):
+    """A plug-in's call is the whole answer when it was chosen (``zero_shot.py``), and is never written otherwise.
+
+    Nobody trained its tag, so its words are those of the wish; left to the network are what it refers to and where.
+    """
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        ids = state.vocabulary.tag_ids
+        for tag in state.vocabulary.plugins:
+            logits[ids[grammar.open_tag(tag)]] = -torch.inf
+        if state.wanted and (token := self._due(state)) is not None:
+            logits.fill_(-torch.inf)
+            logits[token] = 0.0
+
+    def _due(self, state: DecodingState) -> int | None:
+        """The only token that may come; None where the network chooses."""
+        ids, task = state.vocabulary.tag_ids, state.vocabulary.tasks[state.wanted]
+        if not state.inside:
+            return state.vocabulary.end_id if state.written else ids[grammar.open_tag(task.tag)]
+        if state.innermost != task.tag or state.boxes or (task.needs and not state.refs_done):
+            return None
+        if len(state.run) < len(state.wish):
+            return state.wish[len(state.run)]
+        return ids[grammar.open_tag(grammar.BOX) if task.needs_box else grammar.close_tag(task.tag)]
+
+
 def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
     """All rules of the representation, in the order they are applied."""
     return [
@@ -359,6 +391,7 @@ def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
         TasksNeedTheirMedia(),
         ClosesInTime(),
         NoEndlessRepetition(),
+        PluginsWhenWanted(),
     ]
 
 

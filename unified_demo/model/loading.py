@@ -7,6 +7,7 @@ What is downloaded and where is the zoo's business.
 import json
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from unified_demo.errors import ModelLoadError
+from unified_demo.grammar import TaskSpec
 from unified_demo.model.multimodal_lm import MultimodalNetwork, default_lora
+from unified_demo.model.neural_tuning import NeuralConfig
 from unified_demo.model.tokens import Vocabulary
+from unified_demo.model.tuning import Tuning
 from unified_demo.model.vision import ImageEncoder, convert_onnx
 
 if TYPE_CHECKING:
@@ -76,17 +80,29 @@ def _save_atomically(state: dict[str, torch.Tensor], path: Path) -> None:
 def build_network(
     language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", config: dict | None = None
 ) -> tuple[MultimodalNetwork, Vocabulary]:
-    """The network around a loaded language model; ``config``: ``first_layer`` and the arguments of ``default_lora``; no
-    LoRAMoE with 0 ``adapters``.
+    """The network around a loaded language model; ``config``: ``first_layer``, ``tuning`` ("loramoe" or "neural") and the arguments
+    of ``default_lora`` or ``NeuralConfig``; no LoRAMoE with 0 ``adapters``.
     """
     options = dict(config or {})
     first_layer = options.pop("first_layer", 14)
     vocabulary = Vocabulary(tokenizer, language_model.config.vocab_size)
-    layers = range(first_layer, language_model.config.num_hidden_layers)
-    lora = default_lora(layers, **options) if options.get("adapters", 1) else None
-    network = MultimodalNetwork(language_model, lora, first_layer)
+    tuning: Tuning | None
+    if options.pop("tuning", "loramoe") == "neural":
+        tuning = NeuralConfig(first_layer=first_layer, **options)
+    else:
+        layers = range(first_layer, language_model.config.num_hidden_layers)
+        tuning = default_lora(layers, **options) if options.get("adapters", 1) else None
+    network = MultimodalNetwork(language_model, tuning, first_layer)
     network.init_tags(vocabulary)
     return network, vocabulary
+
+
+def add_plugins(network: MultimodalNetwork, vocabulary: Vocabulary, plugins: Sequence[TaskSpec]) -> Vocabulary:
+    """The vocabulary with the tags of ``plugins`` behind the trained ones; ``network``, its trained tensors loaded, gets rows for them."""
+    vocabulary = Vocabulary(vocabulary.tokenizer, vocabulary.vocab_size, plugins)
+    if plugins:
+        network.add_tags(vocabulary)
+    return vocabulary
 
 
 def save_trained(network: MultimodalNetwork, path: Path, config: dict) -> None:

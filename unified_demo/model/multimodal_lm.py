@@ -1,4 +1,4 @@
-"""The tiny UnifiedMLLM as a network: frozen language model + LoRAMoE + projectors + added tags + region reader.
+"""The tiny UnifiedMLLM as a network: frozen language model + its tuning + projectors + added tags + region reader.
 
 Takes embeddings of words, tags, picture features and region proposals in one sequence; predicts words, tags, or "proposal i".
 A proposal is a temporary word: its input embedding comes from the region projector, its output score from the region reader, which
@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 from unified_demo import conversation, grammar
-from unified_demo.model.lora_moe import FFN_PROJECTIONS, LoraMoeConfig, LoraMoeLinear, add_lora_moe
+from unified_demo.model.lora_moe import FFN_PROJECTIONS, LoraMoeConfig, LoraMoeLinear
 from unified_demo.model.pointing import FACTS_WIDTH, answer_places, facts, latest_question, phrase_places
 from unified_demo.model.projector import ImageProjector, RegionProjector
 from unified_demo.model.reader import EMBEDDING_SCALE, Reading, RegionReader
 from unified_demo.model.tokens import IMAGE_SLOT, Tokens, Vocabulary
+from unified_demo.model.tuning import TunedLayer, Tuning, add_tuning, gated, is_added
 
 OPEN_BOX = grammar.added_tokens().index(grammar.open_tag(grammar.BOX))
 BELIEF_FIGURES = 3
@@ -26,6 +27,11 @@ POINT_BIAS = 20.0
 """Pointing starts likelier than any word; logits of words reach about 20."""
 SHIFT_SCALE = 50.0
 """Hidden states inside SmolLM2 have a norm of 100 to 500; the learnt shift of a tag is in units of this."""
+
+TAG_NAMES = {name: name for name in ("box", "time", "layout", "edit")}
+TAG_NAMES |= {"p": "phrase", "ref": "reference", "seg": "segment", "vseg": "segment video", "gen": "generate", "redit": "edit region"}
+TAG_NAMES |= {"vgen": "generate video", "ivgen": "animate", "vedit": "edit video", "agen": "generate sound"}
+"""The words that a trained tag begins at; a plug-in's are its title."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +73,17 @@ class MultimodalNetwork(nn.Module):
     """``language_model`` is a frozen ``LlamaForCausalLM``; everything else is trained.
 
     The layers below ``first_layer`` read words only (a proposal as its label, a tag as its name); what pictures add enters there.
-    LoRAMoE sits from there on, so the backward pass stops there too. ``lora`` None leaves the language model as it is.
+    The tuning sits from there on, so the backward pass stops there too. ``tuning`` None leaves the language model as it is.
     """
 
-    def __init__(self, language_model: nn.Module, lora: LoraMoeConfig | None, first_layer: int = 0) -> None:
+    tag_words: torch.Tensor
+
+    def __init__(self, language_model: nn.Module, tuning: Tuning | None, first_layer: int = 0) -> None:
         super().__init__()
         hidden = language_model.config.hidden_size
         self.first_layer = first_layer
         self.language_model = language_model.requires_grad_(False)
-        self.lora_layers: list[LoraMoeLinear] = add_lora_moe(language_model, lora) if lora else []
+        self.tuned_layers: Sequence[TunedLayer] = add_tuning(language_model, language_model.model, tuning) if tuning else []
         self.image_projector = ImageProjector(hidden)
         self.region_projector = RegionProjector(hidden)
         self.tag_embeddings = nn.Parameter(torch.zeros(len(grammar.added_tokens()), hidden))
@@ -102,23 +110,43 @@ class MultimodalNetwork(nn.Module):
         return self.language_model.config.vocab_size
 
     @property
+    def lora_layers(self) -> list[LoraMoeLinear]:
+        """The layers of LoRAMoE; none where the language model is tuned otherwise."""
+        return gated(self.tuned_layers)
+
+    @property
     def open_box(self) -> int:
         """The id of ``<box>``."""
         return self.vocab_size + OPEN_BOX
 
     def init_tags(self, vocabulary: Vocabulary) -> None:
         """Start each tag at the mean word embedding of its name, so that ``<seg>`` begins near the word; note how turns begin."""
-        words = self.language_model.get_input_embeddings().weight
-        names = {"p": "phrase", "ref": "reference", "seg": "segment", "vseg": "segment video", "gen": "generate", "redit": "edit region"}
-        names |= {"vgen": "generate video", "ivgen": "animate", "vedit": "edit video", "agen": "generate sound"}
         with torch.no_grad():
-            for index, tag in enumerate(vocabulary.tags):
-                name = tag.strip("</>")
-                ids = vocabulary.encode((" end " if tag.startswith("</") else " ") + names.get(name, name))
-                self.tag_words[index] = words[ids].float().mean(0)
+            self.tag_words.copy_(self._name_words(vocabulary, vocabulary.tags))
             self.tag_embeddings.copy_(self.tag_words)
         self.turn_marks = tuple(vocabulary.encode(conversation.TURN_START + "user", trusted=True)[:2])
         self.answer_marks = tuple(vocabulary.encode(conversation.ANSWER_START, trusted=True))
+
+    def add_tags(self, vocabulary: Vocabulary) -> None:
+        """Rows for the tags of plug-ins, which nobody trained: the words of each name, moved as training moved the ten tasks' tags
+        in the mean, open and close tags apart."""
+        trained, first = len(self.tag_words), 2 * len(grammar.GROUNDING_TAGS)
+        with torch.no_grad():
+            words = self._name_words(vocabulary, vocabulary.tags[trained:])
+            moved, shifts = (self.tag_embeddings - self.tag_words)[first:], self.tag_shifts[first:]
+            times = len(words) // 2
+            moved, shifts = [rows.unflatten(0, (-1, 2)).mean(0).repeat(times, 1) for rows in (moved, shifts)]
+            self.tag_embeddings = nn.Parameter(torch.cat([self.tag_embeddings, words + moved]))
+            self.tag_shifts = nn.Parameter(torch.cat([self.tag_shifts, shifts]))
+            self.tag_words = torch.cat([self.tag_words, words])
+
+    def _name_words(self, vocabulary: Vocabulary, tags: Sequence[str]) -> torch.Tensor:
+        """(tags, hidden): the mean word embedding of each tag's name, after "end" for a close tag."""
+        words = self.language_model.get_input_embeddings().weight
+        spelt = [tag.strip("</>") for tag in tags]
+        ends = [" end " if tag.startswith("</") else " " for tag in tags]
+        ids = [vocabulary.encode(end + TAG_NAMES.get(name, grammar.title_of(name))) for end, name in zip(ends, spelt, strict=True)]
+        return torch.stack([words[row].detach().float().mean(0) for row in ids])
 
     def project(self, picture: EncodedPicture) -> ProjectedPicture:
         """What the picture and its proposals add at ``first_layer``."""
@@ -242,7 +270,7 @@ class MultimodalNetwork(nn.Module):
 
 
 def _is_frozen(name: str) -> bool:
-    return name.startswith("language_model.") and "lora_" not in name
+    return name.startswith("language_model.") and not is_added(name)
 
 
 def default_lora(layers: range, adapters: int = 4, rank: int = 8, targets: tuple[str, ...] = FFN_PROJECTIONS) -> LoraMoeConfig:

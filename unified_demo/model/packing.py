@@ -6,6 +6,8 @@ Where the operation is missing (another device, precision or build) layers stay 
 import torch
 from torch import nn
 
+from unified_demo.model.tuning import is_added
+
 
 class PackedLinear(nn.Module):
     """``y = W x`` for a frozen bf16 CPU weight; (..., in) -> (..., out). Not for training."""
@@ -28,10 +30,10 @@ def can_pack(weight: torch.Tensor) -> bool:
 
 
 def pack_linears(module: nn.Module) -> int:
-    """Replace every packable frozen ``nn.Linear`` below ``module`` in place, adapters excepted; returns how many."""
+    """Replace every packable frozen ``nn.Linear`` below ``module`` in place, what a tuning added excepted; returns how many."""
     count = 0
     for name, child in list(module.named_children()):
-        if name.startswith("lora_"):
+        if is_added(name):
             continue
         if type(child) is nn.Linear and can_pack(child.weight):
             setattr(module, name, PackedLinear(child))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from unified_demo import grammar
 from unified_demo.conversation import Coordinates, Picture, Piece, Tag, Text
-from unified_demo.grammar import Box
+from unified_demo.grammar import Box, TaskSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -43,12 +43,17 @@ class Tokens:
 
 
 class Vocabulary:
-    """The extended vocabulary around a Hugging Face tokenizer. Without ``pointing`` every box is written in digits."""
+    """The extended vocabulary around a Hugging Face tokenizer. Without ``pointing`` every box is written in digits.
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", vocab_size: int) -> None:
+    ``tasks``: what can be called, by tag; those of ``plugins`` have their tags behind the trained ones.
+    """
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", vocab_size: int, plugins: Sequence[TaskSpec] = ()) -> None:
         self.tokenizer = tokenizer
         self.vocab_size = vocab_size
-        self.tags = grammar.added_tokens()
+        self.plugins = tuple(spec.tag for spec in plugins)
+        self.tasks: dict[str, TaskSpec] = {task.tag: task for task in (*grammar.TASKS.values(), *plugins)}
+        self.tags = grammar.added_tokens(self.plugins)
         self.tag_ids = {tag: vocab_size + index for index, tag in enumerate(self.tags)}
         self.point_base = vocab_size + len(self.tags)
         self.pointing = True
@@ -159,7 +164,7 @@ class SurfaceWriter:
                 self._inside.remove(name)
         else:
             self._inside.append(name)
-        in_call = any(open_name in grammar.TASK_TAGS for open_name in self._inside)
+        in_call = any(open_name in self._vocabulary.tasks for open_name in self._inside)
         self._after_tag = tag if tag == grammar.open_tag(grammar.PHRASE) or in_call else ""
         if tag in (grammar.open_tag(grammar.PHRASE), grammar.open_tag(grammar.BOX)):
             self._held = tag
@@ -170,7 +175,7 @@ class SurfaceWriter:
         if index >= len(self._proposals):
             return ""
         key, box = self._proposals[index]
-        in_call = any(open_name in grammar.TASK_TAGS for open_name in self._inside)
+        in_call = any(open_name in self._vocabulary.tasks for open_name in self._inside)
         ref = ""
         if key != self._latest and not in_call:
             ref = f"{grammar.open_tag(grammar.REF)}{key}{grammar.close_tag(grammar.REF)}"

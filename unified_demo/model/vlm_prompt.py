@@ -12,7 +12,7 @@ from typing import Any, Literal
 from unified_demo import grammar
 from unified_demo.conversation import Coordinates, Piece, Tag, Text, render_conversation
 from unified_demo.errors import GrammarError
-from unified_demo.grammar import Box, MediaKind, TimeSpan, close_tag, open_tag
+from unified_demo.grammar import Box, MediaKind, TaskSpec, TimeSpan, close_tag, open_tag
 from unified_demo.media import load_image, load_video
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message
 from unified_demo.model.vlm_rules import Offer
@@ -106,7 +106,7 @@ def render_turns(conversation: Conversation, offers: Sequence[Offer], grid: int 
     for message in conversation.messages:
         media = [part.artefact for part in message.parts if isinstance(part, MediaPart)]
         content = [item for artefact in media for item in _present(artefact, artefact.id in shown)]
-        words = surface(message, grid)
+        words = surface(message, grid, (*grammar.TAGS, *(offer.tag for offer in offers)))
         if message.role == "assistant":
             returned = content
             turns.append(Turn("assistant", (words,)))
@@ -116,10 +116,10 @@ def render_turns(conversation: Conversation, offers: Sequence[Offer], grid: int 
     return turns
 
 
-def surface(message: Message, grid: int) -> str:
-    """A message in the surface form, without its files; what a user typed cannot become a tag."""
+def surface(message: Message, grid: int, tags: Sequence[str] = grammar.TAGS) -> str:
+    """A message in the surface form, without its files; what a user typed cannot become one of ``tags``."""
     said = Message(message.role, tuple(part for part in message.parts if not isinstance(part, MediaPart)))
-    pieces = render_conversation(Conversation((said,)), add_answer_start=False)
+    pieces = render_conversation(Conversation((said,)), add_answer_start=False, tags=tags)
     pieces = [piece for piece in pieces if not (isinstance(piece, Text) and piece.trusted)]
     return "".join(_spell(piece, pieces[index - 1] if index else None, grid) for index, piece in enumerate(pieces))
 
@@ -229,11 +229,10 @@ class CoordinateTranslator:
         return grammar.spell_box(place) if isinstance(place, Box) else grammar.spell_span(place)
 
 
-def offers_from(specs: Mapping[str, tuple[str, tuple[MediaKind, ...]]]) -> tuple[Offer, ...]:
-    """Tag -> (description, needed kinds) as the experts declare them -> offers; a plug-in's title is its tag."""
+def offers_from(tasks: Mapping[TaskSpec, str]) -> tuple[Offer, ...]:
+    """Tasks -> what their experts say of themselves -> offers. What a plug-in says of itself is all there is to say of its task."""
     offers = []
-    for tag, (description, needs) in specs.items():
-        known = grammar.TASKS.get(grammar.Task(tag)) if tag in grammar.TASK_TAGS else None
-        words = f"{known.description}; {description}" if known else description
-        offers.append(Offer(tag, known.title if known else tag, words, needs, bool(known and known.needs_box)))
+    for task, said in tasks.items():
+        words = task.description if said == task.description else f"{task.description}; {said}"
+        offers.append(Offer(task.tag, task.title, words, task.needs, task.needs_box))
     return tuple(offers)

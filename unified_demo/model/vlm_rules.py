@@ -23,7 +23,7 @@ _NUMBERS = {grammar.BOX: 4, grammar.TIME: 2}
 
 
 class Offer(NamedTuple):
-    """A task on offer, as much of it as prompt and rules need; a plug-in's has no entry in ``grammar.TASKS``."""
+    """A task on offer, as much of it as prompt and rules need: one of the ten, or a plug-in's."""
 
     tag: str
     title: str

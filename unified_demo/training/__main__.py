@@ -3,17 +3,20 @@
 import argparse
 import json
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from unified_demo import provenance
 from unified_demo.config import Settings
 from unified_demo.errors import UnifiedError
 from unified_demo.model.loading import build_network, load_language_model, save_trained
 from unified_demo.model.multimodal_lm import MultimodalNetwork
+from unified_demo.model.neural_tuning import NeuralConfig
 from unified_demo.model.tokens import Vocabulary
+from unified_demo.model.tuning import TUNINGS
 from unified_demo.training.ablation import VARIANTS, Variant, ablate, table
 from unified_demo.training.chats import sample_chats, write_chats
 from unified_demo.training.curves import PANELS, draw_curve, read_curve, series, smooth
@@ -36,15 +39,17 @@ def _flags() -> argparse.Namespace:
         help="sample plain chat to keep; train; train the region reader alone; write the committed weights; compare variants",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and curves")
-    parser.add_argument("--recipe", choices=tuple(RECIPES), default="grounding", help="what to train on; name the same one for export")
+    parser.add_argument("--recipe", choices=tuple(RECIPES), default="grounding", help="what to train on")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--batch", type=int, default=5)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--lora-lr", type=float, default=5e-4)
-    parser.add_argument("--adapters", type=int, default=4)
-    parser.add_argument("--rank", type=int, default=8)
-    parser.add_argument("--first-layer", type=int, default=14, help="layer where pictures enter and LoRAMoE begins")
-    parser.add_argument("--targets", default="gate_proj,up_proj,down_proj", help="projections that get LoRAMoE")
+    parser.add_argument("--tuning", choices=TUNINGS, default="loramoe", help="of the language model; name the same one for export")
+    parser.add_argument("--adapters", type=int, default=4, help="LoRAMoE: adapters in each layer")
+    parser.add_argument("--rank", type=int, default=8, help="LoRAMoE: rank of one adapter")
+    parser.add_argument("--neurons", type=int, default=128, help="Neural Tuning: neurons in each layer, of which 40 %% fire")
+    parser.add_argument("--first-layer", type=int, default=14, help="layer where pictures enter and the tuning begins")
+    parser.add_argument("--targets", default="gate_proj,up_proj,down_proj", help="LoRAMoE: projections that get it")
     parser.add_argument("--sights", type=Path, help="folder of shards made by 'python -m unified_demo.data look'")
     parser.add_argument("--chats", type=Path, help="chats.jsonl made by the action 'chats'")
     parser.add_argument("--count", type=int, default=1500, help="how many chats to sample; how many examples to measure variants on")
@@ -52,7 +57,7 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--table", type=Path, help="Markdown file that 'ablate' writes")
     parser.add_argument("--pairs", type=Path, help="NSR-1K spatial.train.json")
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/model.safetensors"), help="where export writes")
-    parser.add_argument("--init", type=Path, help="checkpoint to start from; what it lacks starts fresh")
+    parser.add_argument("--init", type=Path, help="checkpoint or exported weights to start from; what they lack starts fresh")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.action == "export" and not (arguments.out / "checkpoint.pt").is_file():
@@ -76,18 +81,13 @@ def main() -> None:
         logger.info("%d chats written to %s", count, arguments.out / "chats.jsonl")
         return
     if arguments.action == "ablate":
-        _ablate(arguments)
+        _ablate(arguments, device)
         return
-    config = {
-        "adapters": arguments.adapters,
-        "rank": arguments.rank,
-        "targets": arguments.targets.split(","),
-        "first_layer": arguments.first_layer,
-    }
+    config = _config(arguments)
     network, vocabulary = build_network(language_model, tokenizer, config)
     network.to(device)
     if arguments.init:
-        state = torch.load(arguments.init, weights_only=True, map_location="cpu")["model"]
+        state = _read_state(arguments.init)
         missing = network.load_state_dict(state, strict=False).missing_keys
         logger.info("started from %s; fresh: %s", arguments.init, [name for name in missing if name in network.trained_state()])
     options = LoopOptions(
@@ -117,22 +117,35 @@ def main() -> None:
     _report(arguments)
 
 
-def _ablate(arguments: argparse.Namespace) -> None:
+def _read_state(path: Path) -> dict[str, torch.Tensor]:
+    """What was trained: of a checkpoint, or of weights that were exported."""
+    if path.suffix == ".safetensors":
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
+    return torch.load(path, weights_only=True, map_location="cpu")["model"]
+
+
+def _config(arguments: argparse.Namespace) -> dict:
+    """What ``build_network`` needs to build the same network again; goes into the exported file."""
+    if arguments.tuning == "neural":
+        return {"tuning": "neural", **asdict(NeuralConfig(arguments.neurons, first_layer=arguments.first_layer))}
+    chosen = {"adapters": arguments.adapters, "rank": arguments.rank, "targets": arguments.targets.split(",")}
+    return {"tuning": "loramoe", **chosen, "first_layer": arguments.first_layer}
+
+
+def _ablate(arguments: argparse.Namespace, device: str) -> None:
     """Variants on photos; the last HELD_OUT of them are kept for measuring. ``--init`` gives the trained region reader."""
     if not arguments.sights or not arguments.init:
         raise SystemExit("ablate needs --sights and --init (a checkpoint with a trained region reader)")
     settings = Settings()
     weights = Zoo(settings.cache_dir, settings.weights_dir).path("language_model")
-    kept = torch.load(arguments.init, weights_only=True, map_location="cpu")["model"]
-    reader = {name: weight for name, weight in kept.items() if name.startswith("reader.")}
+    reader = {name: weight for name, weight in _read_state(arguments.init).items() if name.startswith("reader.")}
 
     def build(variant: Variant) -> tuple[MultimodalNetwork, Vocabulary]:
         language_model, tokenizer = load_language_model(weights, settings.cache_dir / "converted" / "language_model")
-        config = {"adapters": variant.adapters, "rank": variant.rank, "first_layer": arguments.first_layer}
-        network, vocabulary = build_network(language_model, tokenizer, config)
+        network, vocabulary = build_network(language_model, tokenizer, {**variant.config(), "first_layer": arguments.first_layer})
         if variant.reader:
             network.load_state_dict(reader, strict=False)
-        return network, vocabulary
+        return network.to(device), vocabulary
 
     recipe = replace(RECIPES["multitask"], sights=1.0, without_picture=0.0, layouts=0.0, plain=0.0)
     draws = (

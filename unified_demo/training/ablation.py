@@ -35,9 +35,9 @@ Draw = Callable[[random.Random], Example]
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs. ``rank`` keeps the number of adapter weights the same; without ``adapters`` the language model's upper layers
-    are trained themselves; without ``pointing`` boxes are digits; without ``regions`` the prompt has no proposals either; without
-    ``reader`` the region reader is not trained beforehand but along.
+    """What differs. ``rank`` keeps the number of adapter weights the same, as do ``neurons`` (Neural Tuning in place of LoRAMoE); without
+    ``adapters`` the language model's upper layers are trained themselves; without ``pointing`` boxes are digits; without ``regions``
+    the prompt has no proposals either; without ``reader`` the region reader is not trained beforehand but along.
     """
 
     name: str
@@ -48,6 +48,11 @@ class Variant:
     pointing: bool = True
     regions: bool = True
     reader: bool = True
+    neurons: int = 0
+
+    def config(self) -> dict[str, Any]:
+        """What ``build_network`` takes."""
+        return {"tuning": "neural", "neurons": self.neurons} if self.neurons else {"adapters": self.adapters, "rank": self.rank}
 
 
 VARIANTS = (
@@ -56,6 +61,7 @@ VARIANTS = (
     Variant("LoRAMoE, 2 adapters", adapters=2, rank=16),
     Variant("LoRAMoE, 8 adapters", adapters=8, rank=4),
     Variant("LoRAMoE, 4 adapters, no balance", balance=0.0),
+    Variant("Neural Tuning", neurons=160),
     Variant("full fine-tuning of the upper layers", adapters=0, lora_lr=5e-5),
     Variant("no stage for the region reader", reader=False),
     Variant("boxes as digits", pointing=False),
@@ -135,7 +141,8 @@ def ablate(
             network, vocabulary = build(variant)
             prepare(network, vocabulary, variant)
             ours = replace(options, balance=variant.balance, lora_lr=variant.lora_lr)
-            trainer = VariantTrainer(network, vocabulary, draws[0], ours, place, along=not variant.reader)
+            device = network.word_mean.device.type
+            trainer = VariantTrainer(network, vocabulary, draws[0], ours, place, device, along=not variant.reader)
             trainer.variant = variant
             trainer.run(lambda figures: logger.info("%s", json.dumps(figures)) if figures["step"] % 10 == 1 else None)
             rng = random.Random(options.seed + 7)
@@ -168,7 +175,7 @@ def measure(trainer: VariantTrainer, examples: Sequence[Example]) -> Figures:
         proposals = network.proposals(tokens, projected)
         readings = [network.reading(tokens.ids[:place], proposals) for place in places]
         logits = network.logits(hidden[[place - 1 for place in places]], readings, len(tokens.proposals))
-        labels = torch.tensor([tokens.labels[place] for place in places])
+        labels = torch.tensor([tokens.labels[place] for place in places], device=logits.device)
         nats += torch.nn.functional.cross_entropy(logits, labels, reduction="none").tolist()
         calls += [int(best) == label for best, label in zip(logits.argmax(-1), labels.tolist(), strict=True) if label in tasks]
         for place in tokens.learnt():

@@ -22,6 +22,7 @@ from unified_demo.model.lora_moe import balance_loss
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.pointing import facts
 from unified_demo.model.tokens import Tokens, Vocabulary
+from unified_demo.model.tuning import switched_off
 from unified_demo.training.timed import TimedRun
 
 POOL = 8
@@ -183,16 +184,10 @@ class Trainer(TimedRun):
 
     def _drift(self, logits: torch.Tensor, ids: list[int], places: list[int]) -> torch.Tensor:
         """KL(frozen || ours) in nats at each of ``places``, tokens of the answer; what ours gives to tags counts as moved."""
-        for layer in self.network.lora_layers:
-            layer.enable_adapters(False)
-        try:
-            with torch.no_grad():
-                inputs = self.network.language_model.get_input_embeddings().weight[torch.tensor(ids, device=logits.device)][None]
-                hidden = self.network.run(inputs, torch.zeros_like(inputs), use_cache=False)[0, [place - 1 for place in places]]
-                before = self.network.language_model.lm_head(hidden).float().log_softmax(-1)
-        finally:
-            for layer in self.network.lora_layers:
-                layer.enable_adapters(True)
+        with torch.no_grad(), switched_off(self.network.tuned_layers):
+            inputs = self.network.language_model.get_input_embeddings().weight[torch.tensor(ids, device=logits.device)][None]
+            hidden = self.network.run(inputs, torch.zeros_like(inputs), use_cache=False)[0, [place - 1 for place in places]]
+            before = self.network.language_model.lm_head(hidden).float().log_softmax(-1)
         now = logits.log_softmax(-1)[:, : before.shape[1]]
         return (before.exp() * (before - now)).sum(-1)
 

@@ -46,7 +46,7 @@ class Recipe:
 
 
 GROUNDING = Recipe()
-MULTITASK = Recipe(multitask=0.55, layouts=0.08, plain=0.12)
+MULTITASK = Recipe(multitask=0.55, layouts=0.18, plain=0.15)
 RECIPES = {"grounding": GROUNDING, "multitask": MULTITASK}
 
 DIALOGUE_TURNS = (1, 1, 2, 2, 3, 4)

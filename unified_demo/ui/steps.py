@@ -8,7 +8,7 @@ import io
 
 from markupsafe import Markup
 
-from unified_demo.grammar import TASK_TAGS, TASKS, Task
+from unified_demo.grammar import title_of
 from unified_demo.ui.frames import EMPTY, join
 from unified_demo.ui.view import Step
 from unified_demo.ui.words import say, tell
@@ -117,8 +117,8 @@ def _step_note(step: Step) -> str:
 
 
 def task_title(task: str) -> str:
-    """Name of a task for people; a plug-in's tag stands for itself."""
-    return say(TASKS[Task(task)].title).capitalize() if task in TASK_TAGS else task
+    """Name of a task for people; a plug-in's is not translated."""
+    return say(title_of(task)).capitalize()
 
 
 def _facts(step: Step) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""``python -m unified_demo.training.adapters``: train LoRAMoE adapters on the full profile's language model; resumes by itself.
+"""``python -m unified_demo.training.adapters``: tune the full profile's language model, by LoRAMoE or Neural Tuning; resumes by itself.
 
 run: train. export: the file for ``app.py --adapters``. On several GPUs start it with ``torchrun --nproc-per-node N -m ...``.
 """
@@ -13,7 +13,8 @@ import torch
 
 from unified_demo.config import Settings
 from unified_demo.errors import UnifiedError
-from unified_demo.model.vlm_adapters import AdapterShape, add_adapters, save_adapters, shape_for
+from unified_demo.model.tuning import TUNINGS
+from unified_demo.model.vlm_adapters import Shape, add_adapters, neural_shape_for, read_shape, save_adapters, shape_for
 from unified_demo.profiles import read_full
 
 logger = logging.getLogger("unified_demo.training.adapters")
@@ -32,8 +33,10 @@ def _flags(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=4, help="conversations in each process and step")
     parser.add_argument("--most-tokens", type=int, default=4096, help="longer conversations are left out")
     parser.add_argument("--lr", type=float, default=2e-4)
-    parser.add_argument("--adapters", type=int, default=4)
-    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--tuning", choices=TUNINGS, default="loramoe", help="adapters in the feed-forward layers, or Neural Tuning")
+    parser.add_argument("--adapters", type=int, default=4, help="LoRAMoE: adapters in each layer")
+    parser.add_argument("--rank", type=int, default=8, help="LoRAMoE: rank of one adapter")
+    parser.add_argument("--neurons", type=int, default=128, help="Neural Tuning: neurons in each layer, of which 40 %% fire")
     parser.add_argument("--first-layer", type=int, default=0, help="decoder layer where the adapters begin")
     parser.add_argument("--shard", action="store_true", help="with several processes: each holds a part of the model (FSDP2)")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16", help="of the frozen model")
@@ -61,7 +64,7 @@ def export(checkpoint: Path, weights: Path) -> None:
     if not checkpoint.is_file():
         raise UnifiedError(f"There is no {checkpoint}; train there first.")
     state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-    save_adapters(state["model"], AdapterShape(**state["shape"]), weights)
+    save_adapters(state["model"], read_shape(state["shape"]), weights)
     logger.info("written: %s", weights)
 
 
@@ -81,7 +84,10 @@ def _run(flags: argparse.Namespace) -> None:
     folder = flags.backbone or full.folder(full.profile.models[full.profile.language_models[full.choice.language_model]])
     torch.manual_seed(flags.seed)
     network, reader = read_checkpoint(folder, settings)
-    shape = shape_for(network, flags.adapters, flags.rank, flags.first_layer)
+    if flags.tuning == "neural":
+        shape: Shape = neural_shape_for(network, flags.neurons, flags.first_layer)
+    else:
+        shape = shape_for(network, flags.adapters, flags.rank, flags.first_layer)
     options = AdapterOptions(
         flags.minutes, flags.steps, flags.batch, flags.most_tokens, flags.lr, seed=flags.seed, shard=flags.shard
     )  # fmt: skip

@@ -42,7 +42,7 @@ _MADE = (MediaKind.IMAGE, MediaKind.VIDEO)
 
 def lessons(descriptions: dict[str, str], assets: Path | None, refcoco: Path | None = None, photos: Path | None = None) -> Draw:
     """``descriptions``: what each task's expert says of itself, as the served model is told. MediaError without any source."""
-    offers = offers_from({tag: (words, TASKS[Task(tag)].needs) for tag, words in descriptions.items()})
+    offers = offers_from({TASKS[Task(tag)]: words for tag, words in descriptions.items()})
     sources: list[tuple[float, Source]] = []
     if assets:
         sources.append((1 - REFERRING, _dialogues(offers, assets)))

@@ -20,9 +20,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from unified_demo.errors import UnifiedError
-from unified_demo.model.lora_moe import LoraMoeLinear, balance_loss
+from unified_demo.model.lora_moe import balance_loss
+from unified_demo.model.tuning import TunedLayer, gated
 from unified_demo.model.vlm import Prompt, Reader
-from unified_demo.model.vlm_adapters import AdapterShape
+from unified_demo.model.vlm_adapters import Shape
 from unified_demo.model.vlm_prompt import Turn
 from unified_demo.training.adapters.examples import Draw
 from unified_demo.training.timed import TimedRun
@@ -61,10 +62,10 @@ class AdapterTrainer(TimedRun):
     options: AdapterOptions
 
     def __init__(
-        self, network: Any, layers: Sequence[LoraMoeLinear], shape: AdapterShape, reader: Reader, draw: Draw, options: AdapterOptions,
+        self, network: Any, layers: Sequence[TunedLayer], shape: Shape, reader: Reader, draw: Draw, options: AdapterOptions,
         folder: Path, accelerator: Accelerator,
     ) -> None:  # fmt: skip
-        self.bare, self.layers, self.shape, self.reader, self.draw = network, list(layers), shape, reader, draw
+        self.bare, self.layers, self.shape, self.reader, self.draw = network, gated(layers), shape, reader, draw
         self.options, self.folder, self.accelerator = options, folder, accelerator
         self.chief = accelerator.is_main_process
         network.train()

@@ -1,0 +1,1 @@
+"""Sounds for the tiny language model: OneLLM's way, at the smallest size."""
