@@ -309,9 +309,8 @@ def test_the_first_question_waits_for_the_weights_and_can_be_stopped(
     _, url, _ = blocks.launch(**launch_options(engine, ServeOptions()), prevent_thread_lock=True, quiet=True)
     try:
         visitor = Visitor(browser, url, loaded=False)
-        visitor.page.locator(".um-status[data-state=loading]").get_by_text("12 of 88 MB").wait_for()
         visitor.send("hello")
-        visitor.page.locator(".um-waiting").get_by_text("loading weights").wait_for()
+        visitor.page.locator(".um-waiting").get_by_text("loading weights: 12 of 88 MB").wait_for()
         visitor.page.locator("#um-composer .stop-button").click()
         assert visitor.finished().inner_text() == "Stopped before the first word."
         visitor.send("hello again")

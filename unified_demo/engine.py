@@ -50,7 +50,7 @@ MADE_WITH = "UnifiedMLLM Demo, by machine (trainedAlgorithmicMedia)"
 STOPPED = "stopped"
 UNFINISHED = "the call was not written to its end; ask again"
 _POLL_S = 0.02
-_STOP_GRACE_S = 0.5
+_STOP_GRACE_S = 0.3
 """How long a stopped turn waits for its expert to notice; the thread then ends by itself after its current step."""
 
 

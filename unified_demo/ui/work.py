@@ -15,7 +15,7 @@ from unified_demo.ui.visit import Visit
 
 LEAVE_S = 0.9
 GRACE_S = 60.0
-STOP_S = 0.7
+STOP_S = 0.45
 """Longer than the engine waits for an expert that was told to stop. What is not over then (one long step of the model) is let go."""
 BEAT_S = 0.3
 """A page that looks on gives a sign at least this often; only then is it noticed that nobody looks any more."""
