@@ -20,7 +20,8 @@ def test_a_refused_message_stops_the_answer_and_gives_the_send_button_back(tmp_p
     page = _Page(load_engine(Settings(media_dir=tmp_path), ScriptedModel(endless), ()))
     page.build()
     visit = Visit()
-    running = page.send({"text": "go on and on"}, visit)
+    list(page.send({"text": "go on and on"}, visit))
+    running = page.follow(visit)
     while not (visit.turn and visit.turn.view.runs):
         next(running)
     *_, last = page.send({"text": ""}, visit)
@@ -29,5 +30,6 @@ def test_a_refused_message_stops_the_answer_and_gives_the_send_button_back(tmp_p
     assert last[page.composer].stop_btn is False
     assert len(last[page.chatbot]) == 2
     *_, end = running
-    assert end[page.composer].submit_btn is True
+    assert end == last[page.chatbot]
+    assert page.rest(visit)[page.composer].submit_btn is True
     assert [view.state for view in visit.answers] == ["stopped"]
