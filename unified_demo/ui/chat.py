@@ -5,6 +5,7 @@ written on threads of their own (``work.py``), listeners look on.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,12 +73,12 @@ class _Page(Layout):
     def _connect(self, blocks: gr.Blocks) -> None:
         quick = {**PRIVATE, "queue": False, "show_progress": "hidden"}
         shown = [self.chatbot, self.composer, self.notice, self.chips, self.inspector, self.header, self.kept]
-        turns = self._connect_turns(shown)
+        self._connect_turns(shown)
         listen(self.composer.stop, self.stop, [self.visit], None, **quick)
-        listen(self.chatbot.undo, self.undo, [self.visit], shown, cancels=turns, **quick)
-        listen(self.chatbot.clear, self.clear, [self.visit], shown, cancels=turns, **quick)
-        listen(self.new.click, self.clear, [self.visit], shown, cancels=turns, **quick)
-        opened = listen(self.bus.open, self.open, [self.visit], shown, cancels=turns, **quick)
+        listen(self.chatbot.undo, self.undo, [self.visit], shown, **quick)
+        listen(self.chatbot.clear, self.clear, [self.visit], shown, **quick)
+        listen(self.new.click, self.clear, [self.visit], shown, **quick)
+        opened = listen(self.bus.open, self.open, [self.visit], shown, **quick)
         self._look_on([opened], shown)
         listen(self.bus.delete, self.delete, [self.visit, self.search], shown, **quick)
         listen(self.bus.speak, self.speak, [self.visit], [*shown, *self.labelled()], **quick)
@@ -93,6 +94,7 @@ class _Page(Layout):
         listen(self.bus.edit, self.edit, [self.visit], [self.chips, self.notice, self.composer], **quick)
         listen(self.bus.skip, self.skip, [self.visit], None, **quick)
         listen(self.bus.earlier, self.earlier, [self.visit], [self.chatbot], **quick)
+        listen(self.bus.judge, self.judge, [self.visit], [self.chatbot], **quick)
         listen(self.raw.change, self.show_raw, [self.raw, self.visit], [self.chatbot], **quick)
         settings = [self.seed, self.temperature, *self.drawing.values()]
         changed = [self.seed.change, self.temperature.change]
@@ -103,23 +105,24 @@ class _Page(Layout):
         entered = listen(blocks.load, self.enter, [self.key, self.visit], [self.key, self.kept], **quick)
         entered.then(None, js="() => document.dispatchEvent(new CustomEvent('um:arrived'))", **PRIVATE)
 
-    def _connect_turns(self, shown: list[Any]) -> list[Any]:
+    def _connect_turns(self, shown: list[Any]) -> None:
         begin = {**PRIVATE, "show_progress": "hidden", "concurrency_limit": None}
-        begun = [
-            listen(self.composer.submit, self.send, [self.composer, self.visit], shown, **begin),
-            listen(self.chatbot.example_select, self.send_example, [self.visit], shown, **begin),
-            listen(self.chatbot.retry, self.retry, [self.visit], shown, **begin),
-            listen(self.bus.again, self.again, [self.visit], shown, **begin),
-        ]
-        return [*begun, *self._look_on(begun, shown)]
+        self._look_on(
+            [
+                listen(self.composer.submit, self.send, [self.composer, self.visit], shown, **begin),
+                listen(self.chatbot.example_select, self.send_example, [self.visit], shown, **begin),
+                listen(self.chatbot.retry, self.retry, [self.visit], shown, **begin),
+                listen(self.bus.again, self.again, [self.visit], shown, **begin),
+            ],
+            shown,
+        )
 
-    def _look_on(self, begun: list[Any], shown: list[Any]) -> list[Any]:
+    def _look_on(self, begun: list[Any], shown: list[Any]) -> None:
         """What shows the answers that these events begin. They end before it starts: their last word is sure to arrive, see ``follow``."""
         manner = {**PRIVATE, "show_progress": "hidden", "concurrency_limit": None, "trigger_mode": "multiple"}
-        looking = [listen(event.then, self.follow, [self.visit], [self.chatbot], **manner) for event in begun]
-        for event in looking:
-            listen(event.then, self.rest, [self.visit], shown, **PRIVATE, queue=False, show_progress="hidden")
-        return looking
+        for event in begun:
+            looking = listen(event.then, self.follow, [self.visit], [self.chatbot], **manner)
+            listen(looking.then, self.rest, [self.visit], shown, **PRIVATE, queue=False, show_progress="hidden")
 
     # ---- listeners: turns ----
 
@@ -159,9 +162,12 @@ class _Page(Layout):
         with visit.lock:
             work = self.works.of(visit)
         shown = self.draw(visit)
-        for fresh in work.watch() if work else ():
-            shown = self.draw(visit) if fresh else shown
-            yield shown
+        with closing(work.watch() if work else iter(())) as steps:
+            for fresh in steps:
+                if work and visit.running() is not work.cancel:
+                    break
+                shown = self.draw(visit) if fresh else shown
+                yield shown
         self._over(visit, work)
         yield self.draw(visit)
 
@@ -307,6 +313,12 @@ class _Page(Layout):
         with speaking(visit.language), visit.lock:
             shown = conversation_html(visit.conversation, visit.views(), visit.raw, visit.most)
         return [{"role": role, "content": [self.part(str(html))]} for role, html in shown]
+
+    def judge(self, visit: Visit, event: gr.EventData) -> list[dict[str, Any]]:
+        """The visitor likes an answer, or does not, or takes that back; it is kept and exported with the conversation."""
+        if visit.judge(event._data["answer"], event._data["liked"]):
+            self.drawer.keep(visit)
+        return self.draw(visit)
 
     def earlier(self, visit: Visit) -> list[dict[str, Any]]:
         """Show more of a long conversation."""

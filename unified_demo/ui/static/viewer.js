@@ -194,16 +194,20 @@
 
   /* ---- buttons ---- */
 
+  /* Which answer of the conversation, those that are not shown counted as well. */
+  function numberOf(button) {
+    const shown = [...document.querySelectorAll(".um-answer")].indexOf(button.closest(".um-answer"));
+    return Number(document.querySelector(".um-earlier")?.dataset.answers ?? 0) + shown;
+  }
+
   const ANSWERS = {
     use: (button) => send("mark", { artefact: button.dataset.of }),
     unmark: (button) => send("unmark", { index: Number(button.dataset.index) }),
     edit: (button) => send("edit", { message: Number(button.dataset.message) }),
     keep: () => send("keep", {}),
     skip: (button) => send("skip", { index: Number(button.dataset.index) }),
-    again: (button) => send("again", {
-      answer: Number(document.querySelector(".um-earlier")?.dataset.answers ?? 0)
-        + [...document.querySelectorAll(".um-answer")].indexOf(button.closest(".um-answer")),
-      index: Number(button.dataset.index) }),
+    again: (button) => send("again", { answer: numberOf(button), index: Number(button.dataset.index) }),
+    judge: (button) => send("judge", { answer: numberOf(button), liked: button.ariaPressed === "true" ? null : button.dataset.liked === "yes" }),
     earlier: () => send("earlier", {}),
     open: (button) => { send("open", { key: button.dataset.key }); document.body.classList.remove("um-history-open"); },
     rename: (button) => rename(button.closest("li"), button.dataset.key),
