@@ -161,13 +161,8 @@ class _Page(Layout):
         """
         with visit.lock:
             work = self.works.of(visit)
-        shown = self.draw(visit)
-        with closing(work.watch() if work else iter(())) as steps:
-            for fresh in steps:
-                if work and visit.running() is not work.cancel:
-                    break
-                shown = self.draw(visit) if fresh else shown
-                yield shown
+        if work:
+            yield from self._watch(work, visit)
         self._over(visit, work)
         yield self.draw(visit)
 
@@ -360,6 +355,16 @@ class _Page(Layout):
             self.drawer.keep(visit)
             self.works.start(visit, turn.cancel, partial(self.writer.write, turn, visit))
         return self._busy(visit, **composer)
+
+    def _watch(self, work: Work, visit: Visit) -> Iterator[list[dict[str, Any]]]:
+        """Until it is over, or the window turns to something else."""
+        shown = self.draw(visit)
+        with closing(work.watch()) as steps:
+            for fresh in steps:
+                if visit.running() is not work.cancel:
+                    return
+                shown = self.draw(visit) if fresh else shown
+                yield shown
 
     def _over(self, visit: Visit, work: Work | None) -> None:
         """What was written stands in this window too, which may not be the one that asked; ``work`` is None when it was over before."""

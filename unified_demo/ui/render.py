@@ -141,7 +141,8 @@ def _judgement(view: AnswerView) -> Markup:
     if not view.finished:
         return EMPTY
     button = Markup(
-        '<button type="button" data-um="judge" data-liked="{value}" aria-pressed="{pressed}" aria-label="{words}" title="{words}">{icon}</button>'
+        '<button type="button" data-um="judge" data-liked="{value}" aria-pressed="{pressed}" aria-label="{words}" title="{words}">'
+        "{icon}</button>"
     )
     choices = ((True, "yes", say("Good answer")), (False, "no", say("Bad answer")))
     buttons = [
