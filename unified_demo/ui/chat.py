@@ -35,9 +35,9 @@ from unified_demo.ui.work import STOP_S, Work, Works
 from unified_demo.ui.writing import Writer
 
 ACCELERATOR = "accelerator"
-"""All work on the models shares this queue."""
+"""The queue of the endpoint."""
 CONCURRENT_TURNS = 4
-"""Answers written at the same time; the engine lets them take turns on the model, step by step."""
+"""Answers written at the same time, by the page and by the endpoint each; the engine lets them take turns on the model, step by step."""
 QUEUE_LENGTH = 64
 """Requests that may wait; further ones are told to come back."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}

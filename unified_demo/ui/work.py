@@ -17,8 +17,8 @@ LEAVE_S = 0.9
 GRACE_S = 60.0
 STOP_S = 0.45
 """Longer than the engine waits for an expert that was told to stop. What is not over then (one long step of the model) is let go."""
-PACE_S = 0.05
-"""Words come faster than a page can draw them; a change is shown at most so often."""
+PACE_S = 0.1
+"""Words come faster than a page should draw them (60 ms of a core each time, which the model needs too); changes are shown this far apart."""
 BEAT_S = 0.3
 """A page that looks on gives a sign at least this often; only then is it noticed that nobody looks any more."""
 
