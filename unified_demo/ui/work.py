@@ -18,7 +18,7 @@ GRACE_S = 60.0
 STOP_S = 0.45
 """Longer than the engine waits for an expert that was told to stop. What is not over then (one long step of the model) is let go."""
 PACE_S = 0.1
-"""Words come faster than a page should draw them (60 ms of a core each time, which the model needs too); changes are shown this far apart."""
+"""Changes are shown this far apart: words come faster, and a browser needs 60 ms of a core for each, which the model needs too."""
 BEAT_S = 0.3
 """A page that looks on gives a sign at least this often; only then is it noticed that nobody looks any more."""
 
