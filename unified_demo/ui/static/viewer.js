@@ -277,6 +277,14 @@
 
   /* ---- masks of videos, waves of sounds ---- */
 
+  /* As long as a video plays, for every frame; else once for each thing that may have moved it. */
+  let framed = false;
+
+  function wake() {
+    if (!framed) requestAnimationFrame(onFrame);
+    framed = true;
+  }
+
   function onFrame() {
     for (const masklet of document.querySelectorAll(".um-masklet")) {
       const video = masklet.closest(".um-stage").querySelector("video");
@@ -284,7 +292,8 @@
       [...masklet.children].forEach((path, index) => { path.style.display = index === due ? "" : "none"; });
     }
     for (const video of document.querySelectorAll(".um-stage video")) video.parentElement.classList.toggle("um-later", video.currentTime > FIRST_FRAME_S);
-    requestAnimationFrame(onFrame);
+    framed = false;
+    if ([...document.querySelectorAll(".um-stage video")].some((video) => !video.paused)) wake();
   }
 
   async function drawWave(holder) {
@@ -307,6 +316,7 @@
 
   window.umSettle = () => {
     drawMarks();
+    wake();
     for (const holder of document.querySelectorAll(".um-sound")) if (!holder.querySelector("canvas").dataset.drawn) drawWave(holder);
   };
 
@@ -321,5 +331,5 @@
   document.addEventListener("click", onTap);
   document.addEventListener("keydown", onKey);
   document.addEventListener("dragstart", (event) => { if (event.target instanceof Element && event.target.closest(".um-stage")) event.preventDefault(); });
-  requestAnimationFrame(onFrame);
+  for (const name of ["play", "seeking", "seeked", "timeupdate", "loadeddata"]) document.addEventListener(name, wake, true);
 })();
