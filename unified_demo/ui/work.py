@@ -7,7 +7,7 @@ was written until then is kept in any case. Nothing is drawn here.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,7 +38,7 @@ class Work:
         self._left_at = -1
         self._wait_for_somebody(GRACE_S)
 
-    def watch(self) -> Iterator[bool]:
+    def watch(self) -> Generator[bool, None, None]:
         """Until the work is over: True when there is something new to draw, False when it only gives a sign."""
         seen = -1
         with self._watched():
