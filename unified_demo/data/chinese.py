@@ -9,13 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unified_demo.data.arrangements import Group, place_for, plan_counts, plan_pair
+from unified_demo.data.arrangements import Group, place_for, plan_counts
 from unified_demo.data.changes import changed
 from unified_demo.data.context import Seen, with_colour, with_label, with_thing, without_thing
 from unified_demo.data.creations import USUAL_SECONDS, Creator, sound_prompt
 from unified_demo.data.exchanges import Exchange, Outcome, call, no_media
 from unified_demo.data.expressions import NUMBERS, Expression, plural
-from unified_demo.data.layout_prompts import PlannedGroup
+from unified_demo.data.layout_prompts import PlannedGroup, paired
 from unified_demo.data.nouns import countable, listed, said
 from unified_demo.data.understanding import Observer
 from unified_demo.grammar import TASKS, MediaKind, Task
@@ -203,9 +203,8 @@ class ChineseWriter(Observer):
     def _arranged(self) -> tuple[str, str, tuple[PlannedGroup, ...]]:
         relation, pattern = self._draw("relations")
         (one, first), (other, second) = self._any_thing(), self._any_thing()
-        boxes = plan_pair(one, relation, other)
         words_of = said(one, 1), said(other, 1)
-        groups = tuple(PlannedGroup(name, label, (box,)) for name, label, box in zip(words_of, (one, other), boxes, strict=True))
+        groups = paired((one, other), words_of, relation)
         english = {"left of": "to the left of", "right of": "to the right of"}.get(relation, relation)
         return f"{words_of[0]} {english} {words_of[1]}", pattern.format(a=first, b=second), groups
 
