@@ -68,7 +68,7 @@ class ChineseWriter(Observer):
         """One request of a task; None when nothing there fits it, or the task has no Chinese words."""
         makers = {
             "seg": self._outline, "vseg": self._outline, "ground": self._outline, "caption": self._describe, "question": self._question,
-            "gen": self._made, "vgen": self._made, "agen": self._made, "ivgen": self._whole, "edit": self._whole, "vedit": self._whole,
+            "gen": self._new_picture, "vgen": self._new_video, "agen": self._new_sound, "ivgen": self._whole, "edit": self._whole, "vedit": self._whole,
             "redit": self._region_edit, "layout": self._layout, "chat": self._chat,
         }  # fmt: skip
         needs = TASKS[Task(task)].needs if task in {tag.value for tag in TASKS} else ()
@@ -196,17 +196,14 @@ class ChineseWriter(Observer):
 
     # ---- something new ----
 
-    def _made(self, task: str) -> Exchange:
-        if task == "agen":
-            sound, chinese = self._draw("sounds")
-            answer = (self.say("Listen.", "Here is the sound."), call(Task.AUDIO_GENERATION, sound_prompt(sound, USUAL_SECONDS)))
-            return self._exchange(task, self._ask(task, s=chinese), answer, ((Outcome(label=sound),),))
-        if task == "vgen":
-            prompt, chinese = self._draw("films") if self.rng.random() < 0.4 else self._acting()
-            answer = (self.say("Here is the clip.", "I will film it."), call(Task.VIDEO_GENERATION, prompt))
-        else:
-            prompt, chinese = self._picture()
-            answer = (self.say("Here you are.", "I will draw it."), call(Task.IMAGE_GENERATION, prompt))
+    def _new_sound(self, task: str) -> Exchange:
+        sound, chinese = self._draw("sounds")
+        answer = (self.say("Listen.", "Here is the sound."), call(Task.AUDIO_GENERATION, sound_prompt(sound, USUAL_SECONDS)))
+        return self._exchange(task, self._ask(task, s=chinese), answer, ((Outcome(label=sound),),))
+
+    def _new_video(self, task: str) -> Exchange:
+        prompt, chinese = self._draw("films") if self.rng.random() < 0.4 else self._acting()
+        answer = (self.say("Here is the clip.", "I will film it."), call(Task.VIDEO_GENERATION, prompt))
         return self._exchange(task, self._ask(task, p=chinese), answer, ((Outcome(label=prompt),),))
 
     def _any_thing(self) -> tuple[str, str]:
@@ -215,15 +212,22 @@ class ChineseWriter(Observer):
         label = self.rng.choice([label for label in table if part_of_noun(label) == "train"])
         return label, self._name(label, 1)
 
-    def _picture(self) -> tuple[str, str]:
+    def _new_picture(self, task: str) -> Exchange:
         label, chinese = self._any_thing()
+        one, name = chinese[:2], chinese[2:]
         adjective = ""
         if self.rng.random() < 0.3:
             adjective, colour = self._draw("colours")
-            chinese = chinese[:2] + colour + "的" + chinese[2:]
-        (place, where), (style, manner) = self._draw("places"), self._draw("styles")
+            name = f"{colour}的{name}"
+        (place, where), (style, (behind, before)) = self._draw("places"), self._draw("styles")
         prompt = f"{said(label, 1, adjective)} {place}".strip() + (f", {style}" if style else "")
-        return prompt, where + chinese + manner
+        counted, bare = self.rng.choice([where + one + name, one + where + name]), where + name
+        if self.rng.random() < 0.5:
+            asked = self._ask(task, p=before + counted, q=before + bare)
+        else:
+            asked = self._ask(task, p=counted + behind, q=bare + behind)
+        answer = (self.say("Here you are.", "I will draw it."), call(Task.IMAGE_GENERATION, prompt))
+        return self._exchange(task, asked, answer, ((Outcome(label=prompt),),))
 
     def _acting(self) -> tuple[str, str]:
         label, chinese = self._any_thing()
@@ -251,7 +255,8 @@ class ChineseWriter(Observer):
         groups = [Group(label, self.rng.randint(1, {1: 7, 2: 4}.get(len(names), 3))) for label in dict.fromkeys(names)]
         phrases = [said(group.label, group.count) for group in groups]
         planned = tuple(PlannedGroup(p, g.label, boxes) for p, g, boxes in zip(phrases, groups, plan_counts(groups), strict=True))
-        return listed(phrases), "和".join(self._name(group.label, group.count) for group in groups), planned
+        *first, last = (self._name(group.label, group.count) for group in groups)
+        return listed(phrases), "和".join(part for part in ("、".join(first), last) if part), planned
 
     # ---- changes ----
 
@@ -280,6 +285,8 @@ class ChineseWriter(Observer):
         operation = self.rng.choice(("remove", "remove", "recolour", "replace"))
         colour, shade = self._draw("colours")
         label, new = self._any_thing()
+        if operation == "replace" and label == seen.scene.regions[target].label:
+            return None
         bare = chinese[2:] if chinese.startswith(("这", "那")) else chinese
         asked = self._ask(operation, e=chinese, n=bare, c=shade, x=new)
         if operation == "remove":
