@@ -68,8 +68,8 @@ class ChineseWriter(Observer):
         """One request of a task; None when nothing there fits it, or the task has no Chinese words."""
         makers = {
             "seg": self._outline, "vseg": self._outline, "ground": self._outline, "caption": self._describe, "question": self._question,
-            "gen": self._new_picture, "vgen": self._new_video, "agen": self._new_sound, "ivgen": self._whole, "edit": self._whole, "vedit": self._whole,
-            "redit": self._region_edit, "layout": self._layout, "chat": self._chat,
+            "gen": self._new_picture, "vgen": self._new_video, "agen": self._new_sound, "ivgen": self._whole,
+            "edit": self._whole, "vedit": self._whole, "redit": self._region_edit, "layout": self._layout, "chat": self._chat,
         }  # fmt: skip
         needs = TASKS[Task(task)].needs if task in {tag.value for tag in TASKS} else ()
         if missing := [kind for kind in needs if not self.context.of_kind(kind)]:
