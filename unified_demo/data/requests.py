@@ -12,8 +12,7 @@ from functools import cache
 from typing import Any
 
 from unified_demo.data.changes import Changer
-from unified_demo.data.chinese import ChineseWriter
-from unified_demo.data.chinese import words as chinese_words
+from unified_demo.data.chinese import ChineseWriter, in_script
 from unified_demo.data.context import Choice, Context
 from unified_demo.data.creations import Creator
 from unified_demo.data.exchanges import Exchange, Writer, carry_out, numbered
@@ -148,7 +147,8 @@ def draw_several(rng: random.Random, context: Context) -> Exchange | None:
     if first in ("edit", "redit") and second in CHANGED:
         return None
     if context.part == "train" and rng.random() < CHINESE:
-        return _joined(rng, [ChineseWriter(rng, context).write(task) for task in (first, second)], tuple(chinese_words()["ask"]["joined"]))
+        writer = ChineseWriter(rng, context)
+        return _joined(rng, [writer.write(task) for task in (first, second)], in_script("joined", writer.traditional))
     about = Choice(context.seen[context.focus[MediaKind.IMAGE]]) if pictures else None
     manner = rng.choice(("direct", "direct", ""))
     over = [about if task in CHANGED else None for task in (first, second)]
@@ -177,7 +177,7 @@ def _joined(rng: random.Random, both: list[Exchange | None], frames: tuple[str, 
     first, second = both
     if not first or not second or first.manner != "call" or second.manner != "call":
         return None
-    texts = ["".join(part.text for part in one.user if isinstance(part, TextPart)).rstrip(".") for one in (first, second)]
+    texts = ["".join(part.text for part in one.user if isinstance(part, TextPart)).rstrip(".。！？") for one in (first, second)]
     asked = rng.choice(frames).format(a=texts[0], b=texts[1][:1].lower() + texts[1][1:])
     calls = numbered([*first.calls(), *second.calls()])
     return Exchange(
