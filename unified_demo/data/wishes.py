@@ -43,7 +43,7 @@ class WishWriter(Writer):
     """Writes one whole wish of a task, with its answer."""
 
     def wish(self, task: str) -> Exchange | None:
-        """None for a task without wishes, and where what the task needs is not there."""
+        """None for a task without wishes, and where there is not one picture or video that it can mean."""
         if task not in wishes():
             return None
         asked, told, language = self.rng.choice(wishes()[task])
@@ -52,12 +52,11 @@ class WishWriter(Writer):
             return Exchange("chat", (name,), (TextPart(asked),), (TextPart(told),))
         tag = Task(task)
         kind = next(iter(TASKS[tag].needs), None)
-        choice = self.pick(kind) if kind else None
-        if kind and not choice:
+        if kind and len(self.context.of_kind(kind)) != 1:
             return None
-        user = [TextPart(asked)]
-        if choice and choice.name:
-            user = [TextPart(self._named(asked, choice.name))]
+        choice = self.pick(kind) if kind else None
+        if choice and choice.seen.made and "my" in asked.lower().split():
+            return None
         prompt = sound_prompt(told, USUAL_SECONDS) if tag == Task.AUDIO_GENERATION else told
         answer = (self.say(*SAID[tag]), call(tag, prompt, (choice.seen.id,) if choice else ()))
         if tag == Task.AUDIO_GENERATION:
@@ -66,4 +65,4 @@ class WishWriter(Writer):
             outcome = changed(choice.seen, told)
         else:
             outcome = Outcome(choice.seen.scene if choice else None, label=told)
-        return Exchange(task, (name,), tuple(user), answer, "call", ((outcome,),), choice.seen.id if choice else "")
+        return Exchange(task, (name,), (TextPart(asked),), answer, "call", ((outcome,),), choice.seen.id if choice else "")
