@@ -97,9 +97,9 @@ def _talked(rng: random.Random, user: tuple[Part, ...]) -> tuple[Part, ...]:
     return (*user, TextPart(f"{end} {rng.choice(talk['behind'])}"))
 
 
-def _whole(rng: random.Random, task: str, context: Context, forced: Choice | None = None) -> Exchange | None:
+def _whole(rng: random.Random, task: str, context: Context, forced: Choice | None = None, language: str = "") -> Exchange | None:
     """Now and then, for training, a wish that fills no template; None otherwise."""
-    return WishWriter(rng, context, forced=forced).wish(task) if context.part == "train" and rng.random() < WHOLE else None
+    return WishWriter(rng, context, forced=forced).wish(task, language) if context.part == "train" and rng.random() < WHOLE else None
 
 
 def _write(rng: random.Random, task: str, context: Context, manner: str = "", forced: Choice | None = None) -> Exchange | None:
@@ -153,7 +153,7 @@ def draw_several(rng: random.Random, context: Context) -> Exchange | None:
     manner = rng.choice(("direct", "direct", ""))
     over = [about if task in CHANGED else None for task in (first, second)]
     both = [
-        _whole(rng, task, context, forced) or _write(rng, task, context, manner, forced)
+        _whole(rng, task, context, forced, "english") or _write(rng, task, context, manner, forced)
         for task, forced in zip((first, second), over, strict=True)
     ]
     return _joined(rng, both, JOINED)

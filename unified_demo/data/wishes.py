@@ -42,11 +42,12 @@ def wishes() -> dict[str, tuple[tuple[str, str, str], ...]]:
 class WishWriter(Writer):
     """Writes one whole wish of a task, with its answer."""
 
-    def wish(self, task: str) -> Exchange | None:
-        """None for a task without wishes, and where there is not one picture or video that it can mean."""
-        if task not in wishes():
+    def wish(self, task: str, language: str = "") -> Exchange | None:
+        """In one ``language`` ("english", "chinese") where that is given. None for a task without wishes, and where there is not one picture or video that it can mean."""
+        fitting = [row for row in wishes().get(task, ()) if language in ("", row[2])]
+        if not fitting:
             return None
-        asked, told, language = self.rng.choice(wishes()[task])
+        asked, told, language = self.rng.choice(fitting)
         name = f"{task}.{'chinese' if language == 'chinese' else 'wish'}"
         if task == NONE:
             return Exchange("chat", (name,), (TextPart(asked),), (TextPart(told),))
