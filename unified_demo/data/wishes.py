@@ -43,7 +43,10 @@ class WishWriter(Writer):
     """Writes one whole wish of a task, with its answer."""
 
     def wish(self, task: str, language: str = "") -> Exchange | None:
-        """In one ``language`` ("english", "chinese") where that is given. None for a task without wishes, and where there is not one picture or video that it can mean."""
+        """In one ``language`` ("english", "chinese") where that is given.
+
+        None for a task without wishes, and where there is not one picture or video that it can mean.
+        """
         fitting = [row for row in wishes().get(task, ()) if language in ("", row[2])]
         if not fitting:
             return None
