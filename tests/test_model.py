@@ -306,6 +306,30 @@ def test_a_plan_may_name_things_where_there_is_no_picture_yet(built):
     assert possible()
 
 
+@pytest.mark.parametrize(
+    ("references", "begun", "word", "may"),
+    [
+        (["img-1"], "There is no", " picture", False),
+        (["img-1"], "There is no", " video", True),
+        (["img-1"], "There is no", " unicorn", True),
+        ([], "There is no", " picture", True),
+        (["vid-1"], "There is no", " video", False),
+        ([], "I", " cannot", False),
+        (["img-1"], "I", " cannot", True),
+        ([], "I think I", " cannot", True),
+    ],
+)
+def test_an_answer_does_not_begin_with_what_is_plainly_false(built, references, begun, word, may):
+    _, vocabulary = built
+    state = DecodingState(vocabulary, [], {key: vocabulary.encode(key) for key in references}, TASK_TAGS)
+    for token in vocabulary.encode(begun):
+        state.add(token)
+    logits = torch.zeros(vocabulary.point_base)
+    for rule in default_filters(vocabulary):
+        rule.apply(logits, state)
+    assert bool(torch.isfinite(logits[vocabulary.encode(word)[0]])) is may
+
+
 def test_a_later_call_may_name_what_an_earlier_one_will_give(built):
     _, vocabulary = built
     state = DecodingState(vocabulary, [], {"img-1": vocabulary.encode("img-1")}, ("gen", "edit", "seg"))
