@@ -119,5 +119,6 @@ def test_what_is_thought_of_an_answer_is_kept_and_exported(browser: Any, tmp_pat
         waiting.value.save_as(tmp_path / "all.zip")
         with zipfile.ZipFile(tmp_path / "all.zip") as exported:
             assert '"liked": true' in exported.read("conversations.json").decode("utf-8")
+        visitor.page.get_by_role("button", name="Conversations").click()
         answer.get_by_role("button", name="Good answer").click()
         answer.get_by_role("button", name="Good answer", pressed=False).wait_for()
