@@ -40,7 +40,7 @@ class HubModel:
     denoiser: float = 0.0
     stored_bytes: int = 4
     commercial_use: bool = True
-    files: tuple[str, ...] = ("model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors")
+    files: tuple[str, ...] = ("model_index.json", "*/*.json", "*/*.txt", "*/*.jinja", "*/*.model", "*/*.safetensors")
     note: str = ""
 
     @property
