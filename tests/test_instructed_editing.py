@@ -159,8 +159,8 @@ def test_the_model_gets_the_wish_in_its_own_words_and_the_crop_it_paints_into(
     list(regions.run(asked(picture, "make the cup red")))
     assert [call["prompt"] for call in calls] == ["let it look rusty", "replace the cup with a fox"]
     assert all(call["image"].size == call["mask_image"].size and call["strength"] == 1.0 for call in calls)
-    outline, box = (np.asarray(call["mask_image"]).mean() / 255 for call in calls)
-    assert 0 < box < outline < 0.5, "a change is looked at closely: the crop is twice what is painted"
+    painted = [float(np.asarray(call["mask_image"]).mean()) / 255 for call in calls]
+    assert all(0.1 < share < 0.5 for share in painted), "the crop is about twice as wide and high as what is painted"
 
 
 def test_the_same_seed_gives_the_same_and_the_global_generator_is_left_alone(regions: InstructedRegionExpert, tmp_path: Path) -> None:

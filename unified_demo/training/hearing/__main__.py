@@ -67,7 +67,12 @@ def _run(flags: argparse.Namespace) -> None:
         "nearest class without a language model": _share(nearest_class(learnt, asked), asked.captions),
         "chance": 1 / len(captions),
     }
-    run = {"clips": len(asked.captions), "steps": trainer.step, "aligning": min(trainer.step, options.align_steps), "minutes": round(trainer.spent_s / 60, 1)}
+    run = {
+        "clips": len(asked.captions),
+        "steps": trainer.step,
+        "aligning": min(trainer.step, options.align_steps),
+        "minutes": round(trainer.spent_s / 60, 1),
+    }
     report = {**figures, **run, "commit": provenance.commit(), "machine": provenance.machine()}
     (flags.out / "hearing.json").write_text(json.dumps(report, indent=1))
     logger.info("%s", json.dumps(report))

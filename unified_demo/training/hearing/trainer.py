@@ -98,14 +98,19 @@ class HearingTrainer(TimedRun):
         return [*self.tokenizer(" " + caption, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
 
     def misalignment(self, sounds: torch.Tensor, captions: Sequence[str]) -> torch.Tensor:
-        """Scalar: cross-entropy of each query (n, queries, hidden) over all words of all captions. Query k means the caption's word k;
-        those behind its end mean the end, and words without a query are left to the language model."""
+        """Scalar: how far queries (n, queries, hidden) are from their words, by cosine, and which of all captions' words they are nearest
+        to (cross-entropy): the nearest is what tells sounds apart, but only what is close is read as a word by the language model.
+
+        Query k means the caption's word k; those behind its end mean the end, and words without a query are left out.
+        """
         queries = sounds.shape[1]
         ids = [self.ids(caption)[:queries] for caption in captions]
         meant = torch.tensor([[self.words.index(word) for word in row] + [self._end] * (queries - len(row)) for row in ids])
         words = self.language_model.get_input_embeddings().weight[self.words].float()
         alike = nn.functional.normalize(sounds.float(), dim=-1) @ nn.functional.normalize(words, dim=-1).T
-        return nn.functional.cross_entropy(alike.flatten(0, 1) / TEMPERATURE, meant.flatten().to(alike.device))
+        meant = meant.flatten().to(alike.device)
+        far = 1 - alike.flatten(0, 1).gather(1, meant[:, None]).mean()
+        return far + nn.functional.cross_entropy(alike.flatten(0, 1) / TEMPERATURE, meant)
 
     @property
     def _end(self) -> int:
