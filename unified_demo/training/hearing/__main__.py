@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of features, checkpoint, curve and hearing.json")
     parser.add_argument("--minutes", type=float, default=20.0, help="of training, in all runs together")
     parser.add_argument("--align-steps", type=int, default=80, help="first steps, which align queries with words (cheap)")
-    parser.add_argument("--batch", type=int, default=16, help="sounds in each step behind those, which run the language model")
+    parser.add_argument("--batch", type=int, default=8, help="sounds in each step behind those, which run the language model")
     parser.add_argument("--seed", type=int, default=0)
     flags = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
