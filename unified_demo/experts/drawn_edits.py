@@ -1,0 +1,60 @@
+"""The table of edits that the small editor knows (drawn_edits.toml), and which of them an instruction asks for. It changes no picture."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+TABLE = Path(__file__).with_name("drawn_edits.toml")
+KINDS = ("style", "ground", "paint")
+"""In the order in which a prompt of the editor names them."""
+_GLUE = re.compile(r"\bthe\b|[^\w\s-]")
+
+
+@dataclass(frozen=True)
+class DrawnEdit:
+    """One row: ``name`` is what the editor's text encoder reads, ``title`` what people read."""
+
+    name: str
+    kind: str
+    words: tuple[str, ...]
+    title: str = ""
+
+    @property
+    def shown(self) -> str:
+        return self.title or self.name
+
+
+@cache
+def drawn_edits() -> dict[str, DrawnEdit]:
+    """The table by name."""
+    rows = tomllib.loads(TABLE.read_text(encoding="utf-8"))["edit"]
+    return {row["name"]: DrawnEdit(**{**row, "words": tuple(row["words"])}) for row in rows}
+
+
+def find_drawn_edits(instruction: str) -> tuple[DrawnEdit, ...]:
+    """What the instruction asks for, at most one of each kind, in the order of KINDS.
+
+    A word inside a longer one that was found does not count: "a blue background" paints nothing.
+    """
+    said = " ".join(_GLUE.sub(" ", instruction.lower()).split())
+    places = [
+        (found.start(), found.end(), edit)
+        for edit in drawn_edits().values()
+        for word in {edit.name, *edit.words}
+        for found in re.finditer(rf"(?<![\w-]){re.escape(word)}(?![\w-])", said)
+    ]
+    chosen: dict[str, DrawnEdit] = {}
+    taken: list[tuple[int, int]] = []
+    for start, end, edit in sorted(places, key=lambda place: (place[0] - place[1], place[0])):
+        if any(start < last and first < end for first, last in taken):
+            continue
+        taken.append((start, end))
+        chosen.setdefault(edit.kind, edit)
+    return tuple(chosen[kind] for kind in KINDS if kind in chosen)
+
+
+def editor_prompt(edits: tuple[DrawnEdit, ...]) -> str:
+    """What the editor's text encoder reads: "flat, night"."""
+    return ", ".join(edit.name for edit in edits)
