@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from unified_demo.experts.drawn_edits import drawn_edits
+from unified_demo.training.generators.autoencoder import SCALING
 from unified_demo.training.generators.words import END, PAD, SPECIAL, START, UNKNOWN, tokenizer_of
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ SIDE, CHANNELS = 256, 16
 """Pixels of a picture as the editor works on it; latents of one place of 8 x 8 pixels."""
 FILLER = ("a", "an", "the", "of", "it", "this", "make", "turn", "into", "to", "be", "look", "like", "as", "in", "at", "on", "with", "and",
           "everything", "all", "picture", "image", "drawing", "please", "change", "put", "give")  # fmt: skip
+
+
+LARGE = 8.0
+"""Against latents of a standard deviation of 0.4."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ def build_editor_unet(sizes: EditorSizes) -> "UNet2DConditionModel":
     from diffusers import UNet2DConditionModel
 
     kinds = ["CrossAttn" if attends else "" for attends in sizes.attends]
-    return UNet2DConditionModel(
+    unet = UNet2DConditionModel(
         sample_size=SIDE // 8,
         in_channels=2 * CHANNELS,
         out_channels=CHANNELS,
@@ -49,6 +54,35 @@ def build_editor_unet(sizes: EditorSizes) -> "UNet2DConditionModel":
         down_block_types=tuple(f"{kind}DownBlock2D" for kind in kinds),
         up_block_types=tuple(f"{kind}UpBlock2D" for kind in reversed(kinds)),
     )
+    _begin_unchanged(unet)
+    return unet
+
+
+@torch.no_grad()
+def _begin_unchanged(unet: "UNet2DConditionModel") -> None:
+    """At the first level of noise the answer is the picture as it was: what is learnt is what an edit adds to it.
+
+    Each latent passes from the first layer over the last block's skip as itself, as its negative and beside a constant that is large
+    enough for the group's normalisation to scale all pictures alike; silu(z) - silu(-z) = z puts it together again. Other paths begin
+    at nothing. ValueError when the finest level is not three times as wide as the latents, in groups of three.
+    """
+    first, last, norm = unet.conv_in, unet.up_blocks[-1].resnets[-1], unet.conv_norm_out
+    width = first.out_channels
+    if width != 3 * CHANNELS or norm.num_groups != CHANNELS:
+        raise ValueError(f"The finest level has {width} channels in {norm.num_groups} groups; {3 * CHANNELS} in {CHANNELS} are needed.")
+    for layer in (first, last.conv_shortcut, last.conv2, unet.conv_out):
+        layer.weight.zero_()
+        layer.bias.zero_()
+    shortcut, spread = last.conv_shortcut.weight, LARGE * 2**0.5 / 3
+    for latent in range(CHANNELS):
+        own, negative, constant = (3 * latent + part for part in range(3))
+        first.weight[own, CHANNELS + latent, 1, 1], first.weight[negative, CHANNELS + latent, 1, 1] = 1, -1
+        first.bias[constant] = LARGE
+        for channel in (own, negative, constant):
+            shortcut[channel, shortcut.shape[1] - width + channel, 0, 0] = 1
+        for channel in (own, negative):
+            norm.weight[channel], norm.bias[channel] = spread, LARGE / 3
+        unet.conv_out.weight[latent, own, 1, 1], unet.conv_out.weight[latent, negative, 1, 1] = -SCALING, SCALING
 
 
 def edit_words() -> tuple[dict[str, int], list[int]]:

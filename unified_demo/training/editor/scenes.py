@@ -97,7 +97,7 @@ class SceneMaker:
             box = item.box
             size = (max(2, round((box.x1 - box.x0) * side)), max(2, round((box.y1 - box.y0) * side)))
             thing = self._thing(item, look.style, size)
-            layer.paste(thing, (round(box.x0 * side), round(box.y0 * side)), thing.convert("RGBA").getchannel("A"))
+            layer.paste(thing, (round(box.x0 * side), round(box.y0 * side)), thing.getchannel("a"))
         things = np.asarray(layer, np.float32)
         if look.paint:
             things = repainted(things, look.paint)
