@@ -21,7 +21,7 @@ from unified_demo.evaluation.benchmark import Context, NotReady, Result, Row, gr
 from unified_demo.evaluation.contact_sheet import MOST_TILES, Tile, draw_sheet
 from unified_demo.evaluation.expert_runs import no_expert, offered
 from unified_demo.evaluation.generation import Case, Drawable, Wanted
-from unified_demo.evaluation.generation_metrics import Gallery, crop, foreground, parts
+from unified_demo.evaluation.generation_metrics import crop, foreground, parts
 from unified_demo.evaluation.image_metrics import Look, Pixels
 from unified_demo.evaluation.layout import Plan, Planner, fulfils, model_planner, rule
 from unified_demo.evaluation.layout_metrics import Planned
@@ -102,7 +102,7 @@ class Judge:
         self.detector = detector
         self.look: Look | None = context.subjects.look() if drawable else None
         nouns = {noun for prompt in prompts for noun, _ in prompt.objects}
-        self.gallery = _gallery(drawable, nouns, self.look) if drawable and self.look else None
+        self.gallery = drawable.gallery(self.look, nouns) if drawable and self.look else None
 
     def __call__(self, prompt: LayoutPrompt, plan: Plan, picture: Pixels | None, error: str) -> Judged:
         planned = plan.called and fulfils(prompt, plan.things)
@@ -135,12 +135,6 @@ def _drawable(context: Context) -> Drawable | None:
         return Drawable(CutoutLibrary(folder, read_catalogue(folder), capacity=1024))
     except NotReady:
         return None
-
-
-def _gallery(drawable: Drawable, nouns: set[str], look: Look) -> Gallery:
-    whole = drawable.gallery(look)
-    kept = [index for index, noun in enumerate(whole.nouns) if noun in nouns]
-    return Gallery(whole.features[kept], tuple(whole.nouns[index] for index in kept))
 
 
 def _planner(name: str, context: Context) -> Planner:

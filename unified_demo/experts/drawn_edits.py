@@ -38,6 +38,19 @@ def find_drawn_edits(instruction: str) -> tuple[DrawnEdit, ...]:
 
     A word inside a longer one that was found does not count: "a blue background" paints nothing.
     """
+    chosen: dict[str, DrawnEdit] = {}
+    for _, edit in _named(instruction):
+        chosen.setdefault(edit.kind, edit)
+    return tuple(chosen[kind] for kind in KINDS if kind in chosen)
+
+
+def longest_edit_word(instruction: str) -> int:
+    """Letters of the longest word of the table that occurs; 0 when none does."""
+    return max((letters for letters, _ in _named(instruction)), default=0)
+
+
+def _named(instruction: str) -> list[tuple[int, DrawnEdit]]:
+    """(letters, edit) of the words that occur and do not lie in a longer one, the longest first."""
     said = " ".join(_GLUE.sub(" ", instruction.lower()).split())
     places = [
         (found.start(), found.end(), edit)
@@ -45,14 +58,13 @@ def find_drawn_edits(instruction: str) -> tuple[DrawnEdit, ...]:
         for word in {edit.name, *edit.words}
         for found in re.finditer(rf"(?<![\w-]){re.escape(word)}(?![\w-])", said)
     ]
-    chosen: dict[str, DrawnEdit] = {}
     taken: list[tuple[int, int]] = []
+    named: list[tuple[int, DrawnEdit]] = []
     for start, end, edit in sorted(places, key=lambda place: (place[0] - place[1], place[0])):
-        if any(start < last and first < end for first, last in taken):
-            continue
-        taken.append((start, end))
-        chosen.setdefault(edit.kind, edit)
-    return tuple(chosen[kind] for kind in KINDS if kind in chosen)
+        if not any(start < last and first < end for first, last in taken):
+            taken.append((start, end))
+            named.append((end - start, edit))
+    return named
 
 
 def editor_prompt(edits: tuple[DrawnEdit, ...]) -> str:

@@ -15,6 +15,7 @@ import torch
 
 from unified_demo.data.catalogue import read_catalogue
 from unified_demo.data.cutouts import CutoutLibrary
+from unified_demo.training.editor.decoder import editor_autoencoder
 from unified_demo.training.editor.export import draw_pairs, export, pipeline_of, write_pairs
 from unified_demo.training.editor.networks import CHANNELS, EditorSizes, build_editor_unet, build_editor_words, edit_words, editor_tokenizer
 from unified_demo.training.editor.scenes import SceneMaker
@@ -24,8 +25,6 @@ from unified_demo.training.generators import autoencoder as coder
 
 logger = logging.getLogger("unified_demo.training.editor")
 COMPONENTS = "components.pt"
-DECODER = (48, (3, 2, 1, 0))
-"""Width, and blocks of each level from coarse to fine."""
 
 
 def _flags() -> argparse.Namespace:
@@ -40,6 +39,9 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=64, help="pairs of the sheet, or to write")
     parser.add_argument("--steps", type=int, default=1, help="of sampling, for the sheet and the export")
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/editor"), help="where export writes")
+    parser.add_argument(
+        "--generator", type=Path, default=Path("weights/tiny/generator"), help="an exported generator, whose decoder ours begins from"
+    )
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -89,7 +91,7 @@ def _components(maker: SceneMaker, folder: Path) -> coder.Components:
 
 def _decoder(maker: SceneMaker, components: coder.Components, arguments: argparse.Namespace) -> coder.AutoencoderTrainer:
     options = coder.AutoencoderOptions(minutes=arguments.minutes, seed=arguments.seed)
-    network = coder.build_autoencoder(components, DECODER, out_channels=3)
+    network = editor_autoencoder(components, arguments.generator)
     return coder.AutoencoderTrainer(network, PieceMaker(maker), options, arguments.out)
 
 

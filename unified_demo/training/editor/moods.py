@@ -142,9 +142,7 @@ def _clouds(pen: ImageDraw.ImageDraw, side: int) -> None:
     for x, y, size in ((0.18, 0.16, 0.09), (0.55, 0.1, 0.07), (0.84, 0.2, 0.1)):
         for across, down, part in ((-1.1, 0.25, 0.7), (0, 0, 1), (1.1, 0.25, 0.75)):
             middle, radius = ((x + across * size) * side, (y + down * size) * side), part * size * side
-            pen.ellipse(
-                (middle[0] - radius, middle[1] - 0.7 * radius, middle[0] + radius, middle[1] + 0.7 * radius), fill=(244, 246, 248)
-            )
+            pen.ellipse((middle[0] - radius, middle[1] - 0.7 * radius, middle[0] + radius, middle[1] + 0.7 * radius), fill=(244, 246, 248))
 
 
 _PENS: dict[str, Callable[[ImageDraw.ImageDraw, int], None]] = {

@@ -64,7 +64,9 @@ class SceneMaker:
         self.library = library
         self.nouns = _codes(library.catalogue, part)
         self.codes = sorted(self.nouns)
-        self.styles = tuple(style for style, prefix in STYLES.items() if all(f"{prefix}:{code}" in library.catalogue.by_key for code in self.codes))
+        self.styles = tuple(
+            style for style, prefix in STYLES.items() if all(f"{prefix}:{code}" in library.catalogue.by_key for code in self.codes)
+        )
         if len(self.codes) < 2 or not {"3d", "flat"} <= {*self.styles}:
             raise MediaError("Edits of drawings need things in several styles; fetch fluent-emoji-3d, fluent-emoji-flat, emojibase-data.")
         self._kept: dict[tuple[str, str], Image.Image] = {}
@@ -86,8 +88,14 @@ class SceneMaker:
         draw = rng.random()
         if draw < 0.06:
             return ()
-        chosen = ("style",) if draw < 0.44 else ("ground",) if draw < 0.8 else ("paint",) if draw < 0.9 else rng.choice(
-            (("style", "ground"), ("ground", "paint"), ("style", "paint"))
+        chosen = (
+            ("style",)
+            if draw < 0.44
+            else ("ground",)
+            if draw < 0.8
+            else ("paint",)
+            if draw < 0.9
+            else rng.choice((("style", "ground"), ("ground", "paint"), ("style", "paint")))
         )
         return tuple(rng.choice(kinds[kind]) for kind in chosen)
 
@@ -191,4 +199,3 @@ def _codes(catalogue: Catalogue, part: Part) -> dict[str, str]:
     flat = {info.key.split(":", 1)[1] for info in catalogue.cutouts if info.key.startswith("emoji-flat:")}
     emoji = ((info.key.split(":", 1)[1], info.noun) for info in catalogue.cutouts if info.key.startswith("emoji:"))
     return {code: noun for code, noun in emoji if code in flat and part_of_noun(noun) == part}
-
