@@ -51,12 +51,12 @@ def longest_edit_word(instruction: str) -> int:
 
 def _named(instruction: str) -> list[tuple[int, DrawnEdit]]:
     """(letters, edit) of the words that occur and do not lie in a longer one, the longest first."""
-    said = " ".join(_GLUE.sub(" ", instruction.lower()).split())
+    said = _bare(instruction)
     places = [
         (found.start(), found.end(), edit)
         for edit in drawn_edits().values()
         for word in {edit.name, *edit.words}
-        for found in re.finditer(rf"(?<![\w-]){re.escape(word)}(?![\w-])", said)
+        for found in re.finditer(rf"(?<![\w-]){re.escape(_bare(word))}(?![\w-])", said)
     ]
     taken: list[tuple[int, int]] = []
     named: list[tuple[int, DrawnEdit]] = []
@@ -65,6 +65,10 @@ def _named(instruction: str) -> list[tuple[int, DrawnEdit]]:
             taken.append((start, end))
             named.append((end - start, edit))
     return named
+
+
+def _bare(words: str) -> str:
+    return " ".join(_GLUE.sub(" ", words.lower()).split())
 
 
 def editor_prompt(edits: tuple[DrawnEdit, ...]) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from unified_demo.data.edit_pairs import LINES_FILE, PICTURES, VERSION
-from unified_demo.experts.drawn_edits import drawn_edits, editor_prompt
+from unified_demo.data.edit_pairs import DRAWN_KINDS, LINES_FILE, PICTURES, VERSION
+from unified_demo.experts.drawn_edits import KINDS, drawn_edits, editor_prompt
 from unified_demo.training.editor.networks import SIDE
 from unified_demo.training.editor.scenes import Pair, SceneMaker
 from unified_demo.training.generators.networks import build_scheduler
@@ -97,7 +97,12 @@ def write_pairs(maker: SceneMaker, folder: Path, count: int, seed: int) -> None:
     for number, pair in enumerate(held_out_pairs(maker, count, seed)):
         kind = pair.edits[0].kind
         words = rng.choice([word for edit in pair.edits for word in edit.words])
-        row: dict[str, Any] = {"id": f"{number:04d}", "kind": f"drawn {kind}", "part": "held_out", "instruction": phrase(kind, words)}
+        row: dict[str, Any] = {
+            "id": f"{number:04d}",
+            "kind": DRAWN_KINDS[KINDS.index(kind)],
+            "part": "held_out",
+            "instruction": phrase(kind, words),
+        }
         for name, picture in zip(("before", "after"), maker.both(pair, SIDE), strict=True):
             row[name] = f"{PICTURES}/{number:04d}-{name}.png"
             Image.fromarray(picture).save(folder / row[name])

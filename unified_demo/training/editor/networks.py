@@ -29,19 +29,19 @@ LARGE = 8.0
 
 @dataclass(frozen=True)
 class EditorSizes:
-    """``channels`` of the UNet's levels, from fine to coarse, and whether a level ``attends`` to words; ``text``: width of the encoder."""
+    """``channels`` of the UNet's levels, from fine to coarse; ``text``: width of the encoder; ``heads`` of what pools its tokens."""
 
     channels: tuple[int, ...] = (48, 96, 160, 224)
-    attends: tuple[bool, ...] = (False, False, True, True)
     groups: int = 16
     heads: int = 4
     text: int = 128
 
 
 def build_editor_unet(sizes: EditorSizes) -> "UNet2DConditionModel":
+    """The words scale and shift every block: they say what is done, not where, and reach a short training's weights at once."""
     from diffusers import UNet2DConditionModel
 
-    kinds = ["CrossAttn" if attends else "" for attends in sizes.attends]
+    levels = len(sizes.channels)
     unet = UNet2DConditionModel(
         sample_size=SIDE // 8,
         in_channels=2 * CHANNELS,
@@ -49,10 +49,13 @@ def build_editor_unet(sizes: EditorSizes) -> "UNet2DConditionModel":
         block_out_channels=sizes.channels,
         layers_per_block=1,
         norm_num_groups=sizes.groups,
-        attention_head_dim=sizes.heads,
         cross_attention_dim=sizes.text,
-        down_block_types=tuple(f"{kind}DownBlock2D" for kind in kinds),
-        up_block_types=tuple(f"{kind}UpBlock2D" for kind in reversed(kinds)),
+        addition_embed_type="text",
+        addition_embed_type_num_heads=sizes.heads,
+        resnet_time_scale_shift="scale_shift",
+        down_block_types=("DownBlock2D",) * levels,
+        mid_block_type="UNetMidBlock2D",
+        up_block_types=("UpBlock2D",) * levels,
     )
     _begin_unchanged(unet)
     return unet
