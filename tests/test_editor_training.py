@@ -16,9 +16,10 @@ from unified_demo.data.published.reading import Complaints
 from unified_demo.data.split import part_of_noun
 from unified_demo.errors import MediaError
 from unified_demo.experts.drawn_edits import drawn_edits, find_drawn_edits
+from unified_demo.experts.grounds import DEFAULT
+from unified_demo.experts.moods import GROUNDS, MOODS, finished, lit, mood_ground
 from unified_demo.regions import COLOURS
 from unified_demo.training.editor.export import edit, export, pipeline_of, write_pairs
-from unified_demo.training.editor.moods import GROUNDS, MOODS, finished, lit, mood_ground
 from unified_demo.training.editor.networks import (
     CHANNELS,
     FILLER,
@@ -32,7 +33,6 @@ from unified_demo.training.editor.scenes import INK, Look, SceneMaker, changed, 
 from unified_demo.training.editor.stream import EditStream, PieceMaker
 from unified_demo.training.editor.trainer import EditorOptions, EditorTrainer
 from unified_demo.training.generators.autoencoder import SCALING, Components, build_autoencoder, patch_components
-from unified_demo.training.generators.grounds import DEFAULT
 
 SIZES = EditorSizes(channels=(48, 48), text=64)
 NOUNS = ("cat", "fox", "car", "zebra", "umbrella")

@@ -12,19 +12,22 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from unified_demo.data.catalogue import Catalogue
-from unified_demo.data.cutouts import PAINT_HUES, CutoutLibrary, _from_hsv, _to_hsv
+from unified_demo.data.cutouts import PAINT_HUES, CutoutLibrary
 from unified_demo.data.split import Part, part_of_noun
 from unified_demo.errors import MediaError
 from unified_demo.experts.drawn_edits import DrawnEdit, drawn_edits
+from unified_demo.experts.drawn_layers import repainted
+from unified_demo.experts.grounds import DEFAULT
+from unified_demo.experts.moods import GROUNDS, finished, laid, lit, mood_ground
 from unified_demo.grammar import Box
-from unified_demo.training.editor.moods import GROUNDS, Floats, finished, laid, lit, mood_ground
-from unified_demo.training.generators.grounds import DEFAULT
 
 STYLES = {"3d": "emoji", "flat": "emoji-flat", "soft": "emoji-modern", "line": "emoji-flat"}
 """Style -> what the keys of its cut-outs begin with."""
 STORED = 208
 """Longer side of a kept cut-out, pixels."""
 INK: tuple[int, int, int] = (34, 34, 38)
+UNASKED, SOFT = 0.08, 0.4
+"""Share of pairs without an edit; how often soft shades are asked for, other styles being 1."""
 STEP = 26
 """Neighbouring pixels that differ by more, 0..255, have a line between them."""
 
@@ -71,33 +74,22 @@ class SceneMaker:
             raise MediaError("Edits of drawings need things in several styles; fetch fluent-emoji-3d, fluent-emoji-flat, emojibase-data.")
         self._kept: dict[tuple[str, str], Image.Image] = {}
 
-    def pair(self, rng: random.Random, wish: Sequence[DrawnEdit] | None = None) -> Pair:
-        """``wish``: what shall be done, drawn by chance without it."""
+    def pair(self, rng: random.Random, edits: Sequence[DrawnEdit]) -> Pair:
+        """A scene by chance, and how it shall look after the edits."""
         items = self._items(rng)
         before = Look(self._style(rng), self._ground(rng), rng.choice(tuple(PAINT_HUES)) if rng.random() < 0.12 else "")
         if before.style == "line":
             before = replace(before, ground=DEFAULT, paint="")
-        edits = tuple(self.wish(rng) if wish is None else wish)
-        return Pair(items, before, changed(before, edits), edits)
+        return Pair(items, before, changed(before, edits), tuple(edits))
 
-    def wish(self, rng: random.Random) -> tuple[DrawnEdit, ...]:
-        """One edit, now and then two or none."""
-        table = drawn_edits()
-        kinds = {kind: [edit for edit in table.values() if edit.kind == kind] for kind in ("style", "ground", "paint")}
-        kinds["style"] = [edit for edit in kinds["style"] if edit.name in self.styles and (edit.name != "soft" or rng.random() < 0.3)]
-        draw = rng.random()
-        if draw < 0.06:
-            return ()
-        chosen = (
-            ("style",)
-            if draw < 0.44
-            else ("ground",)
-            if draw < 0.8
-            else ("paint",)
-            if draw < 0.9
-            else rng.choice((("style", "ground"), ("ground", "paint"), ("style", "paint")))
-        )
-        return tuple(rng.choice(kinds[kind]) for kind in chosen)
+    def restyling(self, rng: random.Random) -> Pair:
+        """What the network learns: things in another style on the same ground; now and then nothing is asked and nothing changes."""
+        edits = [edit for edit in drawn_edits().values() if edit.kind == "style" and edit.name in self.styles]
+        weights = [SOFT if edit.name == "soft" else 1.0 for edit in edits]
+        wish = () if rng.random() < UNASKED else tuple(rng.choices(edits, weights))
+        pair = self.pair(rng, wish)
+        after = replace(pair.after, ground=pair.before.ground)
+        return replace(pair, after=after)
 
     def render(self, pair: Pair, look: Look, side: int) -> npt.NDArray[np.uint8]:
         layer = Image.new("RGBa", (side, side))
@@ -108,7 +100,8 @@ class SceneMaker:
             layer.paste(thing, (round(box.x0 * side), round(box.y0 * side)), thing.getchannel("a"))
         things = np.asarray(layer, np.float32)
         if look.paint:
-            things = repainted(things, look.paint)
+            cover = things[..., 3:]
+            things = np.concatenate([repainted(things[..., :3] * 255 / np.maximum(cover, 1), look.paint) * cover / 255, cover], axis=-1)
         weighted = np.concatenate([np.minimum(lit(things[..., :3], look.ground), things[..., 3:]), things[..., 3:]], axis=-1)
         picture = finished(laid(mood_ground(look.ground, side), weighted), look.ground)
         return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
@@ -182,16 +175,6 @@ def line_art(thing: Image.Image) -> Image.Image:
     cover = np.maximum(pixels[2:-2, 2:-2, 3:].astype(np.float32), ink * 255)
     colours = cover * (1 - ink) + cover * ink * np.array(INK, np.float32) / 255
     return Image.frombytes("RGBa", thing.size, np.concatenate([colours, cover], axis=-1).round().astype(np.uint8).tobytes())
-
-
-def repainted(things: Floats, paint: str) -> Floats:
-    """(h, w, 4), colours weighted by cover: all in the hue of ``paint``; light and shade stay."""
-    cover = things[..., 3:]
-    hue, saturation, value = _to_hsv(things[..., :3] / np.maximum(cover, 1))
-    stronger = np.clip(0.4 + 0.6 * saturation, 0, 1)
-    bright = np.clip(0.25 + 0.75 * value, 0, 1)
-    coloured = _from_hsv(np.full_like(hue, PAINT_HUES[paint]), stronger, bright)
-    return np.concatenate([coloured * cover, cover], axis=-1).astype(np.float32)
 
 
 def _codes(catalogue: Catalogue, part: Part) -> dict[str, str]:

@@ -40,7 +40,7 @@ class EditStream:
         return EditBatch(before, after * SCALING, [prompt for _, _, prompt in drawn])
 
     def _pair(self, rng: random.Random, side: int) -> tuple[np.ndarray, np.ndarray, str]:
-        pair = self.maker.pair(rng)
+        pair = self.maker.restyling(rng)
         before, after = self.maker.both(pair, side)
         if rng.random() < SOFTENED:
             small = round(side * rng.uniform(0.45, 0.8))
@@ -60,7 +60,7 @@ class PieceMaker:
     def __call__(self, rng: random.Random, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         found: list[np.ndarray] = []
         while len(found) < count:
-            pair = self.maker.pair(rng)
+            pair = self.maker.restyling(rng)
             picture = self.maker.render(pair, pair.after, SIDE)
             for _ in range(min(2, count - len(found))):
                 left, top = (rng.randrange(0, SIDE - self.side + 1, 8) for _ in range(2))

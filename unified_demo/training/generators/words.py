@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from unified_demo.data.cutouts import PAINT_HUES
 from unified_demo.data.expressions import plural
 from unified_demo.data.nouns import countable
-from unified_demo.training.generators.grounds import NAMES
+from unified_demo.experts.grounds import NAMES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from unified_demo.training.generators.grounds import NAMES, PLACES, Colour, ground
+from unified_demo.experts.grounds import NAMES, PLACES, Colour, ground
 
 Floats = npt.NDArray[np.float32]
 FINER = 4
@@ -68,15 +68,28 @@ def lit(pixels: Floats, name: str) -> Floats:
     return np.minimum(pixels * np.array(MOODS[name].light, np.float32), 255) if name in MOODS else pixels
 
 
-def finished(pixels: Floats, name: str) -> Floats:
-    """The picture (side, side, 3) with what is before the things."""
+def unlit(pixels: Floats, name: str) -> Floats:
+    """Things' colours as they are without the light and the veil of the mood ``name``, but for what was clipped."""
+    if name not in MOODS:
+        return pixels
+    colour, amount = MOODS[name].veil
+    bare = (pixels - amount * np.array(colour, np.float32)) / (1 - amount)
+    found: Floats = np.clip(bare / np.array(MOODS[name].light, np.float32), 0, 255).astype(np.float32)
+    return found
+
+
+def finished(pixels: Floats, name: str, size: tuple[int, int] | None = None) -> Floats:
+    """The picture (h, w, 3) with what is before the things; ``size``: width and height of one that is not square."""
     if name not in MOODS:
         return pixels
     mood = MOODS[name]
     colour, amount = mood.veil
     if amount:
         pixels = pixels + (np.array(colour, np.float32) - pixels) * amount
-    return laid(pixels, _drawn(mood.before, len(pixels))) if mood.before else pixels
+    if not mood.before:
+        return pixels
+    wide, high = size or (len(pixels), len(pixels))
+    return laid(pixels, _drawn(mood.before, max(wide, high))[:high, :wide])
 
 
 def laid(below: Floats, above: Floats) -> Floats:

@@ -1,0 +1,163 @@
+"""A drawn picture taken apart into its ground and what stands on it, so that either can be changed with the other left as it is.
+
+Drawn grounds are plain or change from row to row only, and those of the generator and of the moods are known to the pixel: what differs
+from the ground is a thing. The generator's autoencoder, whose fourth channel tells things apart, helps with white things on white paper.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFilter
+
+from unified_demo.data.cutouts import PAINT_HUES, from_hsv, to_hsv
+from unified_demo.experts.moods import GROUNDS, finished, laid, lit, mood_ground, unlit
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Cover = Callable[[Image.Image], Floats]
+"""RGB picture -> (h, w) of 0..1, how much of a pixel belongs to a thing."""
+
+NEAR, DIFFERENT = 20, 26
+"""A pixel is the ground's when no channel differs by more than NEAR, a thing's when one differs by more than DIFFERENT, 0..255."""
+KNOWN = 0.12
+"""A ground is taken for one of GROUNDS when it explains at least this share of the picture and hardly less than the picture's rim does."""
+PALE = 225
+SURE = 0.6
+_RIM, _SPECK = 3, 3
+
+
+@dataclass(frozen=True)
+class Apart:
+    """``colours`` (h, w, 3) of things, 0..255, also just outside them; ``cover`` (h, w) of 0..1; ``ground`` (h, w, 3); ``name`` of
+    GROUNDS, "" for another."""
+
+    colours: Floats
+    cover: Floats
+    ground: Floats
+    name: str
+
+    def on_ground(self, name: str) -> Image.Image:
+        """The things in the light of another ground, with what falls before them. KeyError for a name that is not in GROUNDS."""
+        height, width = self.cover.shape
+        things = lit(unlit(self.colours, self.name), name)
+        picture = finished(self._over(things, canvas(name, width, height)), name, (width, height))
+        return as_picture(picture)
+
+    def painted(self, paint: str) -> Image.Image:
+        """All things in the hue of ``paint``; light and shade stay, and the ground bit by bit."""
+        return as_picture(self._over(repainted(self.colours, paint), self.ground))
+
+    def with_things(self, picture: Image.Image) -> Image.Image:
+        """The things of another picture of the same size, on this ground."""
+        return as_picture(self._over(np.asarray(picture.convert("RGB"), np.float32), self.ground))
+
+    def _over(self, things: Floats, ground: Floats) -> Floats:
+        cover = self.cover[..., None]
+        return laid(ground, np.concatenate([things * cover, 255 * cover], axis=-1))
+
+
+def take_apart(picture: Image.Image, cover: Cover | None = None) -> Apart:
+    pixels = np.asarray(picture.convert("RGB"), np.float32)
+    name, expected = _ground(pixels)
+    ground = _by_rows(pixels, expected)
+    differs = np.minimum(np.abs(pixels - expected).max(-1), np.abs(pixels - ground).max(-1))
+    solid = differs > DIFFERENT
+    if float(np.median(ground)) > PALE:
+        if cover is not None:
+            solid |= cover(picture) > SURE
+        solid |= _enclosed(solid)
+    thing = Image.fromarray(solid.astype(np.uint8) * 255)
+    kept = np.asarray(_without_specks(thing)) > 0
+    soft = np.asarray(Image.fromarray(kept.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(0.7)), np.float32) / 255
+    below = np.where(kept[..., None], ground, pixels)
+    return Apart(_spread(pixels, kept), soft, below, name)
+
+
+def canvas(name: str, width: int, height: int) -> Floats:
+    """A ground of any shape."""
+    side = max(width, height)
+    square = mood_ground(name, side)
+    return square if width == height else np.asarray(as_picture(square).resize((width, height), Image.Resampling.BICUBIC), np.float32)
+
+
+def repainted(colours: Floats, paint: str) -> Floats:
+    """(h, w, 3), 0..255, in the hue of ``paint``."""
+    hue, saturation, value = to_hsv(colours / 255)
+    stronger, brighter = np.clip(0.4 + 0.6 * saturation, 0, 1), np.clip(0.25 + 0.75 * value, 0, 1)
+    painted: Floats = (255 * from_hsv(np.full_like(hue, PAINT_HUES[paint]), stronger, brighter)).astype(np.float32)
+    return painted
+
+
+def as_picture(pixels: Floats) -> Image.Image:
+    return Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
+
+
+@cache
+def _whole(name: str, width: int, height: int) -> Floats:
+    """A ground with nothing on it, with what falls before things."""
+    return finished(canvas(name, width, height), name, (width, height))
+
+
+def _ground(pixels: Floats) -> tuple[str, Floats]:
+    """The known ground that explains most of the picture, else each row's colour at both sides."""
+    height, width = pixels.shape[:2]
+    sides = np.concatenate([pixels[:, :_RIM], pixels[:, -_RIM:]], axis=1)
+    rows = np.repeat(np.median(sides, axis=1)[:, None], width, axis=1).astype(np.float32)
+    shares = {name: _share(pixels, _whole(name, width, height)) for name in GROUNDS}
+    best = max(shares, key=lambda name: shares[name])
+    if shares[best] >= max(KNOWN, 0.8 * _share(pixels, rows)):
+        return best, _whole(best, width, height)
+    return "", rows
+
+
+def _share(pixels: Floats, ground: Floats) -> float:
+    return float((np.abs(pixels - ground).max(-1) <= NEAR).mean())
+
+
+def _by_rows(pixels: Floats, expected: Floats) -> Floats:
+    """The picture's own colour of each row where it is near the expected one; a generator's grounds are a little off."""
+    near = np.abs(pixels - expected).max(-1) <= NEAR
+    off = np.where(near[..., None], pixels - expected, np.nan)
+    enough = near.sum(1) >= 8
+    shift = np.zeros((len(pixels), 3), np.float32)
+    if enough.any():
+        shift[enough] = np.nanmedian(off[enough], axis=1)
+    return expected + shift[:, None]
+
+
+def _enclosed(solid: Mask) -> Mask:
+    """What no way leads to from the picture's edge."""
+    framed = Image.fromarray(np.pad(solid.astype(np.uint8), 1) * 255).copy()
+    ImageDraw.floodfill(framed, (0, 0), 128)
+    return (np.asarray(framed) == 0)[1:-1, 1:-1]
+
+
+def _without_specks(solid: Image.Image) -> Image.Image:
+    """Things that are nowhere wider than a few pixels go, whole."""
+    seeds = np.asarray(solid.filter(ImageFilter.MinFilter(_SPECK))) > 0
+    kept, mask = seeds, np.asarray(solid) > 0
+    while True:
+        grown = (np.asarray(Image.fromarray(kept.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(5))) > 0) & mask
+        if (grown == kept).all():
+            return Image.fromarray(kept.astype(np.uint8) * 255)
+        kept = grown
+
+
+def _spread(pixels: Floats, kept: Mask) -> Floats:
+    """Things' colours carried over their rim, where they are mixed with the ground: from a pixel inside to two outside."""
+    inner = np.asarray(Image.fromarray(kept.astype(np.uint8) * 255).filter(ImageFilter.MinFilter(3))) > 0
+    known, colours = inner.copy(), np.where(inner[..., None], pixels, 0)
+    for _ in range(4):
+        weight = np.pad(known.astype(np.float32), 1)
+        total = np.pad(colours * known[..., None], ((1, 1), (1, 1), (0, 0)))
+        height, width = known.shape
+        shifts = [(y, x) for y in range(3) for x in range(3)]
+        around = sum(weight[y : y + height, x : x + width] for y, x in shifts)
+        sums = sum(total[y : y + height, x : x + width] for y, x in shifts)
+        fresh = ~known & (around > 0)
+        colours = np.where(fresh[..., None], sums / np.maximum(around, 1)[..., None], colours)
+        known |= fresh
+    return np.where(known[..., None], colours, pixels).astype(np.float32)
