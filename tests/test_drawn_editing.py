@@ -1,17 +1,20 @@
 """Edits of drawn pictures: words -> edits, what counts as drawn, what stays, who is asked, and the committed editor itself."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from unified_demo.errors import ExpertError
-from unified_demo.experts.base import ExpertEvent, ExpertRequest, Output, Progress
-from unified_demo.experts.drawn_editing import METHOD, is_drawn, looks_drawn, seen_size, with_what_stayed
+from unified_demo.experts.base import ExpertEvent, ExpertRequest, Output
+from unified_demo.experts.drawn_editing import METHOD, DrawnEditExpert, is_drawn, looks_drawn, seen_size
 from unified_demo.experts.drawn_edits import KINDS, drawn_edits, editor_prompt, find_drawn_edits
+from unified_demo.experts.drawn_layers import take_apart
+from unified_demo.experts.moods import finished, lit, mood_ground
 from unified_demo.experts.restyling import RestylingExpert, for_editor
 from unified_demo.media import MediaStore
 from unified_demo.messages import Artefact
@@ -77,28 +80,67 @@ def test_the_network_sees_sides_that_it_can_halve() -> None:
     assert seen_size((1000, 500), 256) == (256, 128) and seen_size((2000, 10), 256) == (256, 64)
 
 
-def test_what_an_edit_leaves_alone_stays_bit_by_bit() -> None:
-    rng = np.random.default_rng(1)
-    picture = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)
-    decoded = Image.new("RGB", (40, 40), (100, 100, 100))
-    edited = decoded.copy()
-    edited.paste((200, 30, 30), (0, 0, 20, 40))
-    mixed = np.asarray(with_what_stayed(Image.fromarray(picture), decoded, edited))
-    assert (mixed[:, 24:] == picture[:, 24:]).all() and (mixed[:, :16] == (200, 30, 30)).all()
+# ---- layers ----
+
+
+def on_ground(name: str, side: int = 128) -> tuple[Image.Image, np.ndarray]:
+    """A red disc with a hole on a ground, and where it is."""
+    picture = Image.fromarray(finished(mood_ground(name, side), name).astype(np.uint8))
+    mask = Image.new("1", picture.size)
+    pen = ImageDraw.Draw(mask)
+    pen.ellipse((30, 40, 90, 100), fill=1)
+    pen.ellipse((50, 60, 70, 80), fill=0)
+    light = lit(np.full((1, 1, 3), (200, 60, 50), np.float32), name)[0, 0]
+    picture.paste(tuple(int(value) for value in light), (0, 0), mask)
+    return picture, np.asarray(mask)
+
+
+@pytest.mark.parametrize("name", ["white", "black", "meadow", "beach", "night", "rain", "autumn"])
+def test_things_are_told_from_every_kind_of_ground(name: str) -> None:
+    picture, mask = on_ground(name)
+    apart = take_apart(picture)
+    assert apart.name == name
+    filled = mask.copy()
+    filled[60:81, 50:71] = True
+    wanted = filled if name == "white" else mask
+    assert ((apart.cover > 0.5) == wanted).mean() > 0.99, "holes stay holes but on paper"
+
+
+def test_a_ground_that_nobody_knows_is_taken_from_the_rim() -> None:
+    picture = Image.new("RGB", (120, 80), (12, 180, 170))
+    picture.paste((200, 60, 50), (40, 20, 80, 60))
+    apart = take_apart(picture)
+    assert apart.name == "" and apart.cover[40, 60] == 1 and (apart.cover > 0.5).sum() == pytest.approx(1600, rel=0.05)
+    assert apart.on_ground("beach").size == (120, 80)
+
+
+def test_a_new_ground_leaves_things_and_a_new_paint_leaves_the_ground() -> None:
+    picture, mask = on_ground("meadow")
+    before = np.asarray(picture).astype(int)
+    inside = np.asarray(Image.fromarray(mask).convert("L").filter(ImageFilter.MinFilter(7))) > 0
+    outside = np.asarray(Image.fromarray(mask).convert("L").filter(ImageFilter.MaxFilter(7))) == 0
+    apart = take_apart(picture)
+    sea = np.asarray(apart.on_ground("sea")).astype(int)
+    assert (sea[inside] == before[inside]).all() and np.abs(sea - mood_ground("sea", 128))[outside].max() <= 1
+    blue = np.asarray(apart.painted("blue").picture()).astype(int)
+    assert (blue[outside] == before[outside]).all() and (blue[inside][:, 2] > blue[inside][:, 0] + 50).all()
+
+
+def test_light_goes_with_the_ground_it_came_with() -> None:
+    picture, mask = on_ground("night")
+    inside = np.asarray(Image.fromarray(mask).convert("L").filter(ImageFilter.MinFilter(7))) > 0
+    day = np.asarray(take_apart(picture).on_ground("white")).astype(int)
+    assert np.abs(day[inside] - (200, 60, 50)).max() <= 4
+
+
+def test_things_are_redrawn_on_the_ground_that_was_there() -> None:
+    picture, mask = on_ground("beach")
+    redrawn = take_apart(picture).redrawn(Image.new("RGB", picture.size, (10, 20, 30))).picture()
+    outside = np.asarray(Image.fromarray(mask).convert("L").filter(ImageFilter.MaxFilter(7))) == 0
+    assert (np.asarray(redrawn)[outside] == np.asarray(picture)[outside]).all() and redrawn.getpixel((40, 70)) == (10, 20, 30)
 
 
 # ---- who is asked ----
-
-
-class Asked:
-    """Keeps its requests."""
-
-    def __init__(self) -> None:
-        self.requests: list[ExpertRequest] = []
-
-    def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
-        self.requests.append(request)
-        yield Progress(1, 1)
 
 
 class Grey:
@@ -117,19 +159,46 @@ def photo(tmp_path: Path) -> Artefact:
         return MediaStore(tmp_path).add_image(opened.convert("RGB").resize((64, 64)), "img-2")
 
 
-@pytest.mark.parametrize(("prompt", "asked"), [("make it night", True), ("make it flat", True), ("an oil painting", False)])
-def test_drawn_pictures_go_to_the_editor_for_what_it_knows(drawn: Artefact, prompt: str, asked: bool) -> None:
-    editor = Asked()
-    events = list(RestylingExpert(Grey(), drawn=editor).run(ExpertRequest(prompt, (drawn,))))  # type: ignore[arg-type]
-    assert len(editor.requests) == asked and any(isinstance(event, Output) for event in events) != asked
+def outputs(events: Iterator[ExpertEvent]) -> list[Output]:
+    return [event for event in events if isinstance(event, Output)]
 
 
-def test_photographs_keep_their_filters(photo: Artefact) -> None:
-    editor = Asked()
-    expert = RestylingExpert(Grey(), drawn=editor)  # type: ignore[arg-type]
-    assert [event.recipe["style"] for event in expert.run(ExpertRequest("make it night", (photo,))) if isinstance(event, Output)] == [
-        "night"
-    ]
-    with pytest.raises(ExpertError, match="Drawn pictures alone can also become: 3-D, flat drawing, line art"):
-        list(expert.run(ExpertRequest("make it flat", (photo,))))
-    assert not editor.requests
+def expert() -> RestylingExpert:
+    return RestylingExpert(Grey(), drawn=DrawnEditExpert(None))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("prompt", "edits"), [("make it night", ["night"]), ("everything blue in the desert", ["desert", "blue"])])
+def test_drawn_pictures_are_edited_layer_by_layer(drawn: Artefact, prompt: str, edits: list[str]) -> None:
+    (output,) = outputs(expert().run(ExpertRequest(prompt, (drawn,))))
+    assert sorted(output.recipe["edits"]) == sorted(edits) and output.recipe["method"] == METHOD and output.of == "img-1"
+    assert output.value.size == (256, 256) and output.value.tobytes() != drawing().tobytes()
+
+
+def test_what_the_editor_does_not_know_goes_the_way_of_photographs(drawn: Artefact, photo: Artefact) -> None:
+    for artefact, prompt, style in (
+        (drawn, "an oil painting", "oil painting"),
+        (drawn, "line art", "pencil sketch"),
+        (photo, "night", "night"),
+    ):
+        (output,) = outputs(expert().run(ExpertRequest(prompt, (artefact,))))
+        assert output.recipe["style"] == style
+    with pytest.raises(ExpertError, match="Drawn pictures alone can also become: night, sunset"):
+        list(expert().run(ExpertRequest("on a blue background", (photo,))))
+
+
+def test_a_weaker_edit_is_nearer_to_the_picture(drawn: Artefact) -> None:
+    far = []
+    for strength in (0.0, 0.3, 1.0):
+        (output,) = outputs(expert().run(ExpertRequest("make it night", (drawn,), strength=strength)))
+        far.append(np.abs(np.asarray(output.value).astype(int) - np.asarray(drawing())).mean())
+    assert far[0] == 0 < far[1] < far[2]
+
+
+def test_a_cancelled_edit_gives_nothing(drawn: Artefact) -> None:
+    stopped = threading.Event()
+    stopped.set()
+    assert not outputs(DrawnEditExpert(None).run(ExpertRequest("night", (drawn,), cancel=stopped)))
+    with pytest.raises(ExpertError, match="no picture"):
+        list(DrawnEditExpert(None).run(ExpertRequest("night")))
+    with pytest.raises(ExpertError, match="not among the changes of drawn pictures"):
+        list(DrawnEditExpert(None).run(ExpertRequest("make it flat", (drawn,))))

@@ -26,7 +26,8 @@ from unified_demo.evaluation.expert_runs import call_expert, no_expert, offered
 from unified_demo.evaluation.image_metrics import Look, Pixels, feature_distance, feature_similarity, psnr, ssim
 from unified_demo.evaluation.metrics import Mask
 from unified_demo.experts.base import ExpertRequest, Output
-from unified_demo.experts.restyling import load_restyling
+from unified_demo.experts.restyling import ROLES, RestylingExpert
+from unified_demo.experts.style_nets import StyleNets
 from unified_demo.grammar import Box, Task
 from unified_demo.media import MediaStore, mask_to_box
 from unified_demo.messages import Artefact
@@ -132,7 +133,8 @@ def _expert(engine: Engine) -> Editor:
 
 def _photo_editor(context: Context) -> Editor:
     """The expert for whole photographs alone: style networks and filters."""
-    expert = load_restyling(Zoo(context.settings.cache_dir, context.settings.weights_dir))
+    zoo = Zoo(context.settings.cache_dir, context.settings.weights_dir)
+    expert = RestylingExpert(StyleNets(*(zoo.path(role) for role in ROLES)))
 
     def edit(case: EditCase, picture: Artefact) -> tuple[Pixels | None, str]:
         try:

@@ -1,28 +1,26 @@
-"""Edits of whole drawn pictures by the small editor: another style, hour, season, weather, place, ground or colour.
+"""Edits of whole drawn pictures: another style, hour, season, weather, place, ground or colour (drawn_edits.toml).
 
-Only what was trained is done (drawn_edits.toml), and only to pictures that were drawn here or look drawn; photographs are edited in
-restyling.py. One pass of the network; strength mixes its picture with the one before.
+Grounds, light and paint are changed layer by layer (drawn_layers.py), without a network; things in another style are redrawn by the
+small editor in one pass. Strength mixes the result with the picture before. Photographs are edited in restyling.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from unified_demo.errors import ExpertError
-from unified_demo.experts.base import ExpertEvent, ExpertRequest, Output
+from unified_demo.errors import ExpertError, ModelLoadError
+from unified_demo.experts.base import ExpertEvent, ExpertRequest, Output, Progress
 from unified_demo.experts.diffusion import Pipeline, step_end
-from unified_demo.experts.drawn_edits import DrawnEdit, drawn_edits, editor_prompt, find_drawn_edits
+from unified_demo.experts.drawn_edits import DrawnEdit, drawn_edits, find_drawn_edits
+from unified_demo.experts.drawn_layers import Cover, Floats, take_apart
 from unified_demo.experts.strength import read_strength
 from unified_demo.grammar import MediaKind
 from unified_demo.media import load_image
 from unified_demo.messages import Artefact
-
-if TYPE_CHECKING:
-    pass
 
 METHOD = "small editor"
 """In the recipe of what it made."""
@@ -33,17 +31,23 @@ LEAST_FLAT, LEAST_SMOOTH = 0.4, 0.55
 """A picture looks drawn when so many of its blocks are flat and so many pixels of the others smooth. So do 61 of 100 drawings on every
 kind of ground, no photograph of eval_coco and eval_flickr8k, and of 156 pictures of Caltech-101's backgrounds two, both graphics."""
 _SEEN, _BLOCK, _STEP = 256, 8, 6
-_SAME, _OTHER = 6.0, 24.0
-"""Pixels that the editor changes by less, 0..255, stay as they were, by more are taken from it; a mixture between."""
 
-Floats = npt.NDArray[np.float32]
+PAPER = "white"
+"""The ground of line art."""
 
 
 class DrawnEditExpert:
-    """``pipeline``: an exported ``training.editor``."""
+    """``pipeline``: an exported ``training.editor``, which redraws things in another style; None where there is none. ``cover``: see
+    drawn_layers.py."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline | None, cover: Cover | None = None) -> None:
         self._pipeline = pipeline
+        self._cover = cover
+
+    def knows(self, instruction: str) -> bool:
+        """Whether there is something to be done, and all of it can be."""
+        edits = find_drawn_edits(instruction)
+        return bool(edits) and (self._pipeline is not None or all(edit.kind != "style" for edit in edits))
 
     def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
         """One step, then a picture of the input's size. ExpertError without a picture, or when no edit that is known is asked for."""
@@ -51,44 +55,78 @@ class DrawnEditExpert:
         if not pictures:
             raise ExpertError("Image editing got no picture; one picture and what shall change in it are needed.")
         instruction, strength = read_strength(request.prompt, request.strength, STRENGTH)
-        edits = find_drawn_edits(instruction)
-        if not edits:
-            raise ExpertError(f"'{instruction[:60]}' is not among the changes of drawn pictures known here; known: {known()}.")
-        picture = load_image(pictures[0])
-        once = replace(request, steps=1, guidance=None)
-        changed = yield from self._pipeline.carry_out(once, lambda on_step: self._edit(once, picture, edits, on_step), _as_is, "editing")
-        if changed is not None:
-            mixed = Image.blend(picture, changed, strength)
-            recipe: dict[str, Any] = {
-                "edits": [edit.shown for edit in edits], "strength": round(strength, 3), "method": METHOD,
-                "pipeline": self._pipeline.source.pipeline,
-            }  # fmt: skip
-            yield Output(MediaKind.IMAGE, mixed, of=pictures[0].id, label=request.prompt, recipe=recipe)
+        if not self.knows(instruction):
+            raise ExpertError(f"'{instruction[:60]}' is not among the changes of drawn pictures known here; known: {self.known()}.")
+        edits = {edit.kind: edit for edit in find_drawn_edits(instruction)}
+        picture = load_image(pictures[0]).convert("RGB")
+        yield Progress(0, 1, "editing")
+        if request.cancel.is_set():
+            return
+        apart = take_apart(picture, self._cover)
+        if "style" in edits and self._pipeline is not None:
+            redrawn = yield from self._redrawn(request, picture, edits["style"])
+            if redrawn is None:
+                return
+            apart = apart.redrawn(redrawn)
+        if "paint" in edits:
+            apart = apart.painted(edits["paint"].name)
+        ground = edits["ground"].name.removesuffix(" background") if "ground" in edits else PAPER if _is_line_art(edits) else ""
+        changed = apart.on_ground(ground) if ground else apart.picture()
+        yield Progress(1, 1, "editing")
+        recipe: dict[str, Any] = {
+            "edits": [edit.shown for edit in edits.values()], "strength": round(strength, 3), "method": METHOD,
+            **({"pipeline": self._pipeline.source.pipeline} if self._pipeline and "style" in edits else {}),
+        }  # fmt: skip
+        yield Output(MediaKind.IMAGE, Image.blend(picture, changed, strength), of=pictures[0].id, label=request.prompt, recipe=recipe)
 
-    def _edit(self, request: ExpertRequest, picture: Image.Image, edits: tuple[DrawnEdit, ...], on_step: Any) -> Image.Image:
+    def known(self) -> str:
+        return ", ".join(edit.shown for edit in drawn_edits().values() if self._pipeline or edit.kind != "style")
+
+    def _redrawn(self, request: ExpertRequest, picture: Image.Image, style: DrawnEdit) -> Generator[Progress, None, Image.Image | None]:
+        """In the picture's size; None when cancelled."""
         pipeline = self._pipeline
+        assert pipeline is not None
         seen = picture.resize(seen_size(picture.size, pipeline.source.side), Image.Resampling.LANCZOS)
-        edited = pipeline.pipe(
-            editor_prompt(edits),
-            image=seen,
-            num_inference_steps=1,
-            guidance_scale=1.0,
-            image_guidance_scale=1.0,
-            generator=pipeline.generator(request),
-            callback_on_step_end=step_end(on_step),
-        ).images[0]
-        return with_what_stayed(picture, self._decoded(seen), edited.convert("RGB"))
+        once = replace(request, steps=1, guidance=None)
+        found = yield from pipeline.run(
+            once,
+            lambda on_step: pipeline.pipe(
+                style.name,
+                image=seen,
+                num_inference_steps=1,
+                guidance_scale=1.0,
+                image_guidance_scale=1.0,
+                generator=pipeline.generator(once),
+                callback_on_step_end=step_end(on_step),
+            ),
+        )
+        return found and found.resize(picture.size, Image.Resampling.BICUBIC)
 
-    def _decoded(self, seen: Image.Image) -> Image.Image:
-        """The picture as the editor's autoencoder gives it back."""
-        import torch
 
-        pipe = self._pipeline.pipe
+def _is_line_art(edits: dict[str, DrawnEdit]) -> bool:
+    return "style" in edits and edits["style"].name == "line"
+
+
+def autoencoder_cover(folder: Path) -> Cover:
+    """What the generator's autoencoder in ``folder`` takes for things: the fourth channel of what it gives back. ModelLoadError when it
+    cannot be loaded."""
+    import torch
+    from diffusers import AutoencoderTiny
+
+    try:
+        network = AutoencoderTiny.from_pretrained(folder, subfolder="vae", dtype=torch.float32).eval()
+    except (OSError, ValueError, RuntimeError) as exc:
+        raise ModelLoadError(f"The autoencoder in {folder} cannot be loaded; restore it, for example with 'git checkout'.") from exc
+
+    def cover(picture: Image.Image) -> Floats:
+        small = picture.convert("RGB").resize(tuple(max(1, round(side / 16)) * 8 for side in picture.size), Image.Resampling.BOX)  # type: ignore[arg-type]
+        pixels = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].float() / 127.5 - 1
         with torch.inference_mode():
-            pixels: torch.Tensor = pipe.image_processor.preprocess(seen).to(pipe.vae.dtype)
-            back = pipe.vae.decode(pipe.vae.encode(pixels).latents).sample
-        decoded: Image.Image = pipe.image_processor.postprocess(back.float())[0]
-        return decoded.convert("RGB")
+            found = network.decode(network.encode(pixels).latents).sample[0, 3]
+        shares = Image.fromarray(((found.clamp(-1, 1) + 1) / 2).numpy()).resize(picture.size, Image.Resampling.BILINEAR)
+        return np.asarray(shares, np.float32)
+
+    return cover
 
 
 def seen_size(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -96,16 +134,6 @@ def seen_size(size: tuple[int, int], side: int) -> tuple[int, int]:
     scale = side / max(size)
     width, height = (max(MULTIPLE, round(length * scale / MULTIPLE) * MULTIPLE) for length in size)
     return width, height
-
-
-def with_what_stayed(picture: Image.Image, decoded: Image.Image, edited: Image.Image) -> Image.Image:
-    """``edited`` in the size of ``picture``, whose own pixels stay where ``edited`` hardly differs from ``decoded``, the picture as the
-    autoencoder sees it: what no edit touches loses nothing."""
-    after, back = (np.asarray(one.resize(picture.size, Image.Resampling.BICUBIC), np.float32) for one in (edited, decoded))
-    differs = np.abs(after - back).max(axis=-1, keepdims=True)
-    share = np.clip((differs - _SAME) / (_OTHER - _SAME), 0, 1)
-    mixed = np.asarray(picture, np.float32) * (1 - share) + after * share
-    return Image.fromarray(np.clip(mixed + 0.5, 0, 255).astype(np.uint8))
 
 
 def is_drawn(artefact: Artefact, picture: Image.Image) -> bool:
@@ -128,11 +156,3 @@ def looks_drawn(picture: Image.Image) -> bool:
     flat = (blocks.max((1, 3)) - blocks.min((1, 3))).max(-1) <= _STEP
     smooth = (bend.reshape(rows, _BLOCK, columns, _BLOCK) <= _STEP).mean((1, 3))
     return bool(flat.mean() >= LEAST_FLAT and (flat.all() or smooth[~flat].mean() >= LEAST_SMOOTH))
-
-
-def known() -> str:
-    return ", ".join(edit.shown for edit in drawn_edits().values())
-
-
-def _as_is(picture: Image.Image) -> Image.Image:
-    return picture

@@ -5,7 +5,7 @@ from the ground is a thing. The generator's autoencoder, whose fourth channel te
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -25,7 +25,9 @@ NEAR, DIFFERENT = 20, 26
 KNOWN = 0.12
 """A ground is taken for one of GROUNDS when it explains at least this share of the picture and hardly less than the picture's rim does."""
 PALE = 225
-SURE = 0.6
+"""Grounds whose middle value is larger may have things, or holes in things, of their own colour."""
+SURE, FAINT = 0.6, 4
+"""On pale grounds what is covered so surely is a thing as well, unless it is the ground's own colour but for so little."""
 _RIM, _SPECK = 3, 3
 
 
@@ -43,16 +45,19 @@ class Apart:
         """The things in the light of another ground, with what falls before them. KeyError for a name that is not in GROUNDS."""
         height, width = self.cover.shape
         things = lit(unlit(self.colours, self.name), name)
-        picture = finished(self._over(things, canvas(name, width, height)), name, (width, height))
-        return as_picture(picture)
+        return as_picture(finished(self._over(things, canvas(name, width, height)), name, (width, height)))
 
-    def painted(self, paint: str) -> Image.Image:
-        """All things in the hue of ``paint``; light and shade stay, and the ground bit by bit."""
-        return as_picture(self._over(repainted(self.colours, paint), self.ground))
+    def picture(self) -> Image.Image:
+        """The things on their own ground, which is as it was bit by bit where nothing covers it."""
+        return as_picture(self._over(self.colours, self.ground))
 
-    def with_things(self, picture: Image.Image) -> Image.Image:
-        """The things of another picture of the same size, on this ground."""
-        return as_picture(self._over(np.asarray(picture.convert("RGB"), np.float32), self.ground))
+    def painted(self, paint: str) -> "Apart":
+        """All things in the hue of ``paint``; light and shade stay."""
+        return replace(self, colours=repainted(self.colours, paint))
+
+    def redrawn(self, picture: Image.Image) -> "Apart":
+        """The things as another picture of the same size shows them."""
+        return replace(self, colours=_spread(np.asarray(picture.convert("RGB"), np.float32), self.cover > 0.5))
 
     def _over(self, things: Floats, ground: Floats) -> Floats:
         cover = self.cover[..., None]
@@ -67,7 +72,7 @@ def take_apart(picture: Image.Image, cover: Cover | None = None) -> Apart:
     solid = differs > DIFFERENT
     if float(np.median(ground)) > PALE:
         if cover is not None:
-            solid |= cover(picture) > SURE
+            solid |= (cover(picture) > SURE) & (differs > FAINT)
         solid |= _enclosed(solid)
     thing = Image.fromarray(solid.astype(np.uint8) * 255)
     kept = np.asarray(_without_specks(thing)) > 0

@@ -18,12 +18,12 @@ from PIL import Image
 from unified_demo.errors import ExpertError
 from unified_demo.experts.base import Expert, ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
 from unified_demo.experts.diffusion import PipelineSource, load_pipeline
-from unified_demo.experts.drawn_editing import DrawnEditExpert, is_drawn
-from unified_demo.experts.drawn_editing import known as known_to_editor
+from unified_demo.experts.drawn_editing import DrawnEditExpert, autoencoder_cover, is_drawn
 from unified_demo.experts.drawn_edits import longest_edit_word
 from unified_demo.experts.editing import PIPELINE as INSTRUCTED
 from unified_demo.experts.photo_filters import apply
-from unified_demo.experts.small_generators import EDITOR, memory_bytes, source
+from unified_demo.experts.small_generators import EDITOR, GENERATOR, memory_bytes, source
+from unified_demo.experts.small_generators import PIPELINE as DRAWN
 from unified_demo.experts.strength import read_strength
 from unified_demo.experts.style_nets import StyleNets
 from unified_demo.grammar import MediaKind, Task
@@ -77,7 +77,7 @@ def for_editor(instruction: str) -> bool:
 class RestylingExpert:
     """``instructed`` does what the table does not know, ``drawn`` what it knows to drawn pictures; either may be None."""
 
-    def __init__(self, nets: StyleNets, instructed: Expert | None = None, drawn: Expert | None = None) -> None:
+    def __init__(self, nets: StyleNets, instructed: Expert | None = None, drawn: DrawnEditExpert | None = None) -> None:
         self._nets = nets
         self._instructed = instructed
         self._drawn = drawn
@@ -88,8 +88,9 @@ class RestylingExpert:
         if not pictures:
             raise ExpertError("Image editing got no picture; one picture and what shall change in it are needed.")
         instruction, strength = read_strength(request.prompt, request.strength, STRENGTH)
-        if self._drawn and len(pictures) == 1 and for_editor(instruction) and is_drawn(pictures[0], load_image(pictures[0])):
-            yield from self._drawn.run(request)
+        drawn = self._drawn if len(pictures) == 1 and for_editor(instruction) else None
+        if drawn and drawn.knows(instruction) and is_drawn(pictures[0], load_image(pictures[0])):
+            yield from drawn.run(request)
             return
         style = find_style(instruction)
         if style is None and len(pictures) == 1:
@@ -112,15 +113,17 @@ class RestylingExpert:
     def _pass_on(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
         if self._instructed is None:
             known = ", ".join(style.name for style in styles())
-            drawn = f" Drawn pictures alone can also become: {known_to_editor()}." if self._drawn else ""
+            drawn = f" Drawn pictures alone can also become: {self._drawn.known()}." if self._drawn else ""
             raise ExpertError(f"'{request.prompt[:60]}' is not among the changes of whole pictures known here; known: {known}.{drawn}")
         yield from self._instructed.run(request)
 
 
 def load_restyling(zoo: Zoo, editor: PipelineSource | None = None) -> RestylingExpert:
-    """Fetch the weights if need be. ``editor``: the small editor of drawn pictures."""
+    """Fetch the weights if need be. ``editor``: the small editor, for drawn pictures in another style."""
     nets = StyleNets(*(zoo.path(role) for role in ROLES))
-    return RestylingExpert(nets, drawn=DrawnEditExpert(load_pipeline(editor)) if editor else None)
+    generator = source(zoo, GENERATOR, DRAWN)
+    cover = autoencoder_cover(Path(generator.place)) if generator else None
+    return RestylingExpert(nets, drawn=DrawnEditExpert(load_pipeline(editor) if editor else None, cover))
 
 
 def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
@@ -131,7 +134,7 @@ def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
         ExpertSpec(
             task=Task.IMAGE_EDITING.value,
             name="styles and filters",
-            description=f"changes a whole photo: {len(styles())} styles, tones, seasons and kinds of weather",
+            description=f"changes a whole photo or drawing: {len(styles())} styles, tones, seasons, places and kinds of weather",
             needs=(MediaKind.IMAGE,),
             gives=MediaKind.IMAGE,
             licence=zoo.file(ROLES[0]).licence,
