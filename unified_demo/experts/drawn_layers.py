@@ -6,14 +6,15 @@ from the ground is a thing. The generator's autoencoder, whose fourth channel te
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from unified_demo.data.cutouts import PAINT_HUES, from_hsv, to_hsv
-from unified_demo.experts.moods import GROUNDS, finished, laid, lit, mood_ground, unlit
+from unified_demo.experts.grounds import NAMES, ground
+from unified_demo.experts.moods import GROUNDS, MOODS, finished, ground_rows, laid, lit, mood_ground, unlit
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -28,23 +29,24 @@ PALE = 225
 """Grounds whose middle value is larger may have things, or holes in things, of their own colour."""
 SURE, FAINT = 0.6, 4
 """On pale grounds what is covered so surely is a thing as well, unless it is the ground's own colour but for so little."""
-_RIM, _SPECK = 3, 3
+_RIM, _SPECK, _INSIDE = 3, 3, 7
 
 
 @dataclass(frozen=True)
 class Apart:
     """``colours`` (h, w, 3) of things, 0..255, also just outside them; ``cover`` (h, w) of 0..1; ``ground`` (h, w, 3); ``name`` of
-    GROUNDS, "" for another."""
+    GROUNDS, "" for another; ``light``: the mood that lights the things, "" when none does."""
 
     colours: Floats
     cover: Floats
     ground: Floats
     name: str
+    light: str = ""
 
     def on_ground(self, name: str) -> Image.Image:
         """The things in the light of another ground, with what falls before them. KeyError for a name that is not in GROUNDS."""
         height, width = self.cover.shape
-        things = lit(unlit(self.colours, self.name), name)
+        things = lit(unlit(self.colours, self.light), name)
         return as_picture(finished(self._over(things, canvas(name, width, height)), name, (width, height)))
 
     def picture(self) -> Image.Image:
@@ -66,19 +68,19 @@ class Apart:
 
 def take_apart(picture: Image.Image, cover: Cover | None = None) -> Apart:
     pixels = np.asarray(picture.convert("RGB"), np.float32)
-    name, expected = _ground(pixels)
-    ground = _by_rows(pixels, expected)
-    differs = np.minimum(np.abs(pixels - expected).max(-1), np.abs(pixels - ground).max(-1))
+    name, light, whole, rows = _ground(pixels)
+    whole, shifted = _as_seen(pixels, whole, rows)
+    differs = np.minimum(np.abs(pixels - whole).max(-1), _beyond(pixels, shifted))
     solid = differs > DIFFERENT
-    if float(np.median(ground)) > PALE:
+    if float(np.median(rows)) > PALE:
         if cover is not None:
-            solid |= (cover(picture) > SURE) & (differs > FAINT)
+            share = cover(picture)
+            inside = np.asarray(_image(share > SURE).filter(ImageFilter.MinFilter(_INSIDE))) > 0
+            solid |= ((share > SURE) & (differs > FAINT)) | inside
         solid |= _enclosed(solid)
-    thing = Image.fromarray(solid.astype(np.uint8) * 255)
-    kept = np.asarray(_without_specks(thing)) > 0
-    soft = np.asarray(Image.fromarray(kept.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(0.7)), np.float32) / 255
-    below = np.where(kept[..., None], ground, pixels)
-    return Apart(_spread(pixels, kept), soft, below, name)
+    kept = _without_specks(solid)
+    soft = np.asarray(_image(kept).filter(ImageFilter.GaussianBlur(0.7)), np.float32) / 255
+    return Apart(_spread(pixels, kept), soft, np.where(kept[..., None], whole, pixels), name, light)
 
 
 def canvas(name: str, width: int, height: int) -> Floats:
@@ -100,60 +102,81 @@ def as_picture(pixels: Floats) -> Image.Image:
     return Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
 
 
-@cache
-def _whole(name: str, width: int, height: int) -> Floats:
-    """A ground with nothing on it, with what falls before things."""
-    return finished(canvas(name, width, height), name, (width, height))
-
-
-def _ground(pixels: Floats) -> tuple[str, Floats]:
-    """The known ground that explains most of the picture, else each row's colour at both sides."""
+def _ground(pixels: Floats) -> tuple[str, str, Floats, Floats]:
+    """Name, mood that lights the things, whole ground (h, w, 3) and its rows (h, 3): of the known ground that explains most of the
+    picture, else each row's colour at both sides."""
     height, width = pixels.shape[:2]
     sides = np.concatenate([pixels[:, :_RIM], pixels[:, -_RIM:]], axis=1)
-    rows = np.repeat(np.median(sides, axis=1)[:, None], width, axis=1).astype(np.float32)
-    shares = {name: _share(pixels, _whole(name, width, height)) for name in GROUNDS}
-    best = max(shares, key=lambda name: shares[name])
-    if shares[best] >= max(KNOWN, 0.8 * _share(pixels, rows)):
-        return best, _whole(best, width, height)
-    return "", rows
+    rim = np.median(sides, axis=1).astype(np.float32)
+    least = max(KNOWN, 0.8 * _share(pixels, rim[:, None]))
+    shares = [_share(pixels, whole) for _, _, whole, _ in _known(width, height)]
+    best = int(np.argmax(shares))
+    if shares[best] < least:
+        return "", "", np.repeat(rim[:, None], width, axis=1), rim
+    return _known(width, height)[best]
+
+
+@lru_cache(maxsize=4)
+def _known(width: int, height: int) -> tuple[tuple[str, str, Floats, Floats], ...]:
+    """Every ground with nothing on it: as moods have it, and as the generator has it, whose things no mood lights."""
+    side, found = max(width, height), []
+    for name in GROUNDS:
+        rows = np.asarray(as_picture(ground_rows(name, side)[:, None]).resize((1, height), Image.Resampling.BOX), np.float32)[:, 0]
+        whole = finished(canvas(name, width, height), name, (width, height))
+        found.append((name, name if name in MOODS else "", whole, rows))
+        if name in MOODS and name in NAMES:
+            plain = as_picture(np.asarray(ground(name, side), np.float32)).resize((width, height), Image.Resampling.BICUBIC)
+            found.append((name, "", np.asarray(plain, np.float32), rows))
+    return tuple(found)
 
 
 def _share(pixels: Floats, ground: Floats) -> float:
     return float((np.abs(pixels - ground).max(-1) <= NEAR).mean())
 
 
-def _by_rows(pixels: Floats, expected: Floats) -> Floats:
-    """The picture's own colour of each row where it is near the expected one; a generator's grounds are a little off."""
-    near = np.abs(pixels - expected).max(-1) <= NEAR
-    off = np.where(near[..., None], pixels - expected, np.nan)
-    enough = near.sum(1) >= 8
+def _as_seen(pixels: Floats, whole: Floats, rows: Floats) -> tuple[Floats, Floats]:
+    """Both in the picture's own colour of each row, where it is near the expected one: a generator's grounds are a little off."""
+    near = np.abs(pixels - whole).max(-1) <= NEAR
     shift = np.zeros((len(pixels), 3), np.float32)
-    if enough.any():
-        shift[enough] = np.nanmedian(off[enough], axis=1)
-    return expected + shift[:, None]
+    for row in np.flatnonzero(near.sum(1) >= 8):
+        shift[row] = np.median((pixels[row] - whole[row])[near[row]], axis=0)
+    return whole + shift[:, None], rows + shift
+
+
+def _beyond(pixels: Floats, rows: Floats) -> Floats:
+    """(h, w): how far a pixel is from what lies between the ground's rows a little above and below; a horizon may be unsharp."""
+    reach = max(1, len(rows) // 64)
+    padded = np.pad(rows, ((reach, reach), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)
+    low, high = windows.min(-1)[:, None], windows.max(-1)[:, None]
+    found: Floats = np.maximum(np.maximum(low - pixels, pixels - high), 0).max(-1)
+    return found
+
+
+def _image(mask: Mask) -> Image.Image:
+    return Image.fromarray(mask.astype(np.uint8) * 255)
 
 
 def _enclosed(solid: Mask) -> Mask:
     """What no way leads to from the picture's edge."""
-    framed = Image.fromarray(np.pad(solid.astype(np.uint8), 1) * 255).copy()
+    framed = _image(np.pad(solid, 1)).copy()
     ImageDraw.floodfill(framed, (0, 0), 128)
     return (np.asarray(framed) == 0)[1:-1, 1:-1]
 
 
-def _without_specks(solid: Image.Image) -> Image.Image:
+def _without_specks(solid: Mask) -> Mask:
     """Things that are nowhere wider than a few pixels go, whole."""
-    seeds = np.asarray(solid.filter(ImageFilter.MinFilter(_SPECK))) > 0
-    kept, mask = seeds, np.asarray(solid) > 0
+    kept = np.asarray(_image(solid).filter(ImageFilter.MinFilter(_SPECK))) > 0
     while True:
-        grown = (np.asarray(Image.fromarray(kept.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(5))) > 0) & mask
+        grown = (np.asarray(_image(kept).filter(ImageFilter.MaxFilter(5))) > 0) & solid
         if (grown == kept).all():
-            return Image.fromarray(kept.astype(np.uint8) * 255)
+            return kept
         kept = grown
 
 
 def _spread(pixels: Floats, kept: Mask) -> Floats:
     """Things' colours carried over their rim, where they are mixed with the ground: from a pixel inside to two outside."""
-    inner = np.asarray(Image.fromarray(kept.astype(np.uint8) * 255).filter(ImageFilter.MinFilter(3))) > 0
+    inner = np.asarray(_image(kept).filter(ImageFilter.MinFilter(3))) > 0
     known, colours = inner.copy(), np.where(inner[..., None], pixels, 0)
     for _ in range(4):
         weight = np.pad(known.astype(np.float32), 1)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from unified_demo.experts.grounds import NAMES, PLACES, Colour, ground
+from unified_demo.experts.grounds import HORIZON, NAMES, PLACES, PLAIN, Colour, ground
 
 Floats = npt.NDArray[np.float32]
 FINER = 4
@@ -34,7 +34,7 @@ class Mood:
 
 MOODS: dict[str, Mood] = {
     "night": Mood(PLACES["night"], (0.52, 0.57, 0.82), "stars"),
-    "sunset": Mood(PLACES["sunset"], (1.0, 0.78, 0.66)),
+    "sunset": Mood(PLACES["sunset"], (1.0, 0.78, 0.66), "low sun"),
     "dawn": Mood(((140, 165, 215), (255, 205, 185), (132, 145, 118), (88, 102, 82)), (1.0, 0.9, 0.88)),
     "sunny": Mood(((70, 160, 245), (190, 228, 255), (150, 208, 100), (84, 156, 66)), (1.06, 1.04, 0.96), "sun"),
     "winter": Mood(PLACES["snow"], (0.93, 0.97, 1.06), "", "flakes"),
@@ -55,12 +55,19 @@ def mood_ground(name: str, side: int) -> Floats:
     """(side, side, 3) of 0..255: a mood's sky and land with what lies behind things, or a ground of the generator. KeyError else."""
     if name not in MOODS:
         return np.asarray(ground(name, side), np.float32)
-    mood = MOODS[name]
-    top, above, below, bottom = (np.array(colour, np.float32) for colour in mood.colours)
+    pixels: Floats = np.repeat(ground_rows(name, side)[:, None], side, axis=1)
+    behind = MOODS[name].behind
+    return laid(pixels, _drawn(behind, side)) if behind else pixels
+
+
+def ground_rows(name: str, side: int) -> Floats:
+    """(side, 3) of 0..255: the colours of a ground from top to bottom, with nothing on it."""
+    if name in PLAIN:
+        return np.tile(np.array(PLAIN[name], np.float32), (side, 1))
+    top, above, below, bottom = (np.array(colour, np.float32) for colour in (MOODS[name].colours if name in MOODS else PLACES[name]))
     rows = (np.arange(side, dtype=np.float32)[:, None] + 0.5) / side
-    column = np.where(rows < 0.5, top + (above - top) * 2 * rows, below + (bottom - below) * (2 * rows - 1))
-    pixels: Floats = np.repeat(column[:, None], side, axis=1).astype(np.float32)
-    return laid(pixels, _drawn(mood.behind, side)) if mood.behind else pixels
+    column = np.where(rows < HORIZON, top + (above - top) * rows / HORIZON, below + (bottom - below) * (rows - HORIZON) / (1 - HORIZON))
+    return column.astype(np.float32)
 
 
 def lit(pixels: Floats, name: str) -> Floats:
@@ -122,6 +129,10 @@ def _stars(pen: ImageDraw.ImageDraw, side: int) -> None:
     pen.ellipse((0.78 * side, 0.07 * side, 0.92 * side, 0.21 * side), fill=(240, 236, 200))
 
 
+def _low_sun(pen: ImageDraw.ImageDraw, side: int) -> None:
+    pen.pieslice((0.7 * side, 0.4 * side, 0.9 * side, 0.6 * side), 180, 360, fill=(255, 226, 150))
+
+
 def _sun(pen: ImageDraw.ImageDraw, side: int) -> None:
     pen.ellipse((0.76 * side, 0.06 * side, 0.94 * side, 0.24 * side), fill=(255, 222, 84))
 
@@ -159,6 +170,6 @@ def _clouds(pen: ImageDraw.ImageDraw, side: int) -> None:
 
 
 _PENS: dict[str, Callable[[ImageDraw.ImageDraw, int], None]] = {
-    "stars": _stars, "sun": _sun, "flakes": _flakes, "blossoms": _blossoms, "leaves": _leaves, "drops": _drops,
+    "stars": _stars, "low sun": _low_sun, "sun": _sun, "flakes": _flakes, "blossoms": _blossoms, "leaves": _leaves, "drops": _drops,
     "lightning": _lightning, "clouds": _clouds,
 }  # fmt: skip
