@@ -16,7 +16,7 @@ from unified_demo.data.published.reading import Complaints
 from unified_demo.data.split import part_of_noun
 from unified_demo.errors import MediaError
 from unified_demo.experts.drawn_edits import drawn_edits, find_drawn_edits
-from unified_demo.experts.drawn_layers import repainted
+from unified_demo.experts.drawn_layers import INK, line_art, repainted
 from unified_demo.experts.grounds import DEFAULT
 from unified_demo.experts.moods import GROUNDS, MOODS, finished, lit, mood_ground
 from unified_demo.regions import COLOURS
@@ -30,7 +30,7 @@ from unified_demo.training.editor.networks import (
     edit_words,
     editor_tokenizer,
 )
-from unified_demo.training.editor.scenes import INK, Look, SceneMaker, changed, line_art
+from unified_demo.training.editor.scenes import Look, SceneMaker, changed
 from unified_demo.training.editor.stream import EditStream, PieceMaker
 from unified_demo.training.editor.trainer import EditorOptions, EditorTrainer
 from unified_demo.training.generators.autoencoder import SCALING, Components, build_autoencoder, patch_components

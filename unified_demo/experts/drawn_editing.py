@@ -1,10 +1,11 @@
 """Edits of whole drawn pictures: another style, hour, season, weather, place, ground or colour (drawn_edits.toml).
 
-Grounds, light and paint are changed layer by layer (drawn_layers.py), without a network; things in another style are redrawn by the
-small editor in one pass. Strength mixes the result with the picture before. Photographs are edited in restyling.py.
+Grounds, light and paint, flat drawings and line art are made layer by layer (drawn_layers.py), without a network; 3-D and soft shades need
+the small editor (training/editor), where there is one. Strength mixes the result with the picture before. Photographs are edited in
+restyling.py.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ from unified_demo.errors import ExpertError, ModelLoadError
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, Output, Progress
 from unified_demo.experts.diffusion import Pipeline, step_end
 from unified_demo.experts.drawn_edits import DrawnEdit, drawn_edits, find_drawn_edits
-from unified_demo.experts.drawn_layers import Cover, Floats, take_apart
+from unified_demo.experts.drawn_layers import Apart, Cover, Floats, take_apart
 from unified_demo.experts.strength import read_strength
 from unified_demo.grammar import MediaKind
 from unified_demo.media import load_image
 from unified_demo.messages import Artefact
 
-METHOD = "small editor"
+METHOD = "layers"
 """In the recipe of what it made."""
 STRENGTH = 1.0
 MULTIPLE = 64
@@ -34,11 +35,13 @@ _SEEN, _BLOCK, _STEP = 256, 8, 6
 
 PAPER = "white"
 """The ground of line art."""
+BY_RULE: dict[str, Callable[[Apart], Apart]] = {"flat": Apart.flattened, "line": Apart.outlined}
+"""Styles that need no network."""
 
 
 class DrawnEditExpert:
-    """``pipeline``: an exported ``training.editor``, which redraws things in another style; None where there is none. ``cover``: see
-    drawn_layers.py."""
+    """``pipeline``: an exported ``training.editor``, which redraws things in the styles that no rule makes; None where there is none.
+    ``cover``: see drawn_layers.py."""
 
     def __init__(self, pipeline: Pipeline | None, cover: Cover | None = None) -> None:
         self._pipeline = pipeline
@@ -47,7 +50,10 @@ class DrawnEditExpert:
     def knows(self, instruction: str) -> bool:
         """Whether there is something to be done, and all of it can be."""
         edits = find_drawn_edits(instruction)
-        return bool(edits) and (self._pipeline is not None or all(edit.kind != "style" for edit in edits))
+        return bool(edits) and all(self._can(edit) for edit in edits)
+
+    def _can(self, edit: DrawnEdit) -> bool:
+        return edit.kind != "style" or edit.name in BY_RULE or self._pipeline is not None
 
     def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
         """One step, then a picture of the input's size. ExpertError without a picture, or when no edit that is known is asked for."""
@@ -63,24 +69,26 @@ class DrawnEditExpert:
         if request.cancel.is_set():
             return
         apart = take_apart(picture, self._cover)
-        if "style" in edits and self._pipeline is not None:
-            redrawn = yield from self._redrawn(request, picture, edits["style"])
+        style = edits.get("style")
+        if style and style.name in BY_RULE:
+            apart = BY_RULE[style.name](apart)
+        elif style:
+            redrawn = yield from self._redrawn(request, picture, style)
             if redrawn is None:
                 return
             apart = apart.redrawn(redrawn)
         if "paint" in edits:
             apart = apart.painted(edits["paint"].name)
-        ground = edits["ground"].name.removesuffix(" background") if "ground" in edits else PAPER if _is_line_art(edits) else ""
+        ground = edits["ground"].name.removesuffix(" background") if "ground" in edits else PAPER if style and style.name == "line" else ""
         changed = apart.on_ground(ground) if ground else apart.picture()
         yield Progress(1, 1, "editing")
         recipe: dict[str, Any] = {
             "edits": [edit.shown for edit in edits.values()], "strength": round(strength, 3), "method": METHOD,
-            **({"pipeline": self._pipeline.source.pipeline} if self._pipeline and "style" in edits else {}),
         }  # fmt: skip
         yield Output(MediaKind.IMAGE, Image.blend(picture, changed, strength), of=pictures[0].id, label=request.prompt, recipe=recipe)
 
     def known(self) -> str:
-        return ", ".join(edit.shown for edit in drawn_edits().values() if self._pipeline or edit.kind != "style")
+        return ", ".join(edit.shown for edit in drawn_edits().values() if self._can(edit))
 
     def _redrawn(self, request: ExpertRequest, picture: Image.Image, style: DrawnEdit) -> Generator[Progress, None, Image.Image | None]:
         """In the picture's size; None when cancelled."""
@@ -101,10 +109,6 @@ class DrawnEditExpert:
             ),
         )
         return found and found.resize(picture.size, Image.Resampling.BICUBIC)
-
-
-def _is_line_art(edits: dict[str, DrawnEdit]) -> bool:
-    return "style" in edits and edits["style"].name == "line"
 
 
 def autoencoder_cover(folder: Path) -> Cover:

@@ -29,6 +29,11 @@ PALE = 225
 """Grounds whose middle value is larger may have things, or holes in things, of their own colour."""
 SURE, FAINT = 0.6, 4
 """On pale grounds what is covered so surely is a thing as well, unless it is the ground's own colour but for so little."""
+COLOURS = 10
+"""Of flat things and the paper round them."""
+INK: tuple[int, int, int] = (34, 34, 38)
+STEP = 26
+"""Neighbouring pixels that differ by more, 0..255, have a line between them."""
 _RIM, _SPECK, _INSIDE = 3, 3, 7
 
 
@@ -57,6 +62,23 @@ class Apart:
         """All things in the hue of ``paint``; light and shade stay."""
         return replace(self, colours=repainted(self.colours, paint))
 
+    def flattened(self) -> "Apart":
+        """Few colours, each of one shade, and no specks."""
+        return self.redrawn(self._few_colours())
+
+    def outlined(self) -> "Apart":
+        """Line art: ink on white where two of few colours meet."""
+        flat = self._few_colours().convert("RGBA")
+        flat.putalpha(Image.fromarray((255 * self.cover).astype(np.uint8)))
+        drawn = np.asarray(line_art(flat.convert("RGBa")).convert("RGBA"), np.float32)
+        return replace(self, colours=drawn[..., :3], cover=drawn[..., 3] / 255, light="")
+
+    def _few_colours(self) -> Image.Image:
+        """The things on white."""
+        alone = as_picture(self._over(self.colours, np.full_like(self.colours, 255))).filter(ImageFilter.MedianFilter(5))
+        few = alone.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=3, dither=Image.Dither.NONE).convert("RGB")
+        return few.filter(ImageFilter.ModeFilter(7))
+
     def redrawn(self, picture: Image.Image) -> "Apart":
         """The things as another picture of the same size shows them."""
         return replace(self, colours=_spread(np.asarray(picture.convert("RGB"), np.float32), self.cover > 0.5))
@@ -81,6 +103,20 @@ def take_apart(picture: Image.Image, cover: Cover | None = None) -> Apart:
     kept = _without_specks(solid)
     soft = np.asarray(_image(kept).filter(ImageFilter.GaussianBlur(0.7)), np.float32) / 255
     return Apart(_spread(pixels, kept), soft, np.where(kept[..., None], whole, pixels), name, light)
+
+
+def line_art(thing: Image.Image) -> Image.Image:
+    """RGBa of a flat thing -> RGBa of its outlines in ink, white between them."""
+    pixels = np.pad(np.asarray(thing, np.int16), ((2, 2), (2, 2), (0, 0)))
+    seen = np.dstack([pixels[..., :3] + 255 - pixels[..., 3:], pixels[..., 3]])
+    edge = np.zeros(seen.shape[:2], bool)
+    edge[:-1] |= np.abs(np.diff(seen, axis=0)).max(-1) > STEP
+    edge[:, :-1] |= np.abs(np.diff(seen, axis=1)).max(-1) > STEP
+    lines = _image(edge).filter(ImageFilter.MaxFilter(3)).filter(ImageFilter.GaussianBlur(0.6))
+    ink = np.asarray(lines, np.float32)[2:-2, 2:-2, None] / 255
+    cover = np.maximum(pixels[2:-2, 2:-2, 3:].astype(np.float32), ink * 255)
+    colours = cover * (1 - ink) + cover * ink * np.array(INK, np.float32) / 255
+    return Image.frombytes("RGBa", thing.size, np.concatenate([colours, cover], axis=-1).round().astype(np.uint8).tobytes())
 
 
 def canvas(name: str, width: int, height: int) -> Floats:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from unified_demo.data.catalogue import Catalogue
 from unified_demo.data.cutouts import PAINT_HUES, CutoutLibrary
 from unified_demo.data.split import Part, part_of_noun
 from unified_demo.errors import MediaError
 from unified_demo.experts.drawn_edits import DrawnEdit, drawn_edits
-from unified_demo.experts.drawn_layers import repainted
+from unified_demo.experts.drawn_layers import line_art, repainted
 from unified_demo.experts.grounds import DEFAULT
 from unified_demo.experts.moods import GROUNDS, finished, laid, lit, mood_ground
 from unified_demo.grammar import Box
@@ -25,11 +25,8 @@ STYLES = {"3d": "emoji", "flat": "emoji-flat", "soft": "emoji-modern", "line": "
 """Style -> what the keys of its cut-outs begin with."""
 STORED = 208
 """Longer side of a kept cut-out, pixels."""
-INK: tuple[int, int, int] = (34, 34, 38)
 UNASKED, SOFT = 0.08, 0.4
 """Share of pairs without an edit; how often soft shades are asked for, other styles being 1."""
-STEP = 26
-"""Neighbouring pixels that differ by more, 0..255, have a line between them."""
 
 
 @dataclass(frozen=True)
@@ -161,20 +158,6 @@ def changed(look: Look, edits: Sequence[DrawnEdit]) -> Look:
         else:
             look = replace(look, paint=edit.name)
     return look
-
-
-def line_art(thing: Image.Image) -> Image.Image:
-    """RGBa of a flat thing -> RGBa of its outlines in ink, white between them."""
-    pixels = np.pad(np.asarray(thing, np.int16), ((2, 2), (2, 2), (0, 0)))
-    seen = np.dstack([pixels[..., :3] + 255 - pixels[..., 3:], pixels[..., 3]])
-    edge = np.zeros(seen.shape[:2], bool)
-    edge[:-1] |= np.abs(np.diff(seen, axis=0)).max(-1) > STEP
-    edge[:, :-1] |= np.abs(np.diff(seen, axis=1)).max(-1) > STEP
-    lines = Image.fromarray(edge.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(3)).filter(ImageFilter.GaussianBlur(0.6))
-    ink = np.asarray(lines, np.float32)[2:-2, 2:-2, None] / 255
-    cover = np.maximum(pixels[2:-2, 2:-2, 3:].astype(np.float32), ink * 255)
-    colours = cover * (1 - ink) + cover * ink * np.array(INK, np.float32) / 255
-    return Image.frombytes("RGBa", thing.size, np.concatenate([colours, cover], axis=-1).round().astype(np.uint8).tobytes())
 
 
 def _codes(catalogue: Catalogue, part: Part) -> dict[str, str]:
