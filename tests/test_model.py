@@ -31,7 +31,7 @@ from unified_demo.messages import (
     TextDelta,
     TextPart,
 )
-from unified_demo.model.backend import Decoder, Seen, TinyModel, in_focus, since
+from unified_demo.model.backend import Decoder, Seen, TinyModel, agreed, in_focus, since
 from unified_demo.model.decoding import DecodingState, choose, default_filters, next_in_box
 from unified_demo.model.loading import load_trained, read_config, save_trained
 from unified_demo.model.pointing import answer_places
@@ -306,6 +306,30 @@ def test_a_plan_may_name_things_where_there_is_no_picture_yet(built):
     assert possible()
 
 
+@pytest.mark.parametrize(
+    ("references", "begun", "word", "may"),
+    [
+        (["img-1"], "There is no", " picture", False),
+        (["img-1"], "There is no", " video", True),
+        (["img-1"], "There is no", " unicorn", True),
+        ([], "There is no", " picture", True),
+        (["vid-1"], "There is no", " video", False),
+        ([], "I", " cannot", False),
+        (["img-1"], "I", " cannot", True),
+        ([], "I think I", " cannot", True),
+    ],
+)
+def test_an_answer_does_not_begin_with_what_is_plainly_false(built, references, begun, word, may):
+    _, vocabulary = built
+    state = DecodingState(vocabulary, [], {key: vocabulary.encode(key) for key in references}, TASK_TAGS)
+    for token in vocabulary.encode(begun):
+        state.add(token)
+    logits = torch.zeros(vocabulary.point_base)
+    for rule in default_filters(vocabulary):
+        rule.apply(logits, state)
+    assert bool(torch.isfinite(logits[vocabulary.encode(word)[0]])) is may
+
+
 def test_a_later_call_may_name_what_an_earlier_one_will_give(built):
     _, vocabulary = built
     state = DecodingState(vocabulary, [], {"img-1": vocabulary.encode("img-1")}, ("gen", "edit", "seg"))
@@ -333,6 +357,29 @@ def test_a_later_call_may_name_what_an_earlier_one_will_give(built):
     assert not possible("<edit>")
     write("<gen>", " a dog", "</gen>")
     assert possible("<edit>") and list(empty.references) == ["img-1"]
+
+
+def test_phrase_and_question_agree_on_where_to_point():
+    phrase, question = torch.tensor([2.0, 1.0, -3.0]), torch.tensor([0.05, 0.9, 0.05]).log()
+    both = agreed(phrase, question)
+    assert int(both.argmax()) == 1 and torch.allclose(both.logsumexp(-1), phrase.logsumexp(-1))
+    assert int(agreed(phrase, torch.tensor([0.4, 0.3, 0.3]).log()).argmax()) == 0
+
+
+def test_a_vague_question_leaves_the_pointing_to_the_phrase(built, monkeypatch):
+    network, vocabulary = built
+    scene = make_scene(3)
+    tokens = tokenize(vocabulary, scene, dialogue(3, turns=1))
+    proposals = network.proposals(tokens, {"img-1": project(network, vocabulary, scene)})
+    count = len(proposals.labels)
+    scores = torch.zeros(1, 1 + count)
+    monkeypatch.setattr(network.reader, "forward", lambda readings, words: scores)
+    assert network.asked(tokens.ids, proposals) is None
+    scores[0, 3] = 9.0
+    found = network.asked(tokens.ids, proposals)
+    assert found is not None and found.shape == (count,) and int(found.argmax()) == 2
+    scores[0, 0] = 12.0
+    assert network.asked(tokens.ids, proposals) is None
 
 
 def test_streamed_text_is_the_generated_text_and_repeats_itself(built):

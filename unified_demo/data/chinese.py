@@ -1,45 +1,75 @@
-"""Requests in Chinese, from ``chinese.toml``; answers and calls are English, as the experts and the small language model are.
+"""Requests in Chinese: ``chinese.toml`` has their words, ``chinese_words.toml`` what fills the slots; answers and calls are English.
 
 Things in pictures are called by their names, or by side and size where several are alike. It draws no scenes.
 """
 
+import random
 import tomllib
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unified_demo.data.arrangements import Group, place_for, plan_counts, plan_pair
+from unified_demo.data.arrangements import Group, place_for, plan_counts
 from unified_demo.data.changes import changed
-from unified_demo.data.context import Seen, with_colour, with_label, with_thing, without_thing
+from unified_demo.data.context import Context, Seen, with_colour, with_label, with_thing, without_thing
 from unified_demo.data.creations import USUAL_SECONDS, Creator, sound_prompt
 from unified_demo.data.exchanges import Exchange, Outcome, call, no_media
 from unified_demo.data.expressions import NUMBERS, Expression, plural
-from unified_demo.data.layout_prompts import PlannedGroup
+from unified_demo.data.layout_prompts import PlannedGroup, paired
 from unified_demo.data.nouns import countable, listed, said
+from unified_demo.data.split import part_of_noun
 from unified_demo.data.understanding import Observer
 from unified_demo.grammar import TASKS, MediaKind, Task
 from unified_demo.messages import Part, RegionPart, TextPart
 
 DIGITS = ("零", "一", "两", "三", "四", "五", "六", "七", "八", "九")
+TRADITIONAL = 0.125
+"""Share of the requests in Traditional characters."""
 CLEAR = 1.5
 """The biggest thing must be so many times as large as the next one to be called so."""
 
 
 @cache
 def words() -> dict[str, Any]:
-    """The committed tables."""
-    return tomllib.loads(Path(__file__).with_name("chinese.toml").read_text(encoding="utf-8"))
+    """The committed tables: the requests and what fills their slots."""
+    files = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("chinese.toml", "chinese_words.toml")]
+    return {table: rows for text in files for table, rows in tomllib.loads(text).items()}
+
+
+@cache
+def to_traditional() -> dict[int, str]:
+    """For ``str.translate``: Simplified to Traditional characters, as far as the committed tables need them."""
+    return {ord(pair[0]): pair[1] for pair in words()["script"]["pairs"].split()}
+
+
+@cache
+def in_script(key: str, traditional: bool) -> tuple[str, ...]:
+    """The requests of ``[ask]`` in one script; Traditional are those that GB 2312, the set of Simplified characters, cannot write."""
+    return tuple(request for request in words()["ask"][key] if _is_traditional(request) == traditional)
+
+
+def _is_traditional(text: str) -> bool:
+    try:
+        text.encode("gb2312")
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 class ChineseWriter(Observer):
-    """Writes one request of a task in Chinese; None when nothing there fits it, or the task has no Chinese words."""
+    """Writes requests in one script of Chinese, Simplified or Traditional, drawn once."""
+
+    def __init__(self, rng: random.Random, context: Context) -> None:
+        super().__init__(rng, context)
+        self.traditional = rng.random() < TRADITIONAL
 
     def write(self, task: str) -> Exchange | None:
+        """One request of a task; None when nothing there fits it, or the task has no Chinese words."""
         makers = {
             "seg": self._outline, "vseg": self._outline, "ground": self._outline, "caption": self._describe, "question": self._question,
-            "gen": self._made, "vgen": self._made, "agen": self._made, "ivgen": self._whole, "edit": self._whole, "vedit": self._whole,
-            "redit": self._region_edit, "layout": self._layout, "chat": self._chat,
+            "gen": self._new_picture, "vgen": self._new_video, "agen": self._new_sound, "ivgen": self._whole,
+            "edit": self._whole, "vedit": self._whole, "redit": self._region_edit, "layout": self._layout, "chat": self._chat,
         }  # fmt: skip
         needs = TASKS[Task(task)].needs if task in {tag.value for tag in TASKS} else ()
         if missing := [kind for kind in needs if not self.context.of_kind(kind)]:
@@ -47,7 +77,9 @@ class ChineseWriter(Observer):
         return makers[task](task) if task in makers else None
 
     def _ask(self, key: str, **values: str) -> str:
-        return str(self.rng.choice(words()["ask"][key])).format(**values)
+        if self.traditional:
+            values = {slot: value.translate(to_traditional()) for slot, value in values.items()}
+        return self.rng.choice(in_script(key, self.traditional)).format(**values)
 
     def _draw(self, table: str) -> tuple[str, Any]:
         """A row: (English, Chinese)."""
@@ -81,19 +113,20 @@ class ChineseWriter(Observer):
         if not by_label:
             return None
         label = self.rng.choice(list(by_label))
-        found, name = tuple(by_label[label]), self._name(label)
+        found, (name, measure) = tuple(by_label[label]), words()["things"][label]
         if len(found) == 1:
-            measure = words()["things"][label][1]
-            asked = self.rng.choice([name, name, f"那{measure}{name}", f"这{measure}{name}", f"图中的{name}"])
+            asked = self.rng.choice([name, name, name, f"那{measure}{name}", f"这{measure}{name}"])
             return asked, Expression(f"the {label}", f"the {label}", found, "name")
         if not single and countable(label) and self.rng.random() < 0.35 and len(found) <= 6:
             every = f"the {NUMBERS[len(found)]} {plural(label)}"
-            return self.rng.choice(["所有的", "全部的", "每一个"]) + name, Expression(every, every, found, "name")
+            return self.rng.choice(["所有的", "全部的", "所有", f"每一{measure}", f"每{measure}"]) + name, Expression(
+                every, every, found, "name"
+            )
         boxes = [seen.scene.regions[index].box for index in found]
         ways = [
             (("左边的", "最左边的", "靠左的"), "the {n} on the left", [(box.x0 + box.x1) / 2 for box in boxes], 0.08),
             (("右边的", "最右边的", "靠右的"), "the {n} on the right", [-(box.x0 + box.x1) / 2 for box in boxes], 0.08),
-            (("最大的", "大的那个"), "the biggest {n}", [-box.area for box in boxes], 0.0),
+            (("最大的", f"大的那{measure}", f"最大的那{measure}"), "the biggest {n}", [-box.area for box in boxes], 0.0),
         ]
         which, english, scores, apart = self.rng.choice(ways)
         order = sorted(range(len(found)), key=lambda place: scores[place])
@@ -163,37 +196,45 @@ class ChineseWriter(Observer):
 
     # ---- something new ----
 
-    def _made(self, task: str) -> Exchange:
-        if task == "agen":
-            sound, chinese = self._draw("sounds")
-            answer = (self.say("Listen.", "Here is the sound."), call(Task.AUDIO_GENERATION, sound_prompt(sound, USUAL_SECONDS)))
-            return self._exchange(task, self._ask(task, s=chinese), answer, ((Outcome(label=sound),),))
-        if task == "vgen":
-            prompt, chinese = self._draw("films") if self.rng.random() < 0.4 else self._acting()
-            answer = (self.say("Here is the clip.", "I will film it."), call(Task.VIDEO_GENERATION, prompt))
-        else:
-            prompt, chinese = self._picture()
-            answer = (self.say("Here you are.", "I will draw it."), call(Task.IMAGE_GENERATION, prompt))
+    def _new_sound(self, task: str) -> Exchange:
+        sound, chinese = self._draw("sounds")
+        answer = (self.say("Listen.", "Here is the sound."), call(Task.AUDIO_GENERATION, sound_prompt(sound, USUAL_SECONDS)))
+        return self._exchange(task, self._ask(task, s=chinese), answer, ((Outcome(label=sound),),))
+
+    def _new_video(self, task: str) -> Exchange:
+        prompt, chinese = self._draw("films") if self.rng.random() < 0.4 else self._acting()
+        answer = (self.say("Here is the clip.", "I will film it."), call(Task.VIDEO_GENERATION, prompt))
         return self._exchange(task, self._ask(task, p=chinese), answer, ((Outcome(label=prompt),),))
 
     def _any_thing(self) -> tuple[str, str]:
-        label = self.rng.choice(list(words()["more_things" if self.rng.random() < 0.5 else "things"]))
+        """Something new: (English label, Chinese with its number); nothing that is held out."""
+        table = words()["more_things" if self.rng.random() < 0.5 else "things"]
+        label = self.rng.choice([label for label in table if part_of_noun(label) == "train"])
         return label, self._name(label, 1)
 
-    def _picture(self) -> tuple[str, str]:
+    def _new_picture(self, task: str) -> Exchange:
         label, chinese = self._any_thing()
+        one, name = chinese[:2], chinese[2:]
         adjective = ""
         if self.rng.random() < 0.3:
             adjective, colour = self._draw("colours")
-            chinese = chinese[:2] + colour + "的" + chinese[2:]
-        (place, where), (style, manner) = self._draw("places"), self._draw("styles")
+            name = f"{colour}的{name}"
+        (place, where), (style, (behind, before)) = self._draw("places"), self._draw("styles")
         prompt = f"{said(label, 1, adjective)} {place}".strip() + (f", {style}" if style else "")
-        return prompt, where + chinese + manner
+        counted, bare = self.rng.choice([where + one + name, one + where + name]), where + name
+        if self.rng.random() < 0.5:
+            asked = self._ask(task, p=before + counted, q=before + bare)
+        else:
+            asked = self._ask(task, p=counted + behind, q=bare + behind)
+        answer = (self.say("Here you are.", "I will draw it."), call(Task.IMAGE_GENERATION, prompt))
+        return self._exchange(task, asked, answer, ((Outcome(label=prompt),),))
 
     def _acting(self) -> tuple[str, str]:
         label, chinese = self._any_thing()
         (doing, does), (place, where) = self._draw("doing"), self._draw("places")
-        return f"{said(label, 1)} {doing} {place}".strip(), f"{where.removesuffix('的')}{chinese}{does}"
+        where = where.removesuffix("的")
+        asked = self.rng.choice([f"{where}{chinese}{does}", f"{chinese}在{where}{does}"]) if where else f"{chinese}{does}"
+        return f"{said(label, 1)} {doing} {place}".strip(), asked
 
     def _layout(self, task: str) -> Exchange | None:
         prompt, chinese, groups = self._arranged() if self.rng.random() < 0.5 else self._counted()
@@ -201,20 +242,20 @@ class ChineseWriter(Observer):
         return made and self._exchange(task, self._ask(task, p=chinese), made.answer, made.outcomes)
 
     def _arranged(self) -> tuple[str, str, tuple[PlannedGroup, ...]]:
-        relation, pattern = self._draw("relations")
+        relation, patterns = self._draw("relations")
         (one, first), (other, second) = self._any_thing(), self._any_thing()
-        boxes = plan_pair(one, relation, other)
         words_of = said(one, 1), said(other, 1)
-        groups = tuple(PlannedGroup(name, label, (box,)) for name, label, box in zip(words_of, (one, other), boxes, strict=True))
+        groups = paired((one, other), words_of, relation)
         english = {"left of": "to the left of", "right of": "to the right of"}.get(relation, relation)
-        return f"{words_of[0]} {english} {words_of[1]}", pattern.format(a=first, b=second), groups
+        return f"{words_of[0]} {english} {words_of[1]}", self.rng.choice(patterns).format(a=first, b=second), groups
 
     def _counted(self) -> tuple[str, str, tuple[PlannedGroup, ...]]:
         names = [label for label in (self._any_thing()[0] for _ in range(self.rng.choice((1, 2, 2, 3)))) if countable(label)] or ["cat"]
         groups = [Group(label, self.rng.randint(1, {1: 7, 2: 4}.get(len(names), 3))) for label in dict.fromkeys(names)]
         phrases = [said(group.label, group.count) for group in groups]
         planned = tuple(PlannedGroup(p, g.label, boxes) for p, g, boxes in zip(phrases, groups, plan_counts(groups), strict=True))
-        return listed(phrases), "和".join(self._name(group.label, group.count) for group in groups), planned
+        *first, last = (self._name(group.label, group.count) for group in groups)
+        return listed(phrases), "和".join(part for part in ("、".join(first), last) if part), planned
 
     # ---- changes ----
 
@@ -243,7 +284,10 @@ class ChineseWriter(Observer):
         operation = self.rng.choice(("remove", "remove", "recolour", "replace"))
         colour, shade = self._draw("colours")
         label, new = self._any_thing()
-        asked = self._ask(operation, e=chinese, n=chinese, c=shade, x=new)
+        if operation == "replace" and label == seen.scene.regions[target].label:
+            return None
+        bare = chinese[2:] if chinese.startswith(("这", "那")) else chinese
+        asked = self._ask(operation, e=chinese, n=bare, c=shade, x=new)
         if operation == "remove":
             prompt, told, outcome = f"remove {thing.said}", f"Here it is without {thing.said}.", Outcome(without_thing(seen.scene, target))
         elif operation == "replace":
@@ -256,7 +300,7 @@ class ChineseWriter(Observer):
         return self._exchange("redit", asked, answer, ((outcome,),), seen.id)
 
     def _add(self, seen: Seen) -> Exchange | None:
-        side, (where, english) = self._draw("sides")
+        side, (english, *ways) = self._draw("sides")
         label, new = self._any_thing()
         box = place_for(side, None)
         if box is None or seen.scene is None:
@@ -267,7 +311,7 @@ class ChineseWriter(Observer):
             call(Task.REASONING_EDITING, prompt, (seen.id,), (RegionPart(prompt, (box,), artefact_id=seen.id),)),
         )
         outcome = Outcome(with_thing(seen.scene, label, box, self.rng), label=label)
-        return self._exchange("redit", self._ask("add", w=where, x=new), answer, ((outcome,),), seen.id)
+        return self._exchange("redit", self._ask("add", w=self.rng.choice(ways), x=new), answer, ((outcome,),), seen.id)
 
     # ---- words alone ----
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from unified_demo.data.context import Event, Seen
 from unified_demo.data.exchanges import Exchange, Outcome, Writer, call, countable_of
-from unified_demo.data.layout_prompts import Planned, draw_planned
+from unified_demo.data.layout_prompts import Planned, draw_planned, told
 from unified_demo.data.scenes import Scene, draw_colours
 from unified_demo.data.wordings import draw_film, draw_prompt, draw_sound, entries
 from unified_demo.grammar import Box, MediaKind, Task, TimeSpan
@@ -72,7 +72,10 @@ class Creator(Writer):
         regions = tuple(RegionPart(group.phrase, group.boxes) for group in groups)
         phrasing = self.phrasing("layout")
         scene = self._scene_of([(group.label, box) for group in groups for box in group.boxes])
-        answer = (self.say("I will place them like this.", "Here is the arrangement."), call(Task.LAYOUT_GENERATION, prompt, (), regions))
+        answer = (
+            self.say("I will place them like this.", "Here is the arrangement."),
+            call(Task.LAYOUT_GENERATION, told(prompt, groups), (), regions),
+        )
         outcome = Outcome(scene, label=prompt)
         return Exchange("layout", (phrasing.id,), self.ask(phrasing, {"p": prompt}), answer, "call", ((outcome,),))
 

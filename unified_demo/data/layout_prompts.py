@@ -29,6 +29,14 @@ RELATION_WORDS = {
 """Words for a planned relation; the others are said as they are called."""
 PLANNED_AS = {"left": "left of", "right": "right of", "top": "above", "bottom": "below", "next to": "next to"}
 """NSR-1K's relations by the names of ``arrangements``."""
+LEFT, RIGHT, TOP, BOTTOM, UPON, UNDER = "on the left", "on the right", "at the top", "at the bottom", "on top", "underneath"
+PLACES = {
+    "left of": (LEFT, RIGHT), "right of": (RIGHT, LEFT), "next to": (LEFT, RIGHT), "above": (TOP, BOTTOM), "below": (BOTTOM, TOP),
+    "on": (UPON, UNDER), "riding": (UPON, UNDER), "under": (UNDER, UPON), "in front of": ("in front", "behind"),
+    "behind": ("behind", "in front"),
+}  # fmt: skip
+"""Where the two things of a relation are. A layout says so right before each thing: a model that writes a word for the place first has
+its box beside that word; without it every plan of ours was "above" (docs/experiments.md)."""
 FRAMES = (
     "{g}", "{g}", "{g}", "a picture of {g}", "an image of {g}", "a photo of {g}", "there {be} {g} in the picture", "{g} in the photo",
     "{g} {be} in the image", "there {be} {g}", "a scene with {g}", "exactly {g}", "{g}, nothing else", "{g} on a plain background",
@@ -49,11 +57,12 @@ MANNERS = ("", "", "large", "small", "white", "brown", "red", "old", "colourful"
 
 @dataclass(frozen=True)
 class PlannedGroup:
-    """``phrase``: how the prompt calls the things; ``label``: what each is; ``boxes``: where they go."""
+    """``phrase``: how the prompt calls the things; ``label``: what each is; ``boxes``: where they go; ``place``: that in words, if any."""
 
     phrase: str
     label: str
     boxes: tuple[Box, ...]
+    place: str = ""
 
 
 Planned = tuple[str, tuple[PlannedGroup, ...]]
@@ -73,10 +82,22 @@ def read_planned(path: Path) -> list[Planned]:
     for prompt in read_nsr1k(path, Complaints()):
         if prompt.split == "train" and prompt.relation:
             (first, _), (second, _) = prompt.objects
-            boxes = plan_pair(first, PLANNED_AS[prompt.relation], second)
-            groups = [PlannedGroup(_phrase(prompt.prompt, name), name, (box,)) for name, box in zip((first, second), boxes, strict=True)]
+            phrases = _phrase(prompt.prompt, first), _phrase(prompt.prompt, second)
+            groups = paired((first, second), phrases, PLANNED_AS[prompt.relation])
             planned.append((prompt.prompt.rstrip(". "), tuple(sorted(groups, key=lambda group: prompt.prompt.find(group.phrase)))))
     return planned
+
+
+def paired(labels: tuple[str, str], phrases: tuple[str, str], relation: str) -> tuple[PlannedGroup, ...]:
+    """The groups of two things in a relation, the first of which is the subject."""
+    boxes, places = plan_pair(labels[0], relation, labels[1]), PLACES.get(relation, ("", ""))
+    rows = zip(phrases, labels, boxes, places, strict=True)
+    return tuple(PlannedGroup(phrase, label, (box,), place) for phrase, label, box, place in rows)
+
+
+def told(prompt: str, groups: Sequence[PlannedGroup]) -> str:
+    """What the tool is told of a plan: the prompt, or each thing behind its place where the groups have places."""
+    return ", ".join(f"{group.place} {group.phrase}" for group in groups) if all(group.place for group in groups) else prompt
 
 
 def _phrase(prompt: str, label: str) -> str:
@@ -143,11 +164,10 @@ def draw_told(rng: random.Random, labels: Sequence[str], countable: Sequence[str
 def _related(rng: random.Random, labels: Sequence[str], countable: Sequence[str]) -> Planned:
     relation = rng.choice(PLANNED_RELATIONS)
     subject, thing = _pair(rng, relation, labels, countable)
-    first, second = plan_pair(subject, relation, thing)
     names = said(subject, 1), said(thing, 1)
     prompt = f"{names[0]} {rng.choice(RELATION_WORDS.get(relation, (relation,)))} {names[1]}"
     head = rng.choice(("", "", "", "a picture of ", "an image of ", "a photo of "))
-    return head + prompt, (PlannedGroup(names[0], subject, (first,)), PlannedGroup(names[1], thing, (second,)))
+    return head + prompt, paired((subject, thing), names, relation)
 
 
 def _pair(rng: random.Random, relation: str, labels: Sequence[str], countable: Sequence[str]) -> tuple[str, str]:

@@ -12,13 +12,13 @@ from functools import cache
 from typing import Any
 
 from unified_demo.data.changes import Changer
-from unified_demo.data.chinese import ChineseWriter
-from unified_demo.data.chinese import words as chinese_words
+from unified_demo.data.chinese import ChineseWriter, in_script
 from unified_demo.data.context import Choice, Context
 from unified_demo.data.creations import Creator
 from unified_demo.data.exchanges import Exchange, Writer, carry_out, numbered
 from unified_demo.data.split import held_out_templates
 from unified_demo.data.understanding import Answerer, Observer
+from unified_demo.data.wishes import NONE, WishWriter
 from unified_demo.data.wordings import FOLDER, words
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import MediaKind, Task
@@ -49,6 +49,8 @@ CHINESE = 0.2
 """Share of the training requests that are made in Chinese."""
 TALK = 0.25
 """Share of the English training requests with something said before or behind them that does not matter."""
+WHOLE = 0.35
+"""Share of the training requests that are whole wishes, where a task has some."""
 JOINED = (
     "{a} and {b}", "{a}, and {b}", "{a}; {b}", "{a}. Also, {b}", "{a}, plus {b}", "{a} and also {b}", "{a}. Oh, and {b}", "{a}. And {b}",
     "two things: {a}, and {b}", "first {a}. Second, {b}", "{a}, and while you are at it, {b}", "{a}, as well as this: {b}", "1. {a} 2. {b}",
@@ -78,6 +80,8 @@ def draw_request(rng: random.Random, task: str, context: Context) -> Exchange | 
 def _draw(rng: random.Random, task: str, context: Context) -> Exchange | None:
     if context.part == "train" and rng.random() < CHINESE and (made := ChineseWriter(rng, context).write(task)):
         return made
+    if whole := _whole(rng, task, context):
+        return whole
     if task in CREATED and rng.random() < 0.02:
         return Creator(rng, context).unsaid(task)
     return _write(rng, task, context)
@@ -91,6 +95,11 @@ def _talked(rng: random.Random, user: tuple[Part, ...]) -> tuple[Part, ...]:
     last = user[-1]
     end = "" if isinstance(last, TextPart) and last.text[-1:] in ".?!" else "."
     return (*user, TextPart(f"{end} {rng.choice(talk['behind'])}"))
+
+
+def _whole(rng: random.Random, task: str, context: Context, forced: Choice | None = None, language: str = "") -> Exchange | None:
+    """Now and then, for training, a wish that fills no template; None otherwise."""
+    return WishWriter(rng, context, forced=forced).wish(task, language) if context.part == "train" and rng.random() < WHOLE else None
 
 
 def _write(rng: random.Random, task: str, context: Context, manner: str = "", forced: Choice | None = None) -> Exchange | None:
@@ -114,6 +123,8 @@ def chats() -> tuple[tuple[str, tuple[str, ...], str], ...]:
 
 def draw_chat(rng: random.Random, context: Context) -> Exchange:
     """A short general question with a short true answer; it concerns no artefact."""
+    if whole := _whole(rng, NONE, context):
+        return whole
     hidden = held_out_templates()
     fitting = [row for row in chats() if context.part == "all" or (row[0] in hidden) == (context.part == "held_out")]
     name, questions, answer = rng.choice(fitting)
@@ -136,10 +147,15 @@ def draw_several(rng: random.Random, context: Context) -> Exchange | None:
     if first in ("edit", "redit") and second in CHANGED:
         return None
     if context.part == "train" and rng.random() < CHINESE:
-        return _joined(rng, [ChineseWriter(rng, context).write(task) for task in (first, second)], tuple(chinese_words()["ask"]["joined"]))
+        writer = ChineseWriter(rng, context)
+        return _joined(rng, [writer.write(task) for task in (first, second)], in_script("joined", writer.traditional))
     about = Choice(context.seen[context.focus[MediaKind.IMAGE]]) if pictures else None
     manner = rng.choice(("direct", "direct", ""))
-    both = [_write(rng, task, context, manner, about if task in CHANGED else None) for task in (first, second)]
+    over = [about if task in CHANGED else None for task in (first, second)]
+    both = [
+        _whole(rng, task, context, forced, "english") or _write(rng, task, context, manner, forced)
+        for task, forced in zip((first, second), over, strict=True)
+    ]
     return _joined(rng, both, JOINED)
 
 
@@ -161,7 +177,7 @@ def _joined(rng: random.Random, both: list[Exchange | None], frames: tuple[str, 
     first, second = both
     if not first or not second or first.manner != "call" or second.manner != "call":
         return None
-    texts = ["".join(part.text for part in one.user if isinstance(part, TextPart)).rstrip(".") for one in (first, second)]
+    texts = ["".join(part.text for part in one.user if isinstance(part, TextPart)).rstrip(".。！？") for one in (first, second)]
     asked = rng.choice(frames).format(a=texts[0], b=texts[1][:1].lower() + texts[1][1:])
     calls = numbered([*first.calls(), *second.calls()])
     return Exchange(

@@ -277,6 +277,18 @@ class Decoder:
             self._gates.append(torch.stack(gates).float())
         reading = self._network.reading(self._ids, self._seen)
         self.logits = self._network.logits(hidden[None], [reading], len(self._proposals))[0].cpu()
+        if reading and (asked := self._network.asked(self._ids, self._seen)) is not None:
+            self.logits[-len(asked) :] = agreed(self.logits[-len(asked) :], asked.cpu())
+
+
+def agreed(points: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
+    """(n,) logits of pointing by the phrase of the answer, and (n,) log-probabilities by the question: their product, with the weight that
+    pointing had beside all words.
+
+    A phrase can be wrong ("the chair" for what one sits on) where the question was understood; a question can be vague where the
+    phrase is not.
+    """
+    return (points.log_softmax(-1) + asked).log_softmax(-1) + points.logsumexp(-1)
 
 
 class LazyModel:

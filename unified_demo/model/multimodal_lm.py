@@ -27,6 +27,9 @@ POINT_BIAS = 20.0
 """Pointing starts likelier than any word; logits of words reach about 20."""
 SHIFT_SCALE = 50.0
 """Hidden states inside SmolLM2 have a norm of 100 to 500; the learnt shift of a tag is in units of this."""
+BELIEVED, LIKELY, UNLIKELY = 0.5, 0.3, 1e-4
+"""The question itself says where to point when something probably fits (BELIEVED) and one proposal stands out (LIKELY); what it does not
+mean keeps a little (UNLIKELY), for the phrase of the answer says it too."""
 
 TAG_NAMES = {name: name for name in ("box", "time", "layout", "edit")}
 TAG_NAMES |= {"p": "phrase", "ref": "reference", "seg": "segment", "vseg": "segment video", "gen": "generate", "redit": "edit region"}
@@ -220,6 +223,15 @@ class MultimodalNetwork(nn.Module):
         if not ids or ids[-1] != self.open_box or not len(proposals.labels):
             return None
         return self._reading(ids, phrase_places(ids, self.open_box, self.vocab_size), proposals)
+
+    def asked(self, ids: Sequence[int], proposals: Proposals) -> torch.Tensor | None:
+        """(n,) log-probabilities of the proposals as what the latest question asks for; None where that is open (BELIEVED, LIKELY)."""
+        with torch.no_grad():
+            words = self.language_model.get_input_embeddings().weight
+            shares = self.reader([self.question(ids, proposals)], words)[0].float().softmax(-1)
+        if shares[0] > 1 - BELIEVED or shares[1:].max() < LIKELY:
+            return None
+        return (shares[1:] / shares[1:].sum() + UNLIKELY).log()
 
     def question(self, ids: Sequence[int], proposals: Proposals) -> Reading:
         """What the region reader needs to say what the user's latest turn asks for."""

@@ -16,6 +16,7 @@ from torch import nn
 
 from unified_demo.conversation import render_conversation
 from unified_demo.data.scenes import Scene
+from unified_demo.grammar import TASK_TAGS, open_tag
 from unified_demo.messages import Conversation
 from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.lora_moe import balance_loss
@@ -45,6 +46,7 @@ class LoopOptions:
     lora_lr: float = 5e-4
     warmup_steps: int = 40
     point_weight: float = 2.0
+    decision_weight: float = 3.0
     balance: float = 0.01
     save_every_s: float = 180.0
     seed: int = 0
@@ -94,6 +96,7 @@ class Trainer(TimedRun):
                 groups[0 if name.startswith("language_model.") else 1].append(parameter)
         named = [{"params": group, "lr": peak} for group, peak in zip(groups, self.peaks, strict=True)]
         self.optimizer = torch.optim.AdamW(named, betas=(0.9, 0.98), weight_decay=0.01)
+        self._call_tags = [self.vocabulary.tag_ids[open_tag(tag)] for tag in TASK_TAGS]
         self._pool: list[list[Drawn]] = []
         self._pool_number = -1
 
@@ -176,11 +179,19 @@ class Trainer(TimedRun):
             losses = nn.functional.cross_entropy(logits, labels, reduction="none")
             pointing = labels >= self.vocabulary.point_base
             weights = 1.0 + (self.options.point_weight - 1.0) * pointing
+            weights = weights + (self.options.decision_weight - 1.0) * self._decisive(places, labels)
             total = total + (losses * weights).sum()
             tally.learn(losses.detach(), weights, pointing, logits.argmax(-1) == labels)
         balance = balance_loss([layer.last_gate for layer in self.network.lora_layers if layer.last_gate is not None])
         loss = total / max(tally.weight, 1.0) + self.options.balance * balance
         return loss, {"loss": round(float(loss.detach()), 4), **tally.figures(), "balance": round(float(balance.detach()), 3)}
+
+    def _decisive(self, places: list[int], labels: torch.Tensor) -> torch.Tensor:
+        """Where an answer decides what is done: its first token, and the tag of a call. Many more tokens only carry that out."""
+        learnt = set(places)
+        first = [place - 1 not in learnt for place in places]
+        calls = torch.isin(labels, torch.tensor(self._call_tags, device=labels.device))
+        return calls | torch.tensor(first, device=labels.device)
 
     def _drift(self, logits: torch.Tensor, ids: list[int], places: list[int]) -> torch.Tensor:
         """KL(frozen || ours) in nats at each of ``places``, tokens of the answer; what ours gives to tags counts as moved."""

@@ -46,10 +46,10 @@ class Recipe:
 
 
 GROUNDING = Recipe()
-MULTITASK = Recipe(multitask=0.55, layouts=0.18, plain=0.15)
+MULTITASK = Recipe(multitask=0.75, layouts=0.18, plain=0.1)
 RECIPES = {"grounding": GROUNDING, "multitask": MULTITASK}
 
-DIALOGUE_TURNS = (1, 1, 2, 2, 3, 4)
+DIALOGUE_TURNS = (1, 1, 1, 1, 2, 2, 3, 4)
 
 
 def stream(
