@@ -71,7 +71,7 @@ class Apart:
         flat = self._few_colours().convert("RGBA")
         flat.putalpha(Image.fromarray((255 * self.cover).astype(np.uint8)))
         drawn = np.asarray(line_art(flat.convert("RGBa")).convert("RGBA"), np.float32)
-        return replace(self, colours=drawn[..., :3], cover=drawn[..., 3] / 255, light="")
+        return replace(self, colours=drawn[..., :3], cover=(drawn[..., 3] / 255).astype(np.float32), light="")
 
     def _few_colours(self) -> Image.Image:
         """The things on white."""
@@ -101,7 +101,7 @@ def take_apart(picture: Image.Image, cover: Cover | None = None) -> Apart:
             solid |= ((share > SURE) & (differs > FAINT)) | inside
         solid |= _enclosed(solid)
     kept = _without_specks(solid)
-    soft = np.asarray(_image(kept).filter(ImageFilter.GaussianBlur(0.7)), np.float32) / 255
+    soft = (np.asarray(_image(kept).filter(ImageFilter.GaussianBlur(0.7))) / 255).astype(np.float32)
     return Apart(_spread(pixels, kept), soft, np.where(kept[..., None], whole, pixels), name, light)
 
 

@@ -101,7 +101,8 @@ def finished(pixels: Floats, name: str, size: tuple[int, int] | None = None) -> 
 
 def laid(below: Floats, above: Floats) -> Floats:
     """(h, w, 4) with weighted colours over (h, w, 3)."""
-    return below * (1 - above[..., 3:] / 255) + above[..., :3]
+    found: Floats = (below * (1 - above[..., 3:] / 255) + above[..., :3]).astype(np.float32)
+    return found
 
 
 @cache

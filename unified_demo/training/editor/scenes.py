@@ -98,7 +98,9 @@ class SceneMaker:
         things = np.asarray(layer, np.float32)
         if look.paint:
             cover = things[..., 3:]
-            things = np.concatenate([repainted(things[..., :3] * 255 / np.maximum(cover, 1), look.paint) * cover / 255, cover], axis=-1)
+            things = np.concatenate(
+                [repainted((things[..., :3] * 255 / np.maximum(cover, 1)).astype(np.float32), look.paint) * cover / 255, cover], axis=-1
+            )
         weighted = np.concatenate([np.minimum(lit(things[..., :3], look.ground), things[..., 3:]), things[..., 3:]], axis=-1)
         picture = finished(laid(mood_ground(look.ground, side), weighted), look.ground)
         return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
