@@ -129,13 +129,14 @@ def test_a_call_goes_through_to_an_artefact(name: str, hub: Callable[[str], Path
     )
     page, visit = _Page(engine), Visit()
     page.build()
-    *_, shown = page.send({"text": "go", "files": [str(path) for path in sent(tmp_path, known.needs)]}, visit)
+    list(page.send({"text": "go", "files": [str(path) for path in sent(tmp_path, known.needs)]}, visit))
+    *_, shown = page.follow(visit)
     (step,) = visit.answers[0].steps.values()
     assert step.status == "done" and step.steps >= 2, step.error
     artefact = step.artefacts[0]
-    assert artefact.kind == known.gives and artefact.path.stat().st_size > 0 and artefact.path.name in str(shown[page.chatbot])
+    assert artefact.kind == known.gives and artefact.path.stat().st_size > 0 and artefact.path.name in str(shown)
     free = all(model.commercial_use for model in profile.of(row))
-    assert f'data-free="{"yes" if free else "no"}"' in str(shown[page.chatbot]), "the badge of its licence"
+    assert f'data-free="{"yes" if free else "no"}"' in str(shown), "the badge of its licence"
     assert step.recipe["expert"] == row.title and step.recipe["weights"][0].startswith(row.models[0]) and step.recipe["licence"]
 
 

@@ -8,6 +8,7 @@ def benchmarks() -> dict[str, Benchmark]:
     from unified_demo.evaluation.captioning import Captioning
     from unified_demo.evaluation.classification import Classification
     from unified_demo.evaluation.composed import Composed
+    from unified_demo.evaluation.drawn_layouts import DrawnLayouts
     from unified_demo.evaluation.editing import Editing
     from unified_demo.evaluation.gates import Gates
     from unified_demo.evaluation.generation import Generation
@@ -24,6 +25,6 @@ def benchmarks() -> dict[str, Benchmark]:
 
     known: tuple[Benchmark, ...] = (
         Routing(), PluginBenchmark(), References(), Referring(), Reasoning(), Composed(), Mmud(), Layout(), Captioning(),
-        RetentionBenchmark(), Gates(), Generation(), Editing(), RemovalBenchmark(), Video(), Classification(), Sound(),
+        RetentionBenchmark(), Gates(), Generation(), DrawnLayouts(), Editing(), RemovalBenchmark(), Video(), Classification(), Sound(),
     )  # fmt: skip
     return {benchmark.name: benchmark for benchmark in known}
