@@ -7,15 +7,13 @@ of its own. Needs playwright and Chromium; prints a table and writes JSON with `
 import argparse
 import gc
 import json
-import multiprocessing
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from benchmarks.browsing import served
 from unified_demo import provenance
 from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
@@ -96,29 +94,20 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=20, help="measure after so many")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    from playwright.sync_api import sync_playwright
-
     from unified_demo.ui.examples import ASSETS
 
-    here, there = multiprocessing.get_context("spawn").Pipe()
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = multiprocessing.get_context("spawn").Process(target=serve, args=(there, Path(folder)), daemon=True)
-        server.start()
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
+    with served(serve) as (browser, url, wire, _):
         page = browser.new_page()
         page.set_default_timeout(PATIENCE_MS)
         errors: list[str] = []
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(here.recv())
+        page.goto(url)
         page.locator('.um-status[data-state="ready"]').wait_for()
         session = page.context.new_cdp_session(page)
         session.send("Performance.enable")
-        rows = drive(page, session, here, options.messages, ASSETS / "dog.jpg", options.every)
+        rows = drive(page, session, wire, options.messages, ASSETS / "dog.jpg", options.every)
         print(f"{len(errors)} console errors")
-        browser.close()
-        here.send("stop")
-        server.join()
     if options.out:
         written = {"rows": rows, "console_errors": errors, **provenance.machine()}
         options.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")

@@ -6,11 +6,8 @@ The server runs in a process of its own. Needs playwright and Chromium; prints a
 
 import argparse
 import json
-import multiprocessing
 import os
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -19,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.browsing import served
 from unified_demo import provenance
 from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
@@ -125,23 +123,13 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5, help="how often each is measured")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    from playwright.sync_api import sync_playwright
-
-    here, there = multiprocessing.get_context("spawn").Pipe()
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = multiprocessing.get_context("spawn").Process(target=serve, args=(there, Path(folder)), daemon=True)
-        server.start()
-        url = here.recv()
-        film = Path(folder) / "film.mp4"
+    with served(serve) as (browser, url, _, folder):
+        film = folder / "film.mp4"
         film.write_bytes(video_bytes([np.zeros((64, 64, 3), np.uint8)], 10.0))
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
         paints = [first_paint(browser, url) for _ in range(options.times)]
         rows = {"first paint": [paint for paint, _ in paints], "composer there": [usable for _, usable in paints]}
         for phase in PHASES:
             rows[f"stop: {phase}"] = [stop(browser, url, phase, film) for _ in range(options.times)]
-        browser.close()
-        here.send("stop")
-        server.join()
     for name, seconds in rows.items():
         print(f"{name:<26} median {statistics.median(seconds):.2f} s, most {max(seconds):.2f} s")
     if options.out:

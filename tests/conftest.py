@@ -78,3 +78,14 @@ def browser() -> Iterator[Any]:
         launched = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         yield launched
         launched.close()
+
+
+@pytest.fixture
+def visitor(browser: Any, site: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A window (page_site.Visitor) on the ``site`` of the test's file, with what ``indirect`` parameters say; refuses console errors."""
+    from page_site import Visitor
+
+    made = Visitor(browser, site.url, **getattr(request, "param", {}))
+    yield made
+    made.context.close()
+    assert made.errors == []

@@ -65,6 +65,7 @@ def visited(store: MediaStore) -> Visit:
     visit.begin_again(0, 0)
     visit.answers[0].apply_again(CallDone(0, 0.7, (picture(store, "blue", "img-2"),), {"seed": 3}))
     visit.settle_again()
+    assert visit.judge(0, False)
     return visit
 
 
@@ -76,6 +77,7 @@ def test_a_visit_comes_back_as_it_was(store: MediaStore) -> None:
     old, new = visit.answers[0], back.answers[0]
     assert (new.runs, new.phrases, new.state, new.timings, new.raw) == (old.runs, old.phrases, old.state, old.timings, old.raw)
     assert (new.steps[0].status, new.steps[0].artefacts, new.objects) == ("done", old.steps[0].artefacts, old.objects)
+    assert new.liked is False
     assert visit_title(back) == "what is this"
     assert visit_words(back) == "what is this\nA dog"
 

@@ -134,8 +134,8 @@ def required() -> set[str]:
     return {re.split(r"[<>=!~\[; ]", line)[0].lower() for line in lines if line and not line.startswith("#")}
 
 
-_DRIVE_A_BROWSER = {"benchmarks/long_session.py", "benchmarks/page.py"}
-"""Need what the tests need (requirements-dev.txt)."""
+_DRIVE_A_BROWSER = {"benchmarks/browsing.py"}
+"""Needs what the tests need (requirements-dev.txt)."""
 
 
 def imported() -> set[str]:

@@ -26,14 +26,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield made
 
 
-@pytest.fixture
-def visitor(browser: Any, site: Site, request: pytest.FixtureRequest) -> Iterator[Visitor]:
-    made = Visitor(browser, site.url, **getattr(request, "param", {}))
-    yield made
-    made.context.close()
-    assert made.errors == []
-
-
 def test_photo_to_text_box_and_mask(visitor: Visitor) -> None:
     visitor.attach(PHOTO)
     visitor.send("segment the dog")
@@ -134,6 +126,7 @@ def test_retry_keeps_the_picture(visitor: Visitor, site: Site) -> None:
     answer = visitor.finished()
     visitor.page.locator(".um-answer .um-mask").wait_for()
     answer.locator(".um-box").wait_for()
+    assert answer.locator(".um-box").count() == 1
     assert visitor.page.locator(".um-attachment img").count() == 1
     assert len(site.model.turns) == before + 1
     assert site.model.turns[-1] == site.model.turns[-2]
@@ -170,11 +163,22 @@ def test_clear_while_an_answer_is_written(visitor: Visitor, site: Site) -> None:
     assert visitor.finished().locator(".um-text").inner_text() == "Yousaid:hello"
 
 
-def test_an_example_card_asks_at_once(visitor: Visitor) -> None:
-    visitor.page.get_by_text(EXAMPLES[0][1]).click()
+@pytest.mark.parametrize(
+    "visitor", [{"locale": "en-GB"}, {"locale": "zh-CN"}, {"locale": "fr-FR"}], indirect=True, ids=lambda one: one["locale"]
+)
+def test_an_example_card_asks_at_once_in_every_language(visitor: Visitor, site: Site) -> None:
+    """Its pictures load, and what is asked is the sentence that it shows last, in the language that the model was taught."""
+    chinese = visitor.page.evaluate("navigator.language").startswith("zh")
+    visitor.page.locator(".um-welcome").get_by_text("给它一张图片" if chinese else "Show it a picture").wait_for()
+    cards = visitor.page.locator(".example")
+    cards.nth(len(EXAMPLES) - 1).wait_for()
+    visitor.page.wait_for_function("[...document.querySelectorAll('.example img')].every(one => one.complete && one.naturalWidth > 0)")
+    cards.filter(has_text=EXAMPLES[0][1]).click()
     answer = visitor.finished()
     assert answer.locator(".um-mask").count() == 1
+    assert answer.locator(".um-step-title").inner_text() == ("图像分割" if chinese else "Segmentation")
     assert visitor.page.locator(".um-attachment img").count() == 1
+    assert site.model.turns[-1].messages[-1].parts[-1].text == EXAMPLES[0][1]
 
 
 def test_raw_representation_on_demand(visitor: Visitor) -> None:

@@ -58,3 +58,35 @@ def test_axe_finds_nothing_serious(browser: Any, site: Site, manner: dict[str, A
     assert serious(visitor) == []
     visitor.context.close()
     assert visitor.errors == []
+
+
+@pytest.mark.parametrize("manner", [{}, {"color_scheme": "dark"}, PHONE], ids=["light", "dark", "phone"])
+def test_axe_finds_nothing_serious_while_answers_are_written_and_after_they_failed(
+    browser: Any, site: Site, manner: dict[str, Any]
+) -> None:
+    visitor = Visitor(browser, site.url, **manner)
+    visitor.send("broken")
+    visitor.finished()
+    visitor.page.locator("#um-composer .submit-button").click()
+    visitor.page.locator(".um-notice").wait_for()
+    visitor.page.locator(".um-step summary").click()
+    if manner is PHONE:
+        visitor.page.get_by_label("Inspector").click()
+    visitor.page.get_by_label("Raw representation").check()
+    visitor.page.locator(".um-raw pre").wait_for()
+    assert serious(visitor) == []
+    visitor.page.get_by_label("Raw representation").uncheck()
+    if manner is PHONE:
+        visitor.page.get_by_label("Inspector").click()
+    site.script.gate.clear()
+    visitor.attach(PHOTO)
+    visitor.send("wait for it")
+    visitor.page.locator(".um-answer .um-box").wait_for()
+    assert serious(visitor) == []
+    site.script.gate.set()
+    visitor.finished(2)
+    visitor.page.locator("[data-um=language]").click()
+    visitor.page.get_by_placeholder("就一张图片提问").wait_for()
+    assert serious(visitor) == []
+    visitor.context.close()
+    assert visitor.errors == []

@@ -1,5 +1,6 @@
 """Kept conversations in a real browser: reload, restart, two browsers, search, rename, delete, export and import."""
 
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,3 +100,24 @@ def test_new_search_rename_delete_export_import(browser: Any, tmp_path: Path) ->
         page.locator("#um-zip input[type=file]").set_input_files(str(tmp_path / "all.zip"))
         page.wait_for_function("document.querySelectorAll('#um-kept .um-open').length === 2")
         assert sorted(titles(visitor)) == ["Reynard, a fox", "about hens"]
+
+
+def test_what_is_thought_of_an_answer_is_kept_and_exported(browser: Any, tmp_path: Path) -> None:
+    with serve(tmp_path / "media", kept=tmp_path / "kept.sqlite") as site, entered(browser, site) as visitor:
+        visitor.send("about foxes")
+        answer = visitor.finished()
+        answer.get_by_role("button", name="Bad answer").click()
+        answer.get_by_role("button", name="Bad answer", pressed=True).wait_for()
+        answer.get_by_role("button", name="Good answer").click()
+        answer.get_by_role("button", name="Good answer", pressed=True).wait_for()
+        answer.get_by_role("button", name="Bad answer", pressed=False).wait_for()
+        visitor.page.reload()
+        answer.get_by_role("button", name="Good answer", pressed=True).wait_for()
+        open_drawer(visitor)
+        with visitor.page.expect_download() as waiting:
+            visitor.page.get_by_role("button", name="Export all").click()
+        waiting.value.save_as(tmp_path / "all.zip")
+        with zipfile.ZipFile(tmp_path / "all.zip") as exported:
+            assert '"liked": true' in exported.read("conversations.json").decode("utf-8")
+        answer.get_by_role("button", name="Good answer").click()
+        answer.get_by_role("button", name="Good answer", pressed=False).wait_for()

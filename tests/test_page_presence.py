@@ -87,7 +87,6 @@ def test_a_reload_in_the_middle_shows_the_answer_going_on(browser: Any, site: Si
     assert visitor.errors == []
 
 
-@pytest.mark.xfail(reason="since windows share only the running answer, the finished one shows after a reload, not by itself", strict=False)
 def test_a_lost_connection_ends_nothing_and_the_page_comes_back_by_itself(browser: Any, site: Site) -> None:
     wire = Wire(site.url)
     visitor = Visitor(browser, wire.url)

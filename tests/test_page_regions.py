@@ -25,14 +25,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield made
 
 
-@pytest.fixture
-def visitor(browser: Any, site: Site, request: pytest.FixtureRequest) -> Iterator[Visitor]:
-    made = Visitor(browser, site.url, **getattr(request, "param", {}))
-    yield made
-    made.context.close()
-    assert made.errors == []
-
-
 def regions(conversation: Conversation) -> list[RegionPart]:
     return [part for part in conversation.messages[-1].parts if isinstance(part, RegionPart)]
 

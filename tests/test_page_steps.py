@@ -23,14 +23,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield made
 
 
-@pytest.fixture
-def visitor(browser: Any, site: Site) -> Iterator[Visitor]:
-    made = Visitor(browser, site.url)
-    yield made
-    made.context.close()
-    assert made.errors == []
-
-
 def test_a_step_counts_tells_the_time_left_and_is_cancelled_alone(visitor: Visitor) -> None:
     visitor.attach(PHOTO)
     visitor.send("slowly")

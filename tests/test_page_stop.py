@@ -38,14 +38,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield made
 
 
-@pytest.fixture
-def visitor(browser: Any, site: Site) -> Iterator[Visitor]:
-    made = Visitor(browser, site.url)
-    yield made
-    made.context.close()
-    assert made.errors == []
-
-
 def stop(visitor: Visitor) -> None:
     visitor.page.locator("#um-composer .stop-button").click()
 

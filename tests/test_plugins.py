@@ -86,13 +86,14 @@ def test_one_entry_point_brings_a_task_to_the_page(install: Install, photo: Path
     engine = load_engine(Settings(media_dir=tmp_path / "media"), ScriptedModel(list(answer)))
     page, visit = _Page(engine), Visit()
     page.build()
-    *_, shown = page.send({"text": "which colours are these?", "files": [str(photo)]}, visit)
+    list(page.send({"text": "which colours are these?", "files": [str(photo)]}, visit))
+    *_, shown = page.follow(visit)
     (step,) = visit.answers[0].steps.values()
     assert step.status == "done", step.error
     (artefact,) = step.artefacts
     assert (artefact.id, artefact.of) == ("img-2", "img-1") and set(step.recipe["colours"]) == {"#fad214", "#1428c8"}
     assert load_image(artefact).getpixel((60, 60)) == (250, 210, 20)
-    assert artefact.path.name in str(shown[page.chatbot]) and "Colour palette" in str(shown[page.chatbot])
+    assert artefact.path.name in str(shown) and "Colour palette" in str(shown)
 
 
 @pytest.mark.weights

@@ -8,7 +8,7 @@ import pytest
 
 from unified_demo.grammar import TASKS
 from unified_demo.ui import examples, panel, steps
-from unified_demo.ui.words import chinese, errors_chinese, say, speaking, tell
+from unified_demo.ui.words import chinese, errors_chinese, listed, say, speaking, tell
 
 FOLDER = Path(panel.__file__).parent
 
@@ -85,3 +85,9 @@ def test_the_language_ends_with_its_block() -> None:
     assert say("Use {id} as input", id="img-1") == "Use img-1 as input"
     with speaking("zh"):
         assert say("words of a model {with} braces") == "words of a model {with} braces"
+
+
+def test_lists_have_the_comma_of_the_language() -> None:
+    assert listed(["a", "b"]) == "a, b"
+    with speaking("zh"):
+        assert listed(["a", "b"]) == "a、b"

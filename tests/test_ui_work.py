@@ -23,7 +23,7 @@ def visit() -> Visit:
 
 @pytest.fixture
 def works() -> Works:
-    return Works()
+    return Works(4)
 
 
 def begin(works: Works, visit: Visit, go_on: threading.Event | None = None) -> tuple[Work, threading.Event]:
@@ -59,7 +59,7 @@ def test_a_broken_connection_leaves_the_work_alone_and_a_second_page_sees_its_en
     first.close()
     time.sleep(0.05)
     assert not cancel.is_set()
-    assert works.visit("ann", visit.key) is visit
+    assert works.at("ann", visit.key) is made
     second = made.watch()
     next(second)
     go_on.set()
@@ -115,7 +115,7 @@ def test_another_window_keeps_the_work_alive(works: Works, visit: Visit, monkeyp
 
 def test_strangers_and_wrong_words_change_nothing(works: Works, visit: Visit) -> None:
     _, cancel = begin(works, visit)
-    assert works.visit("bob", visit.key) is None
+    assert works.at("bob", visit.key) is None
     works.presence("another key", "leaving")
     works.presence(visit.key, "nonsense")
     assert not cancel.is_set()

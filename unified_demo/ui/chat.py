@@ -5,6 +5,7 @@ written on threads of their own (``work.py``), listeners look on.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from unified_demo.grammar import Box
 from unified_demo.history import History
 from unified_demo.infer import read_settings
 from unified_demo.intake import user_message
-from unified_demo.messages import Artefact
+from unified_demo.messages import Artefact, Message
 from unified_demo.ui.drawer import text_of
 from unified_demo.ui.endpoint import add_endpoint
 from unified_demo.ui.examples import ASSETS, example_cards
@@ -28,15 +29,15 @@ from unified_demo.ui.panel import header_html, inspector_html, notice_html, welc
 from unified_demo.ui.reading import Reader
 from unified_demo.ui.render import conversation_html, waiting_html
 from unified_demo.ui.steady import listen
-from unified_demo.ui.visit import WINDOW, Turn, Visit
+from unified_demo.ui.visit import WINDOW, Visit
 from unified_demo.ui.words import say, speaking
 from unified_demo.ui.work import STOP_S, Work, Works
 from unified_demo.ui.writing import Writer
 
 ACCELERATOR = "accelerator"
-"""All work on the models shares this queue."""
+"""The queue of the endpoint."""
 CONCURRENT_TURNS = 4
-"""Answers written at the same time; the engine lets them take turns on the model, step by step."""
+"""Answers written at the same time, by the page and by the endpoint each; the engine lets them take turns on the model, step by step."""
 QUEUE_LENGTH = 64
 """Requests that may wait; further ones are told to come back."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
@@ -56,7 +57,7 @@ class _Page(Layout):
 
     def __init__(self, engine: Engine, history: History | None = None) -> None:
         super().__init__(engine, history)
-        self.works = Works()
+        self.works = Works(CONCURRENT_TURNS)
         self.reader = Reader(engine)
         self.writer = Writer(engine, self.warmup, self.drawer)
         self.part = part_maker()
@@ -71,15 +72,14 @@ class _Page(Layout):
 
     def _connect(self, blocks: gr.Blocks) -> None:
         quick = {**PRIVATE, "queue": False, "show_progress": "hidden"}
-        look_on = {**PRIVATE, "show_progress": "hidden", "concurrency_limit": None}
         shown = [self.chatbot, self.composer, self.notice, self.chips, self.inspector, self.header, self.kept]
-        turns = self._connect_turns(shown)
+        self._connect_turns(shown)
         listen(self.composer.stop, self.stop, [self.visit], None, **quick)
-        listen(self.chatbot.undo, self.undo, [self.visit], shown, cancels=turns, **quick)
-        listen(self.chatbot.clear, self.clear, [self.visit], shown, cancels=turns, **quick)
-        listen(self.new.click, self.clear, [self.visit], shown, cancels=turns, **quick)
-        opened = listen(self.bus.open, self.open, [self.visit], shown, cancels=turns, **quick)
-        listen(opened.then, self.follow, [self.visit], shown, **look_on)
+        listen(self.chatbot.undo, self.undo, [self.visit], shown, **quick)
+        listen(self.chatbot.clear, self.clear, [self.visit], shown, **quick)
+        listen(self.new.click, self.clear, [self.visit], shown, **quick)
+        opened = listen(self.bus.open, self.open, [self.visit], shown, **quick)
+        self._look_on([opened], shown)
         listen(self.bus.delete, self.delete, [self.visit, self.search], shown, **quick)
         listen(self.bus.speak, self.speak, [self.visit], [*shown, *self.labelled()], **quick)
         listen(self.bus.rename, self.rename, [self.visit, self.search], [self.kept], **quick)
@@ -94,6 +94,7 @@ class _Page(Layout):
         listen(self.bus.edit, self.edit, [self.visit], [self.chips, self.notice, self.composer], **quick)
         listen(self.bus.skip, self.skip, [self.visit], None, **quick)
         listen(self.bus.earlier, self.earlier, [self.visit], [self.chatbot], **quick)
+        listen(self.bus.judge, self.judge, [self.visit], [self.chatbot], **quick)
         listen(self.raw.change, self.show_raw, [self.raw, self.visit], [self.chatbot], **quick)
         settings = [self.seed, self.temperature, *self.drawing.values()]
         changed = [self.seed.change, self.temperature.change]
@@ -104,17 +105,24 @@ class _Page(Layout):
         entered = listen(blocks.load, self.enter, [self.key, self.visit], [self.key, self.kept], **quick)
         entered.then(None, js="() => document.dispatchEvent(new CustomEvent('um:arrived'))", **PRIVATE)
 
-    def _connect_turns(self, shown: list[Any]) -> list[Any]:
-        work = {**PRIVATE, "concurrency_id": ACCELERATOR, "concurrency_limit": CONCURRENT_TURNS, "show_progress": "hidden"}
-        turns = [
-            listen(self.composer.submit, self.send, [self.composer, self.visit], shown, **work),
-            listen(self.chatbot.example_select, self.send_example, [self.visit], shown, **work),
-            listen(self.chatbot.retry, self.retry, [self.visit], shown, **work),
-            listen(self.bus.again, self.again, [self.visit], shown, **work),
-        ]
-        for turn in turns:
-            listen(turn.then, self.draw, [self.visit], [self.chatbot], **PRIVATE, queue=False, show_progress="hidden")
-        return turns
+    def _connect_turns(self, shown: list[Any]) -> None:
+        begin = {**PRIVATE, "show_progress": "hidden", "concurrency_limit": None}
+        self._look_on(
+            [
+                listen(self.composer.submit, self.send, [self.composer, self.visit], shown, **begin),
+                listen(self.chatbot.example_select, self.send_example, [self.visit], shown, **begin),
+                listen(self.chatbot.retry, self.retry, [self.visit], shown, **begin),
+                listen(self.bus.again, self.again, [self.visit], shown, **begin),
+            ],
+            shown,
+        )
+
+    def _look_on(self, begun: list[Any], shown: list[Any]) -> None:
+        """What shows the answers that these events begin. They end before it starts: their last word is sure to arrive, see ``follow``."""
+        manner = {**PRIVATE, "show_progress": "hidden", "concurrency_limit": None, "trigger_mode": "multiple"}
+        for event in begun:
+            looking = listen(event.then, self.follow, [self.visit], [self.chatbot], **manner)
+            listen(looking.then, self.rest, [self.visit], shown, **PRIVATE, queue=False, show_progress="hidden")
 
     # ---- listeners: turns ----
 
@@ -128,25 +136,39 @@ class _Page(Layout):
         known = [str(ASSETS / Path(path).name) for path in paths]
         yield from self._ask(value.get("text") or "", [path for path in known if Path(path).is_file()], visit, keep_composer=True)
 
-    def retry(self, visit: Visit) -> Iterator[Update]:
+    def retry(self, visit: Visit) -> Update:
         """Answer the last question once more; its pictures stay."""
         self.stop(visit)
-        yield from self._begin(visit.begin(), visit) if visit.forget_answer() else [self._idle(visit)]
+        return self._begin(visit) if visit.forget_answer() else self._idle(visit)
 
-    def again(self, visit: Visit, event: gr.EventData) -> Iterator[Update]:
+    def again(self, visit: Visit, event: gr.EventData) -> Update:
         """Carry out one call of a complete answer once more; the answer itself is not repeated."""
         answer, index = event._data["answer"], event._data["index"]
         call = visit.call(answer, index)
         if call is None:
-            yield {self.notice: gr.skip()}
-            return
-        cancel = visit.begin_again(answer, index)
-        yield from self._look_on(self.works.start(visit, cancel, partial(self.writer.repeat, call, answer, cancel, visit)), visit)
+            return {self.notice: gr.skip()}
+        with visit.lock:
+            cancel = visit.begin_again(answer, index)
+            self.works.start(visit, cancel, partial(self.writer.repeat, call, answer, cancel, visit))
+        return self._busy(visit)
 
-    def follow(self, visit: Visit) -> Iterator[Update]:
-        """Look on at an answer that was being written when the page came back."""
-        work = self.works.of(visit)
-        yield from self._look_on(work, visit) if work else [self._idle(visit)]
+    def follow(self, visit: Visit) -> Iterator[list[dict[str, Any]]]:
+        """Draw while an answer is being written, in whichever window it was asked for.
+
+        Each step shows all that the one before showed: Gradio 6.31 sends differences, and its script folds them into steps that a slow
+        browser has not shown yet, so what a step leaves out may never be seen. Closing this, as a page does that goes, ends nothing at
+        once: see ``work.py``.
+        """
+        with visit.lock:
+            work = self.works.of(visit)
+        if work:
+            yield from self._watch(work, visit)
+        self._over(visit, work)
+        yield self.draw(visit)
+
+    def rest(self, visit: Visit) -> Update:
+        """Nobody writes: the next message can be sent."""
+        return {self.notice: gr.skip()} if self.works.of(visit) else self._idle(visit)
 
     def stop(self, visit: Visit) -> None:
         """End the running answer in all windows; it settles at once where the model is in a step that takes long."""
@@ -159,7 +181,7 @@ class _Page(Layout):
             self.writer.settle(turn, work.visit)
             self.works.let_go(work)
         if turn or over:
-            self._over(work, visit)
+            self._over(visit, work)
 
     def skip(self, visit: Visit, event: gr.EventData) -> None:
         """End one call of the running answer; the others go on."""
@@ -189,15 +211,16 @@ class _Page(Layout):
     def open(self, visit: Visit, event: gr.EventData) -> Update:
         """Show a kept conversation in place of the present one, which is kept as well."""
         key = text_of(event._data, "key")
-        busy = self.works.visit(visit.owner, key)
         complaints: list[str] = []
         if key != visit.key:
             self._leave(visit)
+            work = self.works.at(visit.owner, key)
             try:
-                visit.join(busy) if busy else self.drawer.open(visit, key)
+                self._join(visit, work) if work else self.drawer.open(visit, key)
             except UnifiedError as exc:
                 complaints.append(str(exc))
-        return {**self._idle(visit), **self._composing(visit, complaints)}
+        shown = self._busy(visit) if self.works.of(visit) else self._idle(visit)
+        return {**shown, **self._composing(visit, complaints)}
 
     def delete(self, visit: Visit, search: str, event: gr.EventData) -> Update:
         if self.drawer.delete(visit, text_of(event._data, "key")):
@@ -286,6 +309,12 @@ class _Page(Layout):
             shown = conversation_html(visit.conversation, visit.views(), visit.raw, visit.most)
         return [{"role": role, "content": [self.part(str(html))]} for role, html in shown]
 
+    def judge(self, visit: Visit, event: gr.EventData) -> list[dict[str, Any]]:
+        """The visitor likes an answer, or does not, or takes that back; it is kept and exported with the conversation."""
+        if visit.judge(event._data["answer"], event._data["liked"]):
+            self.drawer.keep(visit)
+        return self.draw(visit)
+
     def earlier(self, visit: Visit) -> list[dict[str, Any]]:
         """Show more of a long conversation."""
         visit.most += WINDOW
@@ -302,7 +331,6 @@ class _Page(Layout):
     # ---- one turn ----
 
     def _ask(self, text: str, files: list[str], visit: Visit, keep_composer: bool) -> Iterator[Update]:
-        stopped = visit.turn is not None
         self.stop(visit)
         visit.settle()
         cancel = visit.begin_reading()
@@ -314,36 +342,45 @@ class _Page(Layout):
         limits = self.engine.settings.limits
         message, complaints = user_message(text, files, visit.base(), self.engine.store, limits, visit.marks, visit.stored())
         if message is None:
-            yield {**(self._idle(visit) if stopped else {}), self.notice: self._told(visit, complaints)}
+            yield {**self._idle(visit), self.notice: self._told(visit, complaints)}
             return
         visit.rewind()
-        turn = visit.begin(message)
-        if not keep_composer:
-            yield {self.composer: gr.MultimodalTextbox(value=None, submit_btn=False, stop_btn=True)}
-        yield self._composing(visit, complaints)
-        yield from self._begin(turn, visit)
+        empty = {} if keep_composer else {"value": None}
+        yield {**self._begin(visit, message, **empty), **self._composing(visit, complaints)}
 
-    def _begin(self, turn: Turn, visit: Visit) -> Iterator[Update]:
-        self.drawer.keep(visit)
-        yield from self._look_on(self.works.start(visit, turn.cancel, partial(self.writer.write, turn, visit)), visit)
+    def _begin(self, visit: Visit, message: Message | None = None, **composer: Any) -> Update:
+        """Have ``message``, or the last one, answered; ``follow`` looks on."""
+        with visit.lock:
+            turn = visit.begin(message)
+            self.drawer.keep(visit)
+            self.works.start(visit, turn.cancel, partial(self.writer.write, turn, visit))
+        return self._busy(visit, **composer)
 
-    def _look_on(self, work: Work, visit: Visit) -> Iterator[Update]:
-        """Draw while the work goes on. Closing this generator, as a page does that goes, ends nothing at once: see ``work.py``."""
-        yield {
-            self.composer: gr.MultimodalTextbox(submit_btn=False, stop_btn=True),
-            self.chatbot: self.draw(visit),
-            self.kept: self.drawer.html(visit),
-        }
-        for fresh in work.watch():
-            yield {self.chatbot: self.draw(visit) if fresh else gr.skip()}
-        self._over(work, visit)
-        if self.works.of(visit) is None:
-            yield self._idle(visit)
+    def _watch(self, work: Work, visit: Visit) -> Iterator[list[dict[str, Any]]]:
+        """Until it is over, or the window turns to something else."""
+        shown = self.draw(visit)
+        with closing(work.watch()) as steps:
+            for fresh in steps:
+                if visit.running() is not work.cancel:
+                    return
+                shown = self.draw(visit) if fresh else shown
+                yield shown
 
-    def _over(self, work: Work, visit: Visit) -> None:
-        """What was written stands in this window too, which may not be the one that asked."""
-        visit.ended(work.cancel)
-        if visit is not work.visit and visit.key == work.key:
+    def _over(self, visit: Visit, work: Work | None) -> None:
+        """What was written stands in this window too, which may not be the one that asked; ``work`` is None when it was over before."""
+        with visit.lock:
+            cancel = work.cancel if work else visit.running()
+            if cancel is None or (work is None and self.works.of(visit)):
+                return
+            visit.ended(cancel)
+        if work is None or (visit is not work.visit and visit.key == work.key):
+            self.drawer.seen(visit)
+
+    def _join(self, visit: Visit, work: Work) -> None:
+        """Show the conversation of another window, or of this one before a reload, in which an answer is being written."""
+        visit.join(work.visit)
+        if visit.running() is None:
+            work.ends_within(STOP_S)
             self.drawer.seen(visit)
 
     def _leave(self, visit: Visit) -> None:
@@ -374,6 +411,14 @@ class _Page(Layout):
     def _reading(self, visit: Visit) -> Markup:
         with speaking(visit.language):
             return waiting_html(say("reading the files …"))
+
+    def _busy(self, visit: Visit, **composer: Any) -> Update:
+        """An answer is being written."""
+        return {
+            self.chatbot: self.draw(visit),
+            self.composer: gr.MultimodalTextbox(submit_btn=False, stop_btn=True, **composer),
+            self.kept: self.drawer.html(visit),
+        }
 
     def _idle(self, visit: Visit) -> Update:
         """Nothing is being written: the send button is back, the inspector shows the last timings."""

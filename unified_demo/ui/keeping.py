@@ -64,7 +64,8 @@ def read_body(body: Any, folder: Path) -> tuple[Conversation, list[AnswerView]]:
 
 def _answer_record(view: AnswerView) -> dict[str, Any]:
     again = {"again": event_records(view.told_again)} if view.told_again else {}
-    return {"state": view.state, "error": view.error, "events": event_records(view.told), **again}
+    liked = {"liked": view.liked} if view.liked is not None else {}
+    return {"state": view.state, "error": view.error, "events": event_records(view.told), **again, **liked}
 
 
 def _replay(view: AnswerView, record: Any, folder: Path) -> None:
@@ -79,3 +80,5 @@ def _replay(view: AnswerView, record: Any, folder: Path) -> None:
         if isinstance(event, CallDone | CallFailed) and event.index in view.steps:
             view.wait_again(event.index)
             view.apply_again(event)
+    if isinstance(liked := record.get("liked"), bool):
+        view.judge(liked)

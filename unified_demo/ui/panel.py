@@ -11,7 +11,7 @@ from unified_demo.grammar import TASKS
 from unified_demo.ui.frames import EMPTY, join
 from unified_demo.ui.steps import task_title
 from unified_demo.ui.warmup import Warmup
-from unified_demo.ui.words import say, spoken, tell
+from unified_demo.ui.words import listed, say, spoken, tell
 
 TITLE = "UnifiedMLLM Demo"
 STATM = Path("/proc/self/statm")
@@ -109,7 +109,7 @@ def welcome_html(engine: Engine) -> Markup:
 
 
 def _works(engine: Engine) -> str:
-    return ", ".join([say("describing, answering and pointing in pictures"), *(task_title(task).lower() for task in engine.tasks())])
+    return listed([say("describing, answering and pointing in pictures"), *(task_title(task).lower() for task in engine.tasks())])
 
 
 def notice_html(sentences: Sequence[str]) -> Markup:
@@ -127,7 +127,7 @@ def inspector_html(engine: Engine, warmup: Warmup, timings: dict[str, float]) ->
 
 def _abilities(engine: Engine, warmup: Warmup) -> Markup:
     offered = engine.tasks()
-    missing = ", ".join(say(spec.title) for task, spec in TASKS.items() if task.value not in offered)
+    missing = listed(say(spec.title) for task, spec in TASKS.items() if task.value not in offered)
     return Markup(
         '<p>{profile} {works}</p>{missing}{failed}<p class="um-quiet">{other} '
         '<a href="?view=api" target="_blank" rel="noopener"><code>/infer</code></a></p>'

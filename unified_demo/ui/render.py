@@ -17,6 +17,10 @@ from unified_demo.ui.theme import region_colour
 from unified_demo.ui.view import AnswerView
 from unified_demo.ui.words import say, spoken, tell
 
+_THUMB = Markup(
+    '<svg viewBox="0 0 20 20" aria-hidden="true"><path d="M6.5 9 10 2.8c1.2 0 2 .9 1.8 2.2L11.3 8h4a1.6 1.6 0 0 1 1.6 2'
+    'l-1.3 5.4a1.8 1.8 0 0 1-1.8 1.4H6.5zM6.5 9v7.8H3.2V9z"/></svg>'
+)
 _ANY_TAG = re.compile(r"(</?[a-z]+>)")
 
 
@@ -128,8 +132,24 @@ def _phrase_html(text: str, number: int) -> Markup:
 
 
 def foot_html(view: AnswerView, raw: bool) -> Markup:
-    """Waiting note, error, stop mark, warnings, and the raw representation when it is wanted."""
-    return join([_status_line(view), _warnings(view), raw_html(view.raw) if raw and view.finished else EMPTY])
+    """Waiting note, error, stop mark, warnings, the raw representation when it is wanted, and what the visitor thinks of it."""
+    return join([_status_line(view), _warnings(view), raw_html(view.raw) if raw and view.finished else EMPTY, _judgement(view)])
+
+
+def _judgement(view: AnswerView) -> Markup:
+    """Two buttons; pressing the one that is pressed takes it back."""
+    if not view.finished:
+        return EMPTY
+    button = Markup(
+        '<button type="button" data-um="judge" data-liked="{value}" aria-pressed="{pressed}" aria-label="{words}" title="{words}">'
+        "{icon}</button>"
+    )
+    choices = ((True, "yes", say("Good answer")), (False, "no", say("Bad answer")))
+    buttons = [
+        button.format(value=value, pressed="true" if view.liked is liked else "false", words=words, icon=_THUMB)
+        for liked, value, words in choices
+    ]
+    return Markup('<div class="um-judgement">{}</div>').format(join(buttons))
 
 
 def _status_line(view: AnswerView) -> Markup:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from unified_demo.grammar import title_of
 from unified_demo.ui.frames import EMPTY, join
 from unified_demo.ui.view import Step
-from unified_demo.ui.words import say, tell
+from unified_demo.ui.words import listed, say, tell
 
 _STEP_WORDS = {
     "writing": "writing the call",
@@ -103,7 +103,7 @@ def _left_out(step: Step) -> Markup:
     """Words that the expert does not know: what it made may lack them."""
     words = step.recipe.get("left_out")
     return (
-        Markup('<p class="um-left-out">{}</p>').format(say("Words it does not know were left out: {words}.", words=", ".join(words)))
+        Markup('<p class="um-left-out">{}</p>').format(say("Words it does not know were left out: {words}.", words=listed(words)))
         if words
         else EMPTY
     )

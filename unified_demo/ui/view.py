@@ -121,6 +121,7 @@ class AnswerView:
         self.note = ""
         self.error = ""
         self.version = 0
+        self.liked: bool | None = None
         self.told: list[Event] = []
         self.told_again: list[Event] = []
         self._builder = TurnBuilder()
@@ -183,6 +184,12 @@ class AnswerView:
         old = self.steps[index]
         self.steps[index] = Step(index, old.task, "queued", old.call, objects=old.objects)
         self.version += 1
+
+    def judge(self, liked: bool | None) -> None:
+        """What the visitor thinks of the answer; None: nothing."""
+        with self.lock:
+            self.liked = liked
+            self.version += 1
 
     def stop(self) -> None:
         """The visitor closed the turn: keep what is there."""

@@ -187,6 +187,13 @@ class Visit:
             messages = tuple(next(answers).message() if message.role == "assistant" else message for message in self.conversation.messages)
             self.conversation, self.again = Conversation(messages), None
 
+    def judge(self, answer: int, liked: bool | None) -> bool:
+        """Like a complete answer, counted from 0, or not, or neither (None); False when there is none."""
+        if answer not in range(len(self.answers)) or not isinstance(liked, bool | None):
+            return False
+        self.answers[answer].judge(liked)
+        return True
+
     def join(self, other: "Visit") -> None:
         """Show, in a window of its own, the conversation of another one in which an answer is being written."""
         self.clear()

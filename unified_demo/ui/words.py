@@ -6,7 +6,7 @@ What models say, and what only the operator can mend, is passed on as it is. Not
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -37,6 +37,11 @@ def say(text: str, **values: Any) -> str:
     """``text``, an English sentence of this page, in the visitor's language; ``values`` fill its braces."""
     told = chinese().get(text, text) if spoken() == "zh" else text
     return told.format(**values) if values else told
+
+
+def listed(words: Iterable[str]) -> str:
+    """One after the other, with the comma of the visitor's language."""
+    return ("、" if spoken() == "zh" else ", ").join(words)
 
 
 def tell(sentence: str) -> str:

@@ -7,7 +7,7 @@ was written until then is kept in any case. Nothing is drawn here.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,8 @@ LEAVE_S = 0.9
 GRACE_S = 60.0
 STOP_S = 0.45
 """Longer than the engine waits for an expert that was told to stop. What is not over then (one long step of the model) is let go."""
+PACE_S = 0.1
+"""Changes are shown this far apart: words come faster, and a browser needs 60 ms of a core for each, which the model needs too."""
 BEAT_S = 0.3
 """A page that looks on gives a sign at least this often; only then is it noticed that nobody looks any more."""
 
@@ -34,8 +36,9 @@ class Work:
         self._watchers = 0
         self._arrivals = 0
         self._left_at = -1
+        self._wait_for_somebody(GRACE_S)
 
-    def watch(self) -> Iterator[bool]:
+    def watch(self) -> Generator[bool, None, None]:
         """Until the work is over: True when there is something new to draw, False when it only gives a sign."""
         seen = -1
         with self._watched():
@@ -47,6 +50,8 @@ class Work:
                 yield fresh
                 if over:
                     return
+                if fresh:
+                    self.ends_within(PACE_S)
 
     def ends_within(self, seconds: float) -> bool:
         with self._told:
@@ -101,10 +106,11 @@ class Work:
 
 
 class Works:
-    """The answers that are being written now, by the key of their conversation. Thread-safe."""
+    """The answers that are being written now, by the key of their conversation, ``places`` at a time; further ones wait. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: int) -> None:
         self._running: dict[str, Work] = {}
+        self._places = threading.Semaphore(places)
 
     def start(self, visit: Visit, cancel: threading.Event, steps: Callable[[], Iterator[Any]]) -> Work:
         """Take ``steps()`` on a thread of its own; each one is something new to draw. Its errors are its own business."""
@@ -113,8 +119,9 @@ class Works:
 
         def run() -> None:
             try:
-                for _ in steps():
-                    work.changed()
+                with self._places:
+                    for _ in steps():
+                        work.changed()
             finally:
                 self.let_go(work)
 
@@ -132,10 +139,10 @@ class Works:
         work = self._running.get(visit.key)
         return work if work and work.cancel is visit.running() else None
 
-    def visit(self, owner: str, key: str) -> Visit | None:
-        """The visit of ``owner`` in whose conversation ``key`` an answer is being written."""
+    def at(self, owner: str, key: str) -> Work | None:
+        """What is being written in the conversation ``key`` of ``owner``."""
         work = self._running.get(key)
-        return work.visit if work and work.visit.owner == owner else None
+        return work if work and work.visit.owner == owner else None
 
     def presence(self, key: str, word: str) -> None:
         """What the page script says of itself: it is ``here`` (again), or ``leaving``. Keys are secrets; unknown ones change nothing."""

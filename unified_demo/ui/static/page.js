@@ -6,9 +6,11 @@
   const clocks = new WeakMap();
   const opened = new WeakMap();
   const etas = new WeakMap();
+  const labelled = new WeakMap(); /* how a picture and its labels looked when they were placed: measuring all at every word is slow */
   const MOST_PRESSES = 10;
   let arrived = false;
   let attached = "";
+  let asked = 0;
   let presses = 0; /* how often a message that waits may still press the send button */
 
   /* The server hears at once when this window goes and when it is here again, so that it knows a reload from a closed tab. */
@@ -97,9 +99,12 @@
   /* Labels are placed by the server for any size; here they give way to each other and stay inside the picture: of all places above,
      below and beside, the nearest that is free. Where there is none, the label hides until its thing is lit. */
   function placeLabels(stage) {
+    const labels = [...stage.querySelectorAll(".um-label")];
+    const looks = () => `${stage.clientWidth} ${stage.clientHeight} ${labels.map((label) => label.outerHTML).join("")}`;
+    if (!labels.length || labelled.get(stage) === looks()) return;
     const frame = stage.getBoundingClientRect();
     const placed = [];
-    for (const label of stage.querySelectorAll(".um-label")) {
+    for (const label of labels) {
       label.style.transform = "";
       label.classList.remove("is-crowded");
       const box = label.getBoundingClientRect();
@@ -123,9 +128,18 @@
       if (x || y) label.style.transform = `translate(${x}px, ${y}px)`;
       placed.push({ left: box.left + x, right: box.right + x, top: box.top + y, bottom: box.bottom + y });
     }
+    labelled.set(stage, looks());
   }
 
   const resizes = new ResizeObserver((entries) => entries.forEach((entry) => placeLabels(entry.target)));
+
+  /* Who asks wants to see the answer, wherever the conversation was scrolled to; from its end Gradio follows what is written. */
+  function showQuestion() {
+    const questions = document.querySelectorAll("#um-conversation .um-question").length;
+    const room = document.querySelector("#um-conversation .bubble-wrap");
+    if (questions > asked && room) room.scrollTop = room.scrollHeight;
+    asked = questions;
+  }
 
   /* An update redraws attributes, so what the visitor had lit or opened is put back. */
   function settle() {
@@ -137,6 +151,7 @@
     if (files !== attached) document.dispatchEvent(new CustomEvent("um:attach", { detail: {} }));
     attached = files;
     if (presses === MOST_PRESSES) sendWaiting();
+    showQuestion();
     const current = document.querySelector("#um-kept nav")?.dataset.current;
     if (current) sessionStorage.setItem("um-conversation", current); else if (current === "" && arrived) sessionStorage.removeItem("um-conversation");
     for (const details of document.querySelectorAll(".um-step, .um-warnings")) {
@@ -168,7 +183,7 @@
       waiting = true;
       requestAnimationFrame(() => { waiting = false; settle(); });
     }).observe(document.body, { childList: true, subtree: true });
-    setInterval(tick, 100);
+    setInterval(tick, 200);
   }
 
   /* A reload shows the conversation that was open in this window. */

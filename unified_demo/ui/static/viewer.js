@@ -194,16 +194,20 @@
 
   /* ---- buttons ---- */
 
+  /* Which answer of the conversation, those that are not shown counted as well. */
+  function numberOf(button) {
+    const shown = [...document.querySelectorAll(".um-answer")].indexOf(button.closest(".um-answer"));
+    return Number(document.querySelector(".um-earlier")?.dataset.answers ?? 0) + shown;
+  }
+
   const ANSWERS = {
     use: (button) => send("mark", { artefact: button.dataset.of }),
     unmark: (button) => send("unmark", { index: Number(button.dataset.index) }),
     edit: (button) => send("edit", { message: Number(button.dataset.message) }),
     keep: () => send("keep", {}),
     skip: (button) => send("skip", { index: Number(button.dataset.index) }),
-    again: (button) => send("again", {
-      answer: Number(document.querySelector(".um-earlier")?.dataset.answers ?? 0)
-        + [...document.querySelectorAll(".um-answer")].indexOf(button.closest(".um-answer")),
-      index: Number(button.dataset.index) }),
+    again: (button) => send("again", { answer: numberOf(button), index: Number(button.dataset.index) }),
+    judge: (button) => send("judge", { answer: numberOf(button), liked: button.ariaPressed === "true" ? null : button.dataset.liked === "yes" }),
     earlier: () => send("earlier", {}),
     open: (button) => { send("open", { key: button.dataset.key }); document.body.classList.remove("um-history-open"); },
     rename: (button) => rename(button.closest("li"), button.dataset.key),
@@ -273,6 +277,14 @@
 
   /* ---- masks of videos, waves of sounds ---- */
 
+  /* As long as a video plays, for every frame; else once for each thing that may have moved it. */
+  let framed = false;
+
+  function wake() {
+    if (!framed) requestAnimationFrame(onFrame);
+    framed = true;
+  }
+
   function onFrame() {
     for (const masklet of document.querySelectorAll(".um-masklet")) {
       const video = masklet.closest(".um-stage").querySelector("video");
@@ -280,7 +292,8 @@
       [...masklet.children].forEach((path, index) => { path.style.display = index === due ? "" : "none"; });
     }
     for (const video of document.querySelectorAll(".um-stage video")) video.parentElement.classList.toggle("um-later", video.currentTime > FIRST_FRAME_S);
-    requestAnimationFrame(onFrame);
+    framed = false;
+    if ([...document.querySelectorAll(".um-stage video")].some((video) => !video.paused)) wake();
   }
 
   async function drawWave(holder) {
@@ -303,6 +316,7 @@
 
   window.umSettle = () => {
     drawMarks();
+    wake();
     for (const holder of document.querySelectorAll(".um-sound")) if (!holder.querySelector("canvas").dataset.drawn) drawWave(holder);
   };
 
@@ -317,5 +331,5 @@
   document.addEventListener("click", onTap);
   document.addEventListener("keydown", onKey);
   document.addEventListener("dragstart", (event) => { if (event.target instanceof Element && event.target.closest(".um-stage")) event.preventDefault(); });
-  requestAnimationFrame(onFrame);
+  for (const name of ["play", "seeking", "seeked", "timeupdate", "loadeddata"]) document.addEventListener(name, wake, true);
 })();
