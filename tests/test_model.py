@@ -310,6 +310,7 @@ def test_a_plan_may_name_things_where_there_is_no_picture_yet(built):
     ("references", "begun", "word", "may"),
     [
         ([], "I", " cannot", False),
+        (["vid-1"], "I", " cannot", False),
         (["img-1"], "I", " cannot", True),
         ([], "I think I", " cannot", True),
     ],
