@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.edit_sheet --out docs/edits.webp`` asks the experts of the default profile without the language model.
 Nothing is selected: each row of the style table once, the photos in turn; each thing that the detector finds, removed. With
-``--content 64`` so many things are added instead, and what the detector finds replaced, by nouns of chance in places of chance.
+``--content 64`` so many things are added instead, and what the detector finds replaced, by nouns of chance in places of chance. With
+``--drawings 64`` so many edits of pictures that the generator draws: every edit of the table in turn, four for each picture.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -19,9 +21,11 @@ from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
 from unified_demo.data.nouns import said
 from unified_demo.engine import Engine
-from unified_demo.errors import UnifiedError
+from unified_demo.errors import MediaError, UnifiedError
 from unified_demo.evaluation.contact_sheet import Tile, draw_sheet
 from unified_demo.evaluation.expert_runs import call_expert
+from unified_demo.experts.drawn_edits import drawn_edits
+from unified_demo.experts.grounds import PLACES
 from unified_demo.experts.restyling import styles
 from unified_demo.experts.small_generators import GENERATOR
 from unified_demo.experts.vocabulary import FILE
@@ -34,6 +38,8 @@ from unified_demo.zoo import Zoo
 PHOTOS = Path(__file__).resolve().parent.parent / "assets"
 SURE = 0.5
 """Score of a thing that is removed."""
+EDITS_EACH = 4
+"""Of each drawn picture."""
 WHOLE = Box(0, 0, 1, 1)
 WIDTH = 1040
 """Pixels of the sheet that is kept: small enough to be committed."""
@@ -69,12 +75,30 @@ def contents(photos: list[Path], detector: Detector, nouns: Sequence[str], count
         yield photo, Task.REASONING_EDITING, wish, box
 
 
-def draw(engine: Engine, asked: Iterable[tuple[Path, Task, str, Box | None]], out: Path) -> int:
-    """Write the sheet; gives the number of its tiles."""
+def drawings(engine: Engine, nouns: Sequence[str], count: int, folder: Path) -> Iterator[tuple[Path, Task, str, Box | None]]:
+    """As ``wishes``, of pictures of one noun of chance, or two, every second one on a ground of chance."""
+    rng, edits = random.Random(0), list(drawn_edits().values())
+    rng.shuffle(edits)
+    path = folder / "none.png"
+    for number in range(count):
+        if number % EDITS_EACH == 0:
+            prompt = " and ".join(said(noun, 1) for noun in rng.sample(nouns, 1 + number // EDITS_EACH % 2))
+            if number // EDITS_EACH % 4 > 1:
+                prompt += f", {rng.choice(list(PLACES))}"
+            outputs, error = call_expert(engine, Task.IMAGE_GENERATION, prompt, {})
+            if not outputs:
+                raise MediaError(f"'{prompt}' could not be drawn: {error}")
+            path = folder / f"drawn-{number}.png"
+            outputs[-1].value.save(path)
+        yield path, Task.IMAGE_EDITING, edits[number % len(edits)].words[0], None
+
+
+def draw(engine: Engine, asked: Iterable[tuple[Path, Task, str, Box | None]], out: Path, drawn: bool = False) -> int:
+    """Write the sheet; gives the number of its tiles. ``drawn``: the pictures come from the generator, as their recipe would say."""
     with tempfile.TemporaryDirectory() as folder:
         store, tiles = MediaStore(folder), list[Tile]()
         for photo, task, instruction, box in asked:
-            picture = store.add_upload(photo, "img-1")
+            picture = replace(store.add_upload(photo, "img-1"), recipe={"layout": []} if drawn else {})
             outputs, error = call_expert(engine, task, instruction, {"img-1": picture}, box=box)
             shown = store.add_image(outputs[-1].value, "img-2") if outputs else picture
             tiles.append(Tile(len(tiles), shown.path, f"{instruction}\n{error}", box or WHOLE, None, None))
@@ -89,6 +113,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.edit_sheet", description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--photos", type=Path, default=PHOTOS, help="folder of JPEG photos")
     parser.add_argument("--content", type=int, default=0, metavar="COUNT", help="add and replace so many things instead")
+    parser.add_argument("--drawings", type=int, default=0, metavar="COUNT", help="do so many edits of pictures drawn here instead")
     parser.add_argument("--out", type=Path, default=Path("docs/edits.webp"), help="WebP or PNG file to write")
     options = parser.parse_args()
     settings = Settings()
@@ -96,8 +121,13 @@ def main() -> int:
         zoo = Zoo(settings.cache_dir, settings.weights_dir)
         detector, photos = Detector(zoo.path("detector")), sorted(options.photos.glob("*.jpg"))
         nouns = json.loads((settings.weights_dir / "tiny" / GENERATOR / FILE).read_text(encoding="utf-8"))["looks"]
-        asked = contents(photos, detector, list(nouns), options.content) if options.content else wishes(photos, detector)
-        count = draw(load_engine(settings, ScriptedModel(())), asked, options.out)
+        engine = load_engine(settings, ScriptedModel(()))
+        with tempfile.TemporaryDirectory() as scratch:
+            if options.drawings:
+                asked = drawings(engine, list(nouns), options.drawings, Path(scratch))
+            else:
+                asked = contents(photos, detector, list(nouns), options.content) if options.content else wishes(photos, detector)
+            count = draw(engine, asked, options.out, options.drawings > 0)
     except UnifiedError as exc:
         sys.stderr.write(f"{exc}\n")
         return 1

@@ -16,6 +16,7 @@ import tiny_films
 import tiny_hub
 import tiny_sounds
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from PIL import Image
 from tiny_pipelines import write_pipeline
 from tiny_vlm import make_checkpoint
@@ -34,6 +35,7 @@ from unified_demo.profiles import Choice, FullProfile, read_profile
 from unified_demo.recordings import video_bytes
 from unified_demo.ui.chat import _Page
 from unified_demo.ui.visit import Visit
+from unified_demo.weight_sources import SKIPPED
 from unified_demo.zoo import Zoo
 
 PROFILE: FullProfile = read_profile(Settings().weights_dir / "full.toml")
@@ -55,6 +57,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "Tongyi-MAI/Z-Image-Turbo": tiny_hub.z_image,
     "masterful/gligen-1-4-generation-text-box": pipeline("StableDiffusionGLIGENPipeline"),
     "masterful/gligen-1-4-inpainting-text-box": gligen_inpainting,
+    "black-forest-labs/FLUX.2-klein-4B": tiny_hub.flux2_klein,
     "timbrooks/instruct-pix2pix": pipeline("StableDiffusionInstructPix2PixPipeline"),
     "ali-vilab/text-to-video-ms-1.7b": tiny_films.modelscope,
     "Wan-AI/Wan2.1-T2V-1.3B-Diffusers": tiny_films.wan,
@@ -71,12 +74,16 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a hub model, made on first use."""
+    """The folder of a hub model, made on first use, with the files alone that the profile would fetch of it."""
     made: dict[str, Path] = {}
 
     def find(key: str) -> Path:
         if key not in made:
             made[key] = MAKERS[key](tmp_path_factory.mktemp("hub") / "model")
+            there = [path.relative_to(made[key]).as_posix() for path in made[key].rglob("*") if path.is_file()]
+            fetched = set(filter_repo_objects(there, allow_patterns=PROFILE.models[key].files, ignore_patterns=SKIPPED))
+            for name in set(there) - fetched:
+                (made[key] / name).unlink()
         return made[key]
 
     return find
@@ -87,7 +94,8 @@ def small(name: str) -> tuple[FullProfile, str]:
     row = PROFILE.experts[name]
     options = {key: 64 if key in ("height", "width") else value for key, value in row.options.items()}
     clip = {**row.clip, "frames": 5} if row.clip else {}
-    side = row.side if row.kind == "auffusion" else min(row.side, 64)
+    least = 112 if row.kind == "reference_editing" else 64
+    side = row.side if row.kind == "auffusion" else min(row.side, least)
     tiny = replace(row, steps=2, side=side, options=options, clip=clip)
     return replace(PROFILE, experts={name: tiny}), row.task
 
@@ -107,7 +115,7 @@ def sent(tmp_path: Path, needs: tuple[MediaKind, ...]) -> list[Path]:
 def test_a_call_goes_through_to_an_artefact(name: str, hub: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     profile, task = small(name)
     row, known = profile.experts[name], TASKS[Task(task)]
-    if row.kind == "region_editing":
+    if row.kind in ("region_editing", "instructed_regions"):
         monkeypatch.setattr("unified_demo.experts.region_editing.load_mobile_sam", lambda zoo: None)
         monkeypatch.setattr("unified_demo.experts.region_editing.Remover", lambda path: None)
         monkeypatch.setattr("unified_demo.experts.region_editing.RegionEditingExpert.prepare", lambda self, inputs: None)
@@ -127,6 +135,8 @@ def test_a_call_goes_through_to_an_artefact(name: str, hub: Callable[[str], Path
     assert step.status == "done" and step.steps >= 2, step.error
     artefact = step.artefacts[0]
     assert artefact.kind == known.gives and artefact.path.stat().st_size > 0 and artefact.path.name in str(shown)
+    free = all(model.commercial_use for model in profile.of(row))
+    assert f'data-free="{"yes" if free else "no"}"' in str(shown), "the badge of its licence"
     assert step.recipe["expert"] == row.title and step.recipe["weights"][0].startswith(row.models[0]) and step.recipe["licence"]
 
 

@@ -9,8 +9,10 @@ import pytest
 import torch
 from diffusers import (
     AutoencoderKL,
+    AutoencoderKLFlux2,
     AutoencoderKLWan,
     AutoencoderOobleck,
+    Flux2Transformer2DModel,
     MotionAdapter,
     StableAudioDiTModel,
     UNet3DConditionModel,
@@ -23,6 +25,7 @@ from transformers import (
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
     Qwen3Config,
+    Qwen3ForCausalLM,
     Qwen3Model,
     T5Config,
     T5EncoderModel,
@@ -64,9 +67,24 @@ def umt5() -> Network:
     )
 
 
+QWEN3_4B = {
+    "vocab_size": 151936, "hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "head_dim": 128,
+}  # fmt: skip
+
+
 def qwen3() -> Network:
-    shape = {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_key_value_heads": 8, "head_dim": 128}
-    return Qwen3Model(Qwen3Config(vocab_size=151936, num_attention_heads=32, **shape))
+    return Qwen3Model(Qwen3Config(**QWEN3_4B))
+
+
+def qwen3_speaks() -> Network:
+    return Qwen3ForCausalLM(Qwen3Config(**QWEN3_4B, tie_word_embeddings=True))
+
+
+def flux2_klein() -> Network:
+    return Flux2Transformer2DModel(
+        num_layers=5, num_single_layers=20, num_attention_heads=24, joint_attention_dim=3 * 2560, guidance_embeds=False
+    )
 
 
 def wan(heads: int, inner: int, channels: int) -> Network:
@@ -83,6 +101,7 @@ PARTS: dict[str, list[Callable[[], Network]]] = {
     "masterful/gligen-1-4-generation-text-box": [lambda: unet(attention_type="gated"), vae, lambda: clip(768, 12, 12)],
     "timbrooks/instruct-pix2pix": [lambda: unet(in_channels=8), vae, lambda: clip(768, 12, 12)],
     "Tongyi-MAI/Z-Image-Turbo": [ZImageTransformer2DModel, vae, qwen3],
+    "black-forest-labs/FLUX.2-klein-4B": [flux2_klein, AutoencoderKLFlux2, qwen3_speaks],
     "ali-vilab/text-to-video-ms-1.7b": [lambda: UNet3DConditionModel(cross_attention_dim=1024), vae, lambda: clip(1024, 23, 16)],
     "ali-vilab/i2vgen-xl": [i2vgen, vae, lambda: clip(1024, 23, 16), clip_vision],
     "guoyww/animatediff-motion-adapter-v1-5-2": [MotionAdapter],

@@ -15,6 +15,7 @@ from tiny_cutouts import write_tiny_assets
 
 from unified_demo.data.cutouts import CutoutLibrary
 from unified_demo.errors import ExpertError
+from unified_demo.experts.grounds import NAMES, PLAIN, ground
 from unified_demo.experts.vocabulary import read_vocabulary
 from unified_demo.grammar import Box
 from unified_demo.training.generators.autoencoder import (
@@ -33,7 +34,6 @@ from unified_demo.training.generators.autoencoder import (
 from unified_demo.training.generators.crops import CropMaker
 from unified_demo.training.generators.diffusion import Batch, DiffusionOptions, DiffusionTrainer
 from unified_demo.training.generators.export import draw_sheet, export, pipeline_of
-from unified_demo.training.generators.grounds import NAMES, PLAIN, ground
 from unified_demo.training.generators.networks import Sizes, build_text_encoder, build_unet, load_exported, picture_codes
 from unified_demo.training.generators.pictures import Painter, Scene, Thing
 from unified_demo.training.generators.stream import Mix, PictureStream

@@ -83,6 +83,21 @@ def test_it_learns_to_tell_what_is_heard_and_the_language_model_stays(tmp_path: 
     assert nearest_class(trainer.heard, asked) == list(asked.captions)
 
 
+def test_queries_are_aligned_with_words_without_the_language_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, asked = make_trainer(tmp_path, replace(OPTIONS, align_steps=40, align_batch=12)), heard(12, 2)
+    monkeypatch.setattr(trainer.language_model, "forward", lambda **_: pytest.fail("the language model ran"))
+    parts: list[str] = []
+    trainer.run(lambda figures: parts.append(figures["part"]))
+    assert parts == ["align"] * 40
+    table = trainer.language_model.get_input_embeddings().weight[trainer.words]
+    with torch.no_grad():
+        alike = torch.nn.functional.cosine_similarity(trainer.embeddings(asked.features)[:, :, None], table, dim=-1)
+    assert alike.amax(-1).mean() > 0.8, "close enough to be read as words"
+    for nearest, caption in zip(alike.argmax(-1).tolist(), asked.captions, strict=True):
+        meant = trainer.ids(caption)[:4]
+        assert [trainer.words[place] for place in nearest] == [*meant, *[trainer.tokenizer.eos_token_id] * (4 - len(meant))], caption
+
+
 def test_nats_of_a_caption_do_not_depend_on_what_stands_beside_it(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path)
     with torch.no_grad():
@@ -92,8 +107,9 @@ def test_nats_of_a_caption_do_not_depend_on_what_stands_beside_it(tmp_path: Path
     torch.testing.assert_close(together, alone, atol=1e-3, rtol=1e-4)
 
 
-def test_an_interrupted_run_ends_the_same(tmp_path: Path) -> None:
-    options = replace(OPTIONS, steps=4)
+@pytest.mark.parametrize("align_steps", [0, 2])
+def test_an_interrupted_run_ends_the_same(tmp_path: Path, align_steps: int) -> None:
+    options = replace(OPTIONS, steps=4, align_steps=align_steps)
     whole = make_trainer(tmp_path / "whole", options)
     losses: list[dict] = []
     whole.run(losses.append)

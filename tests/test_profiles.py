@@ -91,7 +91,7 @@ def test_a_task_can_be_overridden_or_switched_off(profile: FullProfile, tmp_path
     overrides = read_overrides(written(tmp_path / "own.toml", text), profile)
     choice = choose(profile, "modern", overrides, allow_noncommercial=True)
     chosen = {row.task: row.name for row in choice.experts}
-    assert (chosen["agen"], chosen["gen"], chosen["edit"]) == ("audioldm2", "stable-diffusion-v1-5", "instruct-pix2pix")
+    assert (chosen["agen"], chosen["gen"], chosen["edit"]) == ("audioldm2", "stable-diffusion-v1-5", "flux2-klein-4b")
     assert choice.refused == {"vgen": "switched off"} and choice.language_model == "qwen3-vl-8b"
 
 
@@ -158,6 +158,22 @@ def test_only_the_chosen_models_are_fetched_and_only_what_is_needed_of_them(monk
     ids = [one[0] for one in asked]
     assert len(ids) == len(set(ids)) == 8 and ids[0] == "Qwen/Qwen3-VL-4B-Instruct" and "auffusion/auffusion-full-no-adapter" not in ids
     assert all(revision and files for _, revision, files in asked)
+
+
+def test_a_fetch_for_a_memory_gets_what_is_offered_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("unified_demo.profiles.fetch_snapshot", lambda repository, revision, files: asked.append(repository) or Path("x"))
+    monkeypatch.setattr(Zoo, "fetch", lambda *_: None)
+    flags = ["--profile", "full", "--max-memory", "24GB"]
+    main(["fetch", *flags])
+    assert "timbrooks/instruct-pix2pix" in asked and "black-forest-labs/FLUX.2-klein-4B" not in asked, "klein needs --offload here"
+    asked.clear()
+    main(["fetch", *flags, "--offload"])
+    assert "black-forest-labs/FLUX.2-klein-4B" in asked and "timbrooks/instruct-pix2pix" not in asked
+    capsys.readouterr()
+    assert main(["plan", *flags]) == 0
+    said = capsys.readouterr().out
+    assert "101.7 GB to fetch in all, " in said and "for what is offered with this memory" in said
 
 
 @pytest.mark.parametrize(("offline", "answers"), [(True, True), (False, False), (False, True)])
@@ -349,6 +365,23 @@ def test_the_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_
     assert [read_gigabytes(text) for text in ("16GB", "16 gb", "7.5", "24G")] == [16, 16, 7.5, 24]
     with pytest.raises(SystemExit):
         main(["plan", "--max-memory", "much"])
+
+
+def test_the_plans_of_the_documentation_are_what_the_command_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plans", "--profile", "full"]) == 0
+    written_now = capsys.readouterr().out
+    assert (ROWS.parent.parent / "docs" / "plans.md").read_text("utf-8") == written_now, "run 'zoo plans --profile full > docs/plans.md'"
+    for size in (8, 16, 24, 48, 80):
+        assert f"zoo plan --profile full --max-memory {size}GB" in written_now
+    assert main(["plan", "--profile", "full", "--max-memory", "24GB", "--offload"]) == 0
+    assert capsys.readouterr().out in written_now
+
+
+def test_the_plan_says_which_tasks_are_off_and_that_moving_parts_helps(profile: FullProfile) -> None:
+    choice = choose(profile, "modern", Overrides(), False)
+    whole, parts = ("\n".join(plan_lines(profile, choice, 24 * GB, offload=offload)) for offload in (False, True))
+    assert "vgen: off, Wan 2.1 text-to-video 1.3B needs 19.4 GB, there are 13.7 GB; --offload" in whole and ": off" not in parts
+    assert "edit: InstructPix2Pix stands in: FLUX.2 klein 4B needs 17.4 GB" in whole and "edit: " not in parts
 
 
 # ---- flags ----

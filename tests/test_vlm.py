@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -302,6 +303,25 @@ def test_quantisation_says_what_it_needs(checkpoint: Path, kind: str, monkeypatc
     monkeypatch.setattr("unified_demo.model.vlm.importlib.util.find_spec", lambda _: None)
     with pytest.raises(ModelLoadError, match=f"{kind} needs bitsandbytes"):
         load_vision_language_model(lambda: checkpoint, Settings(device="cpu", quantisation=kind), ()).load()
+
+
+@pytest.mark.parametrize(
+    ("kind", "wished"), [("int8", {"load_in_8bit": True}), ("nf4", {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"})]
+)
+def test_quantisation_reaches_the_loader(checkpoint: Path, kind: str, wished: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for bitsandbytes, which is no requirement."""
+    asked: list[dict] = []
+
+    def from_pretrained(_: Path, **named: Any) -> None:
+        asked.append(named["quantization_config"].to_dict())
+        raise OSError("far enough")
+
+    monkeypatch.setattr("unified_demo.model.vlm.importlib.util.find_spec", lambda _: "there")
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "0.50.2")
+    monkeypatch.setattr("transformers.AutoModelForImageTextToText.from_pretrained", from_pretrained)
+    with pytest.raises(ModelLoadError, match="far enough"):
+        load_vision_language_model(lambda: checkpoint, Settings(device="cpu", quantisation=kind), ()).load()
+    assert asked and wished.items() <= asked[0].items()
 
 
 def test_offers_come_from_the_experts_declarations() -> None:

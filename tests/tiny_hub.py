@@ -90,3 +90,32 @@ def z_image(folder: Path) -> Path:
     vae.register_to_config(scaling_factor=0.3611, shift_factor=0.1159)
     diffusers.ZImagePipeline(flow, vae, words, tokenizer, transformer).save_pretrained(folder)
     return folder
+
+
+def flux2_klein(folder: Path) -> Path:
+    """As ``black-forest-labs/FLUX.2-klein-4B``: its words are states of the text model behind layers 9, 18 and 27."""
+    import diffusers
+    from tiny_vlm import make_tokenizer
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = (
+        "{%- for message in messages -%}{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}<|im_start|>assistant\n"
+        "{%- if not enable_thinking -%}<think>\n\n</think>\n\n{%- endif -%}{%- endif -%}"
+    )
+    words = Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=28, num_attention_heads=2,
+            num_key_value_heads=1, head_dim=8, max_position_embeddings=1024, tie_word_embeddings=True, initializer_range=0.2,
+        )
+    )  # fmt: skip
+    transformer = diffusers.Flux2Transformer2DModel(
+        in_channels=32, num_layers=1, num_single_layers=2, attention_head_dim=16, num_attention_heads=2, joint_attention_dim=48,
+        axes_dims_rope=(4, 4, 4, 4), guidance_embeds=False,
+    )  # fmt: skip
+    vae = diffusers.AutoencoderKLFlux2(block_out_channels=(8, 8, 16, 16), layers_per_block=1, latent_channels=8, norm_num_groups=4)
+    flow = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)
+    diffusers.Flux2KleinPipeline(flow, vae, words, tokenizer, transformer, is_distilled=True).save_pretrained(folder)
+    return folder

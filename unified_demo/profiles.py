@@ -40,7 +40,7 @@ class HubModel:
     denoiser: float = 0.0
     stored_bytes: int = 4
     commercial_use: bool = True
-    files: tuple[str, ...] = ("model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors")
+    files: tuple[str, ...] = ("model_index.json", "*/*.json", "*/*.txt", "*/*.jinja", "*/*.model", "*/*.safetensors")
     note: str = ""
 
     @property
@@ -279,6 +279,11 @@ class FullZoo:
                 "under [folders] in a file for --experts-file."
             ) from exc
 
+    def limited_to(self, memory_bytes: int, quantisation: str, offload: bool) -> "FullZoo":
+        """The same with the experts alone that a device of this memory offers."""
+        room = memory_bytes - self.profile.language_bytes(self.choice.language_model, quantisation)
+        return replace(self, choice=within(self.profile, self.choice, room, offload))
+
     def fetch(self) -> None:
         """Make every model of the choice present. Raises ModelLoadError at the first that cannot be had."""
         ids = [self.profile.language_models[self.choice.language_model], *(key for row in self.choice.experts for key in row.models)]
@@ -296,8 +301,9 @@ def read_full(settings: Settings) -> FullZoo:
 # ---- what fits ----
 
 
-def plan_lines(profile: FullProfile, choice: Choice, memory_bytes: int, quantisation: str = "none") -> list[str]:
-    """The choice as a table: what is fetched, what it needs, and whether that fits beside the language model."""
+def plan_lines(profile: FullProfile, choice: Choice, memory_bytes: int, quantisation: str = "none", offload: bool = False) -> list[str]:
+    """The choice as a table: what is fetched, what it needs, and whether that fits beside the language model; below it, what stands in
+    and which tasks are off with (``offload``) or without ``--offload``."""
     language = profile.models[profile.language_models[choice.language_model]]
     resident = profile.language_bytes(choice.language_model, quantisation)
     room = memory_bytes - resident
@@ -314,8 +320,9 @@ def plan_lines(profile: FullProfile, choice: Choice, memory_bytes: int, quantisa
         rows.append((row.task, row.title, names, licences, _gb(new), _gb(profile.expert_bytes(row)), fits(profile, row, room)))
     widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in rows]
-    lines += [f"{task}: off, {reason}" for task, reason in choice.refused.items()]
-    lines += [f"{task}: {reason}" for task, reason in within(profile, choice, room, offload=False).replaced.items()]
+    offered = within(profile, choice, room, offload)
+    lines += [f"{task}: off, {reason}" for task, reason in offered.refused.items()]
+    lines += [f"{task}: {reason}" for task, reason in offered.replaced.items()]
     lines += [f"{model.id}: {model.note}" for model in ids.values() if model.note]
     if loose := [model.id for model in ids.values() if not model.pinned]:
         lines.append(f"Not pinned to a commit: {', '.join(loose)}; 'python -m unified_demo.zoo pin' asks the hub for one.")
@@ -324,7 +331,34 @@ def plan_lines(profile: FullProfile, choice: Choice, memory_bytes: int, quantisa
     if together and not at_once:
         lines.append("Not all of those that fit are loaded at once: the least recently used one waits in main memory, then on disk.")
     total = sum(model.fetched_bytes for model in ids.values())
-    lines.append(f"{_gb(total)} to fetch in all. Computed from published numbers of parameters, not measured.")
+    needed = {language.id: language} | {model.id: model for row in offered.experts for model in profile.of(row)}
+    said = (
+        f"{_gb(total)} to fetch in all, {_gb(sum(model.fetched_bytes for model in needed.values()))} for what is offered with this memory."
+    )
+    lines.append(f"{said} Computed from published numbers of parameters, not measured.")
+    return lines
+
+
+PLANNED = (
+    (8, "nf4", True),
+    (16, "none", False),
+    (16, "nf4", True),
+    (24, "none", True),
+    (24, "nf4", False),
+    (48, "none", False),
+    (80, "none", False),
+)
+"""GB, quantisation of the language model and ``--offload`` of the plans that the documentation shows."""
+
+
+def plans_page(profile: FullProfile, choice: Choice) -> list[str]:
+    """docs/plans.md: what ``zoo plan`` says for usual memories."""
+    lines = ["# What fits into which memory", "", "Written by `python -m unified_demo.zoo plans --profile full`, of the set `modern`."]
+    lines += ["Nothing here was measured: sizes are computed from published numbers of parameters, and working memory is a guess."]
+    for size, quantisation, offload in PLANNED:
+        flags = f"--max-memory {size}GB" + (f" --quantisation {quantisation}" if quantisation != "none" else "") + " --offload" * offload
+        plan = plan_lines(profile, choice, size * GB, quantisation, offload)
+        lines += ["", f"## {flags}", "", "```", f"$ python -m unified_demo.zoo plan --profile full {flags}", *plan, "```"]
     return lines
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from unified_demo.config import EXPERT_SETS, PROFILES, QUANTISATIONS, Settings
 from unified_demo.errors import ModelLoadError, UnifiedError
-from unified_demo.profiles import GB, FullZoo, lock_of, pin, plan_lines, read_full
+from unified_demo.profiles import GB, FullZoo, lock_of, pin, plan_lines, plans_page, read_full
 from unified_demo.weight_sources import FETCHERS, SourceError, WeightSource
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,10 @@ class WeightFile:
     @property
     def megabytes(self) -> str:
         return f"{self.bytes / 1e6:.1f} MB" if self.bytes else "-"
+
+
+USUAL_MEMORY_GB = 16.0
+"""What ``plan`` takes a device to have where nothing is said."""
 
 
 @dataclass(frozen=True)
@@ -278,21 +282,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             experts=options.experts,
             experts_file=options.experts_file,
             allow_noncommercial=options.allow_noncommercial,
+            offload=options.offload,
         )
         zoo = Zoo(options.cache_dir, options.weights_dir)
         full = read_full(settings) if options.profile == "full" else None
-        if options.command == "plan":
-            return _show_plan(full, options.max_memory, options.quantisation)
+        if options.command in ("plan", "plans"):
+            return _show_plan(full, settings, options.max_memory, every=options.command == "plans")
         if options.command == "pin":
             return _pin(full, settings.weights_dir / "full.toml")
         if options.command == "fetch":
             with ProgressBars() as bars:
                 zoo.fetch(options.profile, bars)
+            if full and options.max_memory:
+                full = full.limited_to(int(options.max_memory * GB), settings.quantisation, settings.offload)
             if full:
                 full.fetch()
         status = _show(zoo, options.profile, rehash=options.command == "verify")
         if full and options.command == "list":
-            _show_plan(full, options.max_memory, options.quantisation)
+            _show_plan(full, settings, options.max_memory)
         return status
     except UnifiedError as exc:
         sys.stderr.write(f"{exc}\n")
@@ -302,12 +309,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _read_flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     defaults = Settings()
     parser = argparse.ArgumentParser(prog="python -m unified_demo.zoo", description="Fetch, list, verify, plan or pin the weights.")
-    parser.add_argument("command", choices=("fetch", "list", "verify", "plan", "pin"))
+    parser.add_argument("command", choices=("fetch", "list", "verify", "plan", "plans", "pin"), help="plans: docs/plans.md")
     parser.add_argument("--profile", choices=PROFILES, default=defaults.profile)
     parser.add_argument("--cache-dir", type=Path, default=defaults.cache_dir, help="where fetched weights are kept")
     parser.add_argument("--weights-dir", type=Path, default=defaults.weights_dir, help="where committed weights lie")
-    parser.add_argument("--max-memory", type=read_gigabytes, default=16.0, metavar="16GB", help="plan: what the device has")
+    parser.add_argument("--max-memory", type=read_gigabytes, metavar="16GB", help="what the device has; fetch: only what it offers then")
     parser.add_argument("--quantisation", choices=QUANTISATIONS, default="none", help="plan: of the language model")
+    parser.add_argument("--offload", action="store_true", help="plan: an expert's parts come to the GPU one by one")
     parser.add_argument("--experts", choices=EXPERT_SETS, default=defaults.experts, help="the full profile's set")
     parser.add_argument("--experts-file", type=Path, help="TOML: [experts] task = 'name', [folders] 'hub/id' = 'path'")
     parser.add_argument("--allow-noncommercial", action="store_true", help="weights whose licence forbids commercial use, too")
@@ -319,10 +327,12 @@ def read_gigabytes(text: str) -> float:
     return float(text.lower().removesuffix("b").removesuffix("g").strip())
 
 
-def _show_plan(full: FullZoo | None, max_memory_gb: float, quantisation: str) -> int:
+def _show_plan(full: FullZoo | None, settings: Settings, max_memory_gb: float | None, every: bool = False) -> int:
     if full is None:
         raise ModelLoadError("The tiny profile needs no plan: it holds 2 GB of main memory at most. Ask with --profile full.")
-    lines = plan_lines(full.profile, full.choice, int(max_memory_gb * GB), quantisation)
+    memory = int((max_memory_gb or USUAL_MEMORY_GB) * GB)
+    plan = plan_lines(full.profile, full.choice, memory, settings.quantisation, settings.offload)
+    lines = plans_page(full.profile, full.choice) if every else plan
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 

@@ -126,7 +126,7 @@ def painted(pixels: Pixels, old: str, new: str) -> Pixels:
     if new not in PAINT_HUES or old not in COLOURS:
         raise ValueError(f"'{old}' cannot be painted '{new}'; paints are {', '.join(PAINT_HUES)}")
     rgb = pixels[..., :3].astype(np.float32) / 255
-    hue, saturation, value = _to_hsv(rgb)
+    hue, saturation, value = to_hsv(rgb)
     chosen = _belongs(old, hue, saturation, value)
     if not chosen.any():
         return pixels
@@ -139,7 +139,7 @@ def painted(pixels: Pixels, old: str, new: str) -> Pixels:
     typical = 0.72 if grayish else float(np.clip(np.median(saturation[chosen]), 0.55, 0.95))
     new_saturation = np.clip(typical * (1.25 - 0.35 * shade), 0.4, 1.0) if grayish else np.clip(saturation, 0.45, 1.0)
     new_saturation = np.clip(new_saturation, _LEAST_SATURATION.get(new, 0.0), 0.62 if new == "pink" else 1.0)
-    coloured = _from_hsv(np.full_like(hue, PAINT_HUES[new]), new_saturation, new_value)
+    coloured = from_hsv(np.full_like(hue, PAINT_HUES[new]), new_saturation, new_value)
     weight = chosen.astype(np.float32)[..., None]
     mixed = rgb * (1 - weight) + coloured * weight
     return np.dstack([np.round(mixed * 255).astype(np.uint8), pixels[..., 3]])
@@ -159,7 +159,7 @@ def _belongs(colour: str, hue: npt.NDArray, saturation: npt.NDArray, value: npt.
     return (apart <= width) & (saturation > 0.14) & (value > 0.08)
 
 
-def _to_hsv(rgb: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
+def to_hsv(rgb: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
     """Hue in degrees, saturation and value 0..1 of (..., 3) RGB 0..1."""
     value, low = rgb.max(-1), rgb.min(-1)
     chroma = value - low
@@ -169,8 +169,8 @@ def _to_hsv(rgb: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
     return hue * 60, chroma / np.maximum(value, 1e-6), value
 
 
-def _from_hsv(hue: npt.NDArray, saturation: npt.NDArray, value: npt.NDArray) -> npt.NDArray:
-    """Inverse of ``_to_hsv``."""
+def from_hsv(hue: npt.NDArray, saturation: npt.NDArray, value: npt.NDArray) -> npt.NDArray:
+    """Inverse of ``to_hsv``."""
     turns = (np.array([5.0, 3.0, 1.0], np.float32) + (hue / 60)[..., None]) % 6
     share = np.clip(np.minimum(turns, 4 - turns), 0, 1)
     return value[..., None] * (1 - saturation[..., None] * share)

@@ -30,6 +30,8 @@ LINES_FILE, PICTURES = "edits.jsonl", "images"
 MIN_AREA = 0.01
 """The box of a thing to edit is at least this share of the picture."""
 TRIES = 40
+DRAWN_KINDS = ("drawn style", "drawn ground", "drawn paint")
+"""Kinds of whole-picture edits of drawn pictures, which 'training.editor pairs' writes in the same layout."""
 STYLE_WORDS = {
     "flat": "turn it into a flat drawing without shades",
     "modern": "turn it into a drawing with soft shades",
@@ -122,8 +124,8 @@ def read_edits(folder: Path, complaints: Complaints) -> Iterator[EditSample]:
 
 def _read(row: Any, folder: Path) -> EditSample:
     kind, width, height = need(row, "kind", str), need(row, "width", int), need(row, "height", int)
-    if kind not in KINDS:
-        raise Broken("unknown task", f"is an edit of the kind '{kind}'; there are {', '.join(KINDS)}")
+    if kind not in (*KINDS, *DRAWN_KINDS):
+        raise Broken("unknown task", f"is an edit of the kind '{kind}'; there are {', '.join((*KINDS, *DRAWN_KINDS))}")
     before, after = (folder / PICTURES / Path(need(row, name, str)).name for name in ("before", "after"))
     if picture_size(before) != (width, height) or picture_size(after) != (width, height):
         raise Broken("wrong size", f"says its pictures have {width} x {height} pixels, and they have not")

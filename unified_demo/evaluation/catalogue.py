@@ -8,10 +8,12 @@ def benchmarks() -> dict[str, Benchmark]:
     from unified_demo.evaluation.captioning import Captioning
     from unified_demo.evaluation.classification import Classification
     from unified_demo.evaluation.composed import Composed
+    from unified_demo.evaluation.drawn_layouts import DrawnLayouts
     from unified_demo.evaluation.editing import Editing
     from unified_demo.evaluation.gates import Gates
     from unified_demo.evaluation.generation import Generation
     from unified_demo.evaluation.layout import Layout
+    from unified_demo.evaluation.mmud import Mmud
     from unified_demo.evaluation.references import References
     from unified_demo.evaluation.referring_benchmark import Reasoning, Referring
     from unified_demo.evaluation.removal import RemovalBenchmark
@@ -22,7 +24,7 @@ def benchmarks() -> dict[str, Benchmark]:
     from unified_demo.evaluation.zero_shot import PluginBenchmark
 
     known: tuple[Benchmark, ...] = (
-        Routing(), PluginBenchmark(), References(), Referring(), Reasoning(), Composed(), Layout(), Captioning(), RetentionBenchmark(),
-        Gates(), Generation(), Editing(), RemovalBenchmark(), Video(), Classification(), Sound(),
+        Routing(), PluginBenchmark(), References(), Referring(), Reasoning(), Composed(), Mmud(), Layout(), Captioning(),
+        RetentionBenchmark(), Gates(), Generation(), DrawnLayouts(), Editing(), RemovalBenchmark(), Video(), Classification(), Sound(),
     )  # fmt: skip
     return {benchmark.name: benchmark for benchmark in known}

@@ -6,7 +6,7 @@ themselves, laid where they belong: what the measures give for a perfect drawing
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,9 +111,9 @@ class Drawable:
         if len(self.looks) < 2:
             raise NotReady("The assets hold nothing to compare with; fetch them with 'python -m unified_demo.data fetch'.")
 
-    def gallery(self, look: Look) -> Gallery:
-        """Every noun, those that no generator draws as well."""
-        nouns = tuple(self.looks)
+    def gallery(self, look: Look, only: Collection[str] = ()) -> Gallery:
+        """Every noun, those that no generator draws as well; or those of ``only`` that there are."""
+        nouns = tuple(noun for noun in self.looks if not only or noun in only)
         pictures = [self.draw(Case("noun", noun, (Wanted(noun, _middle()),), 0)) for noun in nouns]
         return Gallery(np.stack([descriptor(picture, look) for picture in pictures]), nouns)
 

@@ -80,23 +80,23 @@ class Layout:
             if name == "published":
                 rows += published()
                 continue
-            planner = self._planner(name, context)
+            planner = rule if name == "rule" else model_planner(context)
             plans = [planner(prompt) for prompt in chosen]
             rows += summarise(name, chosen, plans)
             samples += [_sample(name, prompt, plan) for prompt, plan in zip(chosen, plans, strict=True)]
             draw_sheet(_tiles(chosen, plans, store), context.out / f"{name}.webp")
         return Result(tuple(rows), MEASURES, tuple(samples), tuple(str(item) for item in complaints.found))
 
-    def _planner(self, name: str, context: Context) -> Planner:
-        if name == "rule":
-            return rule
-        model, options = context.subjects.trained(), GenerationOptions(max_new_tokens=MOST_TOKENS)
 
-        def ask(prompt: LayoutPrompt) -> Plan:
-            request = Conversation((Message("user", (TextPart(REQUEST.format(prompt=prompt.prompt)),)),))
-            return plan_of(raw_answer(model, request, options))
+def model_planner(context: Context) -> Planner:
+    """ModelLoadError without weights."""
+    model, options = context.subjects.trained(), GenerationOptions(max_new_tokens=MOST_TOKENS)
 
-        return ask
+    def ask(prompt: LayoutPrompt) -> Plan:
+        request = Conversation((Message("user", (TextPart(REQUEST.format(prompt=prompt.prompt)),)),))
+        return plan_of(raw_answer(model, request, options))
+
+    return ask
 
 
 def plan_of(raw: str) -> Plan:
@@ -138,8 +138,8 @@ def summarise(system: str, prompts: Sequence[LayoutPrompt], plans: Sequence[Plan
 def _figures(items: Sequence[tuple[LayoutPrompt, Plan]]) -> dict[str, float | None]:
     planned = sum(plan.called for _, plan in items) / len(items)
     if items[0][0].relation:
-        return {"accuracy": sum(_placed_right(prompt, plan) for prompt, plan in items) / len(items), "planned": planned}
-    scores = [_counted(prompt, plan) for prompt, plan in items]
+        return {"accuracy": sum(fulfils(prompt, plan.things) for prompt, plan in items) / len(items), "planned": planned}
+    scores = [_counted(prompt, plan.things) for prompt, plan in items]
     summary = count_summary(scores)
     measured = any(score.precision is not None for score in scores)
     return {
@@ -150,30 +150,28 @@ def _figures(items: Sequence[tuple[LayoutPrompt, Plan]]) -> dict[str, float | No
     }
 
 
-def _right(prompt: LayoutPrompt, plan: Plan) -> bool:
-    return _placed_right(prompt, plan) if prompt.relation else _counted(prompt, plan).correct
+def fulfils(prompt: LayoutPrompt, things: Sequence[Planned]) -> bool:
+    """Whether the relation holds, or every noun has its number."""
+    if not prompt.relation:
+        return _counted(prompt, things).correct
+    return spatial_correct(prompt.objects[0][0], prompt.relation, prompt.objects[1][0], things)
 
 
-def _counted(prompt: LayoutPrompt, plan: Plan) -> CountScore:
-    return count_score(prompt.counts, [thing.noun for thing in plan.things], prompt.comparison)
-
-
-def _placed_right(prompt: LayoutPrompt, plan: Plan) -> bool:
-    first, second = prompt.objects[0][0], prompt.objects[1][0]
-    return spatial_correct(first, prompt.relation, second, plan.things)
+def _counted(prompt: LayoutPrompt, things: Sequence[Planned]) -> CountScore:
+    return count_score(prompt.counts, [thing.noun for thing in things], prompt.comparison)
 
 
 def _tiles(prompts: Sequence[LayoutPrompt], plans: Sequence[Plan], store: MediaStore) -> list[Tile]:
     """The planned boxes with their nouns on white, wrong plans first."""
     tiles = []
-    for prompt, plan in sorted(zip(prompts, plans, strict=True), key=lambda pair: _right(*pair))[:MOST_TILES]:
+    for prompt, plan in sorted(zip(prompts, plans, strict=True), key=lambda pair: fulfils(pair[0], pair[1].things))[:MOST_TILES]:
         picture = Image.new("RGB", (SHEET_SIDE, SHEET_SIDE), "white")
         pen = ImageDraw.Draw(picture)
         for thing in plan.things:
             x0, y0, x1, y1 = (side * (SHEET_SIDE - 1) for side in thing.box.as_tuple())
             pen.rectangle((x0, y0, x1, y1), outline="black")
             pen.text((x0 + 3, y0 + 2), thing.noun, fill="black")
-        tiles.append(Tile(_right(prompt, plan), store.add_image(picture, "img-1").path, prompt.prompt, Box(0, 0, 1, 1), None, None))
+        tiles.append(Tile(fulfils(prompt, plan.things), store.add_image(picture, "img-1").path, prompt.prompt, Box(0, 0, 1, 1), None, None))
     return tiles
 
 

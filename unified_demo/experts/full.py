@@ -109,6 +109,21 @@ def _region_editing(order: Order) -> Expert:
     return Movable(parts.RegionEditingExpert(outliner, remover, Inpainter(pipeline)), pipeline)
 
 
+def _reference_editing(order: Order) -> Expert:
+    from unified_demo.experts.reference_editing import ReferenceEditExpert
+
+    return _picture_expert(ReferenceEditExpert, order)
+
+
+def _instructed_regions(order: Order) -> Expert:
+    from unified_demo.experts import instructed_regions as parts
+    from unified_demo.experts import region_editing
+
+    pipeline = load_pipeline(order.source())
+    outliner, remover = region_editing.load_mobile_sam(order.zoo), region_editing.Remover(order.zoo.path(region_editing.ROLE))
+    return Movable(parts.InstructedRegionExpert(outliner, remover, parts.MaskedEditor(pipeline)), pipeline)
+
+
 def _grounded(tracking: bool, order: Order) -> Expert:
     import torch
 
@@ -145,7 +160,9 @@ BUILDERS: dict[str, Callable[[Order], Expert]] = {
     "generation": _generation,
     "layout": _layout,
     "editing": _editing,
+    "reference_editing": _reference_editing,
     "region_editing": _region_editing,
+    "instructed_regions": _instructed_regions,
     "grounded_segmentation": partial(_grounded, False),
     "grounded_tracking": partial(_grounded, True),
     "text_to_video": partial(_film, "VideoGenerationExpert"),
@@ -158,6 +175,8 @@ BUILDERS: dict[str, Callable[[Order], Expert]] = {
 }
 """Kind of a row -> how its expert is built."""
 _WITH_STRENGTH = ("editing", "video_to_video", "flow_guided")
+_DISTILLED = ("Flux2Klein",)
+"""Beginnings of pipelines whose weights know no guidance: it is not offered."""
 
 
 def build_specs(profile: FullProfile, choice: Choice, find: FindFolder, placement: Placement, zoo: Zoo) -> tuple[ExpertSpec, ...]:
@@ -178,8 +197,15 @@ def _spec(profile: FullProfile, row: ExpertRow, find: FindFolder, placement: Pla
         memory_bytes=profile.expert_bytes(row, placement.offload),
         load=partial(_load, row, models, find, placement, zoo),
         commercial_use=all(model.commercial_use for model in models),
-        options=() if row.kind.startswith("grounded") else ("steps", "guidance", *(("strength",) if row.kind in _WITH_STRENGTH else ())),
+        options=_options(row),
     )
+
+
+def _options(row: ExpertRow) -> tuple[str, ...]:
+    if row.kind.startswith("grounded"):
+        return ()
+    guidance = () if row.pipeline.startswith(_DISTILLED) else ("guidance",)
+    return ("steps", *guidance, *(("strength",) if row.kind in _WITH_STRENGTH else ()))
 
 
 def _load(row: ExpertRow, models: Sequence[HubModel], find: FindFolder, placement: Placement, zoo: Zoo) -> Any:

@@ -6,7 +6,7 @@ inpainting pipeline or, in the tiny profile, from a layer. Which thing is meant 
 
 from collections.abc import Generator, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -15,7 +15,6 @@ from unified_demo.errors import ExpertError
 from unified_demo.experts.adding import Adder
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
 from unified_demo.experts.diffusion import PipelineSource
-from unified_demo.experts.inpainting import Inpainter
 from unified_demo.experts.patches import Mask, Pixels, grow, paste_inside
 from unified_demo.experts.recolouring import recolour
 from unified_demo.experts.region_wishes import Wish, read_wish
@@ -38,10 +37,24 @@ NO_CONTENT = (
 )
 
 
+class Painter(Protocol):
+    """What puts new content into a box, one call at a time. ``fills_box``: nothing of what was there before stays."""
+
+    fills_box: bool
+
+    def recipe(self, request: ExpertRequest) -> dict[str, Any]: ...
+
+    def check(self, phrase: str) -> None:
+        """ExpertError for a phrase that cannot be drawn."""
+
+    def paint(self, request: ExpertRequest, picture: Pixels, box: Box, phrase: str) -> Generator[Progress, None, Pixels | None]:
+        """One Progress per step, then the picture: uint8 H x W x 3, every pixel outside the box as before; None when cancelled."""
+
+
 class RegionEditingExpert:
     """One picture per call. ``outliner`` may be shared with the segmentation task; without ``inpainter`` no content is added."""
 
-    def __init__(self, outliner: SegmentationExpert, remover: Remover, inpainter: Inpainter | Adder | None = None) -> None:
+    def __init__(self, outliner: SegmentationExpert, remover: Remover, inpainter: Painter | None = None) -> None:
         self._outliner = outliner
         self._remover = remover
         self._inpainter = inpainter
@@ -58,8 +71,8 @@ class RegionEditingExpert:
         boxes = [box for region in request.regions for box in region.boxes]
         if not request.inputs or request.inputs[0].kind != MediaKind.IMAGE or not boxes:
             raise ExpertError("Region editing got no picture or no box; one picture and at least one box are needed.")
-        wish = read_wish(request.prompt)
-        paints = wish.operation in ("replace", "add")
+        wish = self._read(request.prompt)
+        paints = wish.operation not in ("remove", "recolour")
         if paints:
             if self._inpainter is None:
                 raise ExpertError(NO_CONTENT)
@@ -82,6 +95,10 @@ class RegionEditingExpert:
             yield Progress(step, steps, wish.operation, Image.fromarray(pixels))
         yield Output(MediaKind.IMAGE, Image.fromarray(pixels), of=artefact.id, label=request.prompt, recipe=self._recipe(wish, request))
 
+    def _read(self, prompt: str) -> Wish:
+        """ExpertError for a wish that is not understood."""
+        return read_wish(prompt)
+
     def _outline(self, artefact: Artefact, box: Box) -> Mask:
         """The thing in the box, or the box itself where nothing stands out in it; bool H x W."""
         mask: Mask = self._outliner.outline(artefact, box)
@@ -93,7 +110,7 @@ class RegionEditingExpert:
     def _change(self, pixels: Pixels, mask: Mask, box: Box, wish: Wish) -> Pixels:
         if wish.operation == "recolour":
             return paste_inside(pixels, recolour(pixels, mask, wish.new), mask, feather=1)
-        growth = _growth(mask, box)
+        growth = growth_of(mask, box)
         hole = grow(mask, growth)
         return paste_inside(pixels, self._remover.fill(pixels, hole), hole, feather=growth // 2)
 
@@ -107,20 +124,20 @@ class RegionEditingExpert:
             if not self._inpainter.fills_box:
                 pixels = self._change(pixels, mask, box, Wish("remove"))
                 return (yield from self._inpainter.paint(request, pixels, box, wish.new))
-            old = mask_to_box(grow(mask, _growth(mask, box)))
+            old = mask_to_box(grow(mask, growth_of(mask, box)))
             assert old is not None
             box = Box(min(box.x0, old.x0), min(box.y0, old.y0), max(box.x1, old.x1), max(box.y1, old.y1))
         return (yield from self._inpainter.paint(request, pixels, box, wish.new))
 
     def _recipe(self, wish: Wish, request: ExpertRequest) -> dict[str, Any]:
         known = {"operation": wish.operation, **({"new": wish.new} if wish.new else {})}
-        if wish.operation in ("replace", "add"):
+        if wish.operation not in ("remove", "recolour"):
             assert self._inpainter is not None
             return known | self._inpainter.recipe(request)
         return known | {"method": "MI-GAN" if wish.operation == "remove" else "photographic filter"}
 
 
-def _growth(mask: Mask, box: Box) -> int:
+def growth_of(mask: Mask, box: Box) -> int:
     """By how many pixels the outline of the thing in ``box`` is grown."""
     height, width = mask.shape
     return max(LEAST_GROWTH, round(GROWTH * (box.area * width * height) ** 0.5))

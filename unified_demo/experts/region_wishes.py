@@ -10,7 +10,7 @@ from typing import Literal
 from unified_demo.errors import ExpertError
 from unified_demo.experts.recolouring import COLOURS
 
-Operation = Literal["remove", "recolour", "replace", "add"]
+Operation = Literal["remove", "recolour", "replace", "add", "change"]
 
 _COLOUR = "|".join(sorted(COLOURS, key=len, reverse=True))
 _PLACE = r"\s+(?:on|onto|in|into|at|to|next|beside|above|below|over|under|behind|left|right|near|by|where)\b.*"
@@ -26,7 +26,8 @@ _PATTERNS: tuple[tuple[Operation, str], ...] = (
 
 @dataclass(frozen=True)
 class Wish:
-    """``new``: the colour to give, or the content to put there with its article; empty for a removal."""
+    """``new``: the colour to give, or the content to put there with its article; empty for a removal and for a "change", which is any
+    other wish, for experts that follow instructions (``read_wish`` knows none)."""
 
     operation: Operation
     new: str = ""

@@ -1,7 +1,8 @@
 """The image editing expert for photographs: styles by small networks, tones, light and weather by photographic filters.
 
 The words of the instruction choose from a committed table (styles.toml). What is not in it goes to an instruct pipeline where
-the profile has one; else the answer names what is known. The second of two pictures is taken as the style of the first.
+the profile has one; else the answer names what is known. The second of two pictures is taken as the style of the first. Drawn pictures
+go to the small editor (drawn_editing.py) for what it knows.
 """
 
 import re
@@ -15,12 +16,14 @@ from typing import Any
 from PIL import Image
 
 from unified_demo.errors import ExpertError
-from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
+from unified_demo.experts.base import Expert, ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
 from unified_demo.experts.diffusion import PipelineSource, load_pipeline
+from unified_demo.experts.drawn_editing import DrawnEditExpert, autoencoder_cover, is_drawn
+from unified_demo.experts.drawn_edits import longest_edit_word
 from unified_demo.experts.editing import PIPELINE as INSTRUCTED
-from unified_demo.experts.editing import InstructEditExpert
 from unified_demo.experts.photo_filters import apply
-from unified_demo.experts.small_generators import EDITOR, memory_bytes, source
+from unified_demo.experts.small_generators import EDITOR, GENERATOR, memory_bytes, source
+from unified_demo.experts.small_generators import PIPELINE as DRAWN
 from unified_demo.experts.strength import read_strength
 from unified_demo.experts.style_nets import StyleNets
 from unified_demo.grammar import MediaKind, Task
@@ -55,17 +58,29 @@ def styles() -> tuple[Style, ...]:
 
 def find_style(instruction: str) -> Style | None:
     """The style whose longest word occurs in the instruction; None when none does."""
+    return _longest(instruction)[1]
+
+
+def _longest(instruction: str) -> tuple[int, Style | None]:
+    """Letters of the longest word that occurs, and its style."""
     said = " ".join(instruction.lower().split())
     found = [(len(word), style) for style in styles() for word in style.words if re.search(rf"\b{re.escape(word)}\b", said)]
-    return max(found, key=lambda item: item[0])[1] if found else None
+    return max(found, key=lambda item: item[0]) if found else (0, None)
+
+
+def for_editor(instruction: str) -> bool:
+    """Whether the small editor's table has the longer word for it, or as long a one: "at night" yes, "a watercolour of the night" no."""
+    edits = longest_edit_word(instruction)
+    return edits > 0 and edits >= _longest(instruction)[0]
 
 
 class RestylingExpert:
-    """``instructed`` does what the table does not know; it may be None."""
+    """``instructed`` does what the table does not know, ``drawn`` what it knows to drawn pictures; either may be None."""
 
-    def __init__(self, nets: StyleNets, instructed: InstructEditExpert | None = None) -> None:
+    def __init__(self, nets: StyleNets, instructed: Expert | None = None, drawn: DrawnEditExpert | None = None) -> None:
         self._nets = nets
         self._instructed = instructed
+        self._drawn = drawn
 
     def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
         """One step, then a picture of the input's size. ExpertError without a picture, or for a style that is not known."""
@@ -73,6 +88,10 @@ class RestylingExpert:
         if not pictures:
             raise ExpertError("Image editing got no picture; one picture and what shall change in it are needed.")
         instruction, strength = read_strength(request.prompt, request.strength, STRENGTH)
+        drawn = self._drawn if len(pictures) == 1 and for_editor(instruction) else None
+        if drawn and drawn.knows(instruction) and is_drawn(pictures[0], load_image(pictures[0])):
+            yield from drawn.run(request)
+            return
         style = find_style(instruction)
         if style is None and len(pictures) == 1:
             yield from self._pass_on(request)
@@ -94,31 +113,34 @@ class RestylingExpert:
     def _pass_on(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
         if self._instructed is None:
             known = ", ".join(style.name for style in styles())
-            raise ExpertError(f"'{request.prompt[:60]}' is not among the changes of whole pictures known here; known: {known}.")
+            drawn = f" Drawn pictures alone can also become: {self._drawn.known()}." if self._drawn else ""
+            raise ExpertError(f"'{request.prompt[:60]}' is not among the changes of whole pictures known here; known: {known}.{drawn}")
         yield from self._instructed.run(request)
 
 
 def load_restyling(zoo: Zoo, editor: PipelineSource | None = None) -> RestylingExpert:
-    """Fetch the weights if need be. ``editor``: the instruct pipeline for what the table does not know."""
+    """Fetch the weights if need be. ``editor``: the small editor, for drawn pictures in another style."""
     nets = StyleNets(*(zoo.path(role) for role in ROLES))
-    return RestylingExpert(nets, InstructEditExpert(load_pipeline(editor)) if editor else None)
+    generator = source(zoo, GENERATOR, DRAWN)
+    cover = autoencoder_cover(Path(generator.place)) if generator else None
+    return RestylingExpert(nets, drawn=DrawnEditExpert(load_pipeline(editor) if editor else None, cover))
 
 
 def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
-    """The experts of this file; nothing is loaded or fetched here. What the table does not know is for the small editor, if there."""
+    """The experts of this file; nothing is loaded or fetched here. Drawn pictures are for the small editor, if there."""
     editor = source(zoo, EDITOR, INSTRUCTED)
     edited = (f"tiny/{EDITOR}",) if editor else ()
     return (
         ExpertSpec(
             task=Task.IMAGE_EDITING.value,
             name="styles and filters",
-            description=f"changes a whole photo: {len(styles())} styles, tones, seasons and kinds of weather",
+            description=f"changes a whole photo or drawing: {len(styles())} styles, tones, seasons, places and kinds of weather",
             needs=(MediaKind.IMAGE,),
             gives=MediaKind.IMAGE,
             licence=zoo.file(ROLES[0]).licence,
             weights=(*ROLES, *edited),
             memory_bytes=500 * 2**20 + (memory_bytes(zoo, EDITOR) if editor else 0),
             load=partial(load_restyling, zoo, editor),
-            options=("steps", "guidance", "strength") if editor else ("strength",),
+            options=("strength",),
         ),
     )

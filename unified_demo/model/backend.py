@@ -41,6 +41,11 @@ LONGEST_PROMISE = 10
 """Tokens that may stand before a call ("Here is the clip."); they wait until it is known whether there is a tool for it."""
 NO_TOOL = "I have no tool for {task} here."
 REMEMBERED_PICTURES = 32
+NAMES = {
+    MediaKind.IMAGE: ("picture", "pictures", "photo", "photograph", "image"), MediaKind.VIDEO: ("video", "clip"),
+    MediaKind.AUDIO: ("sound", "recording"),
+}  # fmt: skip
+"""What an answer calls them."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ class TinyModel:
         self._label_words = LabelWords(vocabulary, network.language_model.get_input_embeddings().weight.detach().cpu())
         self._filters = default_filters(vocabulary)
         self._chooser = PluginChooser(network.language_model, vocabulary, network.tuned_layers) if vocabulary.plugins else None
+        self._denial = vocabulary.encode("There is no")
+        self._denied = {kind: [vocabulary.encode(f" {word}")[0] for word in words] for kind, words in NAMES.items()}
         self._seen: OrderedDict[Path, Seen] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -104,6 +111,8 @@ class TinyModel:
         references = {key: self.vocabulary.encode(key) for key in artefacts}
         state = DecodingState(self.vocabulary, tokens.proposals, references, tuple(self.vocabulary.tasks), most=options.max_new_tokens)
         state.wanted, state.wish = wanted, wish
+        if options.constrained:
+            self._admit(decoder, {artefact.kind for artefact in artefacts.values()})
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
         writer = SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
         generator = torch.Generator().manual_seed(options.seed)
@@ -139,6 +148,18 @@ class TinyModel:
             for rule in self._filters:
                 rule.apply(logits, state)
         return choose(logits, options.temperature, generator)
+
+    def _admit(self, decoder: "Decoder", kinds: set[MediaKind]) -> None:
+        """An answer does not begin with "There is no picture" where there is one: then its second choice begins it."""
+        first, taken = decoder.logits, 0
+        while taken < len(self._denial) and int(decoder.logits.argmax()) == self._denial[taken]:
+            decoder.step(self._denial[taken])
+            taken += 1
+        false = taken == len(self._denial) and any(int(decoder.logits.argmax()) in self._denied.get(kind, ()) for kind in kinds)
+        if taken:
+            decoder.rewind(taken, first)
+        if false:
+            first[self._denial[0]] = -torch.inf
 
     def wanted(self, conversation: Conversation) -> tuple[str, list[int]]:
         """(the tag of the plug-in that the last message asks for, or empty for none; the tokens of that message's words)."""
@@ -257,6 +278,14 @@ class Decoder:
             hidden = self._network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0, 0]
             self._ids.append(token)
             self._look_ahead(hidden)
+
+    def rewind(self, count: int, logits: torch.Tensor) -> None:
+        """Forget the last ``count`` tokens that were fed; ``logits`` are what they were before those."""
+        self._cache.crop(-count)
+        del self._ids[-count:]
+        if self._gates:
+            del self._gates[-count:]
+        self.logits = logits
 
     def gate_usage(self) -> dict[str, float]:
         """Share of each adapter (``gate_0``, ...; they sum to 1), mean over layers and over the prompt and each written token; and

@@ -323,22 +323,15 @@ class TasksNeedTheirMedia(LogitFilter):
 
 
 class SaysWhatIsThere(LogitFilter):
-    """An answer does not begin with "There is no picture" where there is one, nor with "I cannot see" where there is nothing to see.
-
-    Words that are false whatever was asked; a small model that is unsure of a wish likes them.
+    """An answer does not begin with "I cannot see" where nothing was looked at: no picture, and no video in whose first frame something
+    was found. The expert that follows a thing looks at every frame itself; a small model that is unsure of a wish likes to deny.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self.nothing, self.unseen = vocabulary.encode("There is no"), vocabulary.encode("I")
-        self.kinds = {"img": vocabulary.encode(" picture")[0], "vid": vocabulary.encode(" video")[0], "aud": vocabulary.encode(" sound")[0]}
-        self.cannot = vocabulary.encode(" cannot")[0]
+        self.begun, self.cannot = vocabulary.encode("I"), vocabulary.encode(" cannot")[0]
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
-        if state.written == self.nothing:
-            for kind, word in self.kinds.items():
-                if any(key.startswith(f"{kind}-") for key in state.references):
-                    logits[word] = -torch.inf
-        if state.written == self.unseen and not state.references:
+        if state.written == self.begun and not state.proposals and not any(key.startswith("img-") for key in state.references):
             logits[self.cannot] = -torch.inf
 
 

@@ -37,7 +37,7 @@ Crops = Callable[[random.Random, int], tuple[torch.Tensor, torch.Tensor]]
 
 @dataclass(frozen=True)
 class Components:
-    """``matrix`` (CHANNELS, 192): latents = matrix @ (patch - mean), patches -1..1 as (3, 8, 8) flattened; ``mean`` (192,)."""
+    """``matrix`` (channels, 192): latents = matrix @ (patch - mean), patches -1..1 as (3, 8, 8) flattened; ``mean`` (192,)."""
 
     matrix: torch.Tensor
     mean: torch.Tensor
@@ -50,12 +50,12 @@ class Components:
         return latents.view(count, -1, height // FACTOR, width // FACTOR)
 
 
-def patch_components(pictures: torch.Tensor) -> Components:
+def patch_components(pictures: torch.Tensor, channels: int = CHANNELS) -> Components:
     """The strongest components of the 8 x 8 patches of (n, 3, h, w), -1..1, half whitened: strong ones stay larger."""
     patches = functional.unfold(pictures, FACTOR, stride=FACTOR).transpose(1, 2).flatten(0, 1)
     mean = patches.mean(0)
     values, vectors = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
-    strength, directions = values.flip(0)[:CHANNELS], vectors.flip(1)[:, :CHANNELS].T
+    strength, directions = values.flip(0)[:channels], vectors.flip(1)[:, :channels].T
     scale = DEVIATION * strength**-0.25 / (strength**0.25).mean()
     return Components(scale[:, None] * directions, mean)
 
@@ -91,14 +91,17 @@ class AutoencoderOptions:
     seed: int = 0
 
 
-def build_autoencoder(components: Components, decoder: tuple[int, tuple[int, ...]] = (WIDTH, (3, 3, 2, 0, 0))) -> "AutoencoderTiny":
-    """The encoder is set from ``components`` and frozen, the decoder (width, blocks per level from coarse to fine) is random."""
+def build_autoencoder(
+    components: Components, decoder: tuple[int, tuple[int, ...]] = (WIDTH, (3, 3, 2, 0, 0)), out_channels: int = OUT_CHANNELS
+) -> "AutoencoderTiny":
+    """The encoder is set from ``components`` (at most WIDTH) and frozen, the decoder (width, blocks per level from coarse to fine) is
+    random."""
     from diffusers import AutoencoderTiny
 
     levels = 1 + int(math.log2(FACTOR))
     network = AutoencoderTiny(
-        out_channels=OUT_CHANNELS,
-        latent_channels=CHANNELS,
+        out_channels=out_channels,
+        latent_channels=len(components.matrix),
         scaling_factor=SCALING,
         encoder_block_out_channels=(WIDTH,) * levels,
         num_encoder_blocks=(0,) * levels,
@@ -135,8 +138,8 @@ def _set_encoder(network: "AutoencoderTiny", components: Components) -> None:
         for down in (0, 1):
             for right in (0, 1):
                 pixel = matrix[:, channel, down * FACTOR // 2 + row, right * FACTOR // 2 + column]
-                halving[-1].weight.data[:CHANNELS, source, 1 + down, 1 + right] = 2 * pixel
-    last.weight.data[range(CHANNELS), range(CHANNELS), 1, 1] = 1
+                halving[-1].weight.data[: len(matrix), source, 1 + down, 1 + right] = 2 * pixel
+    last.weight.data[range(len(matrix)), range(len(matrix)), 1, 1] = 1
     last.bias.data.copy_(-components.matrix @ (components.mean + 1))
 
 

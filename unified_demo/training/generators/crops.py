@@ -11,8 +11,8 @@ from PIL import Image
 
 from unified_demo.data.cutouts import PAINT_HUES
 from unified_demo.errors import MediaError
+from unified_demo.experts.grounds import DEFAULT, NAMES
 from unified_demo.training.generators.autoencoder import FACTOR, GROWTH, SIDE
-from unified_demo.training.generators.grounds import DEFAULT, NAMES
 from unified_demo.training.generators.pictures import Painter
 
 ELSEWHERE, PAINTED = 0.3, 0.2

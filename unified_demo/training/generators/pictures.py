@@ -13,9 +13,9 @@ from PIL import Image
 
 from unified_demo.data.cutouts import PAINT_HUES, CutoutLibrary
 from unified_demo.data.nouns import countable, listed, said
+from unified_demo.experts.grounds import DEFAULT, NAMES, PLAIN, ground
 from unified_demo.grammar import Box
 from unified_demo.training.generators.autoencoder import SIDE
-from unified_demo.training.generators.grounds import DEFAULT, NAMES, PLAIN, ground
 
 ALONE = 0.78
 """Longer side of a thing that stands alone, as a share of the picture."""

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from unified_demo.errors import MediaError
+from unified_demo.experts.grounds import DEFAULT
 from unified_demo.training.generators.autoencoder import SCALING, Components
 from unified_demo.training.generators.diffusion import Batch
-from unified_demo.training.generators.grounds import DEFAULT
 from unified_demo.training.generators.pictures import Painter, Scene
 
 

@@ -5,6 +5,7 @@ vanish, other words become one unknown token. It draws nothing.
 """
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from unified_demo.data.cutouts import PAINT_HUES
 from unified_demo.data.expressions import plural
 from unified_demo.data.nouns import countable
-from unified_demo.training.generators.grounds import NAMES
+from unified_demo.experts.grounds import NAMES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -80,13 +81,17 @@ def vocabulary() -> Vocabulary:
 
 def build_tokenizer(words: Vocabulary) -> "PreTrainedTokenizerFast":
     """For ``StableDiffusionPipeline``: lower case, filler dropped, nouns of several words found first, padded to LENGTH."""
+    return tokenizer_of(words.tokens(), FILLER)
+
+
+def tokenizer_of(spellings: dict[str, int], filler: Sequence[str]) -> "PreTrainedTokenizerFast":
+    """``spellings``, SPECIAL among them -> their numbers; words of ``filler`` and signs vanish."""
     from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    spellings = words.tokens()
     tokenizer = Tokenizer(models.WordLevel(spellings, unk_token=UNKNOWN))
-    filler = Regex(r"\b(?:" + "|".join(sorted(FILLER, key=len, reverse=True)) + r")\b(?!-)|[^\w\s-]")
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.Replace(filler, " ")])
+    dropped = Regex(r"\b(?:" + "|".join(sorted(filler, key=len, reverse=True)) + r")\b(?!-)|[^\w\s-]")
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.Replace(dropped, " ")])
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.add_tokens([AddedToken(word, single_word=True, normalized=True) for word in spellings if " " in word])
     ends = [(name, spellings[name]) for name in (START, END)]

@@ -1,7 +1,8 @@
 """Teaches the universal projection to tell the frozen language model what is heard: features of a sound in front of a few words.
 
-Only the projection learns; the encoder's features are fixed beforehand, the language model stays as it is. ``measure`` asks which of the
-known captions the language model finds likeliest behind a sound.
+Only the projection learns; the encoder's features are fixed beforehand, the language model stays as it is. It may first be aligned
+without running the language model, which is what costs: each query shall mean one word of the caption among the language model's own
+embeddings. ``measure`` asks which of the known captions the language model finds likeliest behind a sound.
 """
 
 import random
@@ -19,15 +20,19 @@ from unified_demo.training.timed import TimedRun
 
 PROMPT = "\nWhat I hear:"
 IGNORED = -100
+TEMPERATURE = 0.07
+"""Of the cosines between a query and the words, while it is aligned."""
 
 
 @dataclass(frozen=True)
 class HearingOptions:
-    """As ``training.timed`` has them."""
+    """As ``training.timed`` has them. The first ``align_steps`` steps align queries with words, ``align_batch`` sounds each."""
 
     minutes: float = 20.0
     steps: int | None = None
     batch: int = 16
+    align_steps: int = 0
+    align_batch: int = 64
     lr: float = 1e-3
     warmup_steps: int = 10
     save_every_s: float = 300.0
@@ -62,21 +67,26 @@ class HearingTrainer(TimedRun):
         self.language_model, self.tokenizer, self.projection = language_model.requires_grad_(False), tokenizer, projection
         self.heard, self.options, self.folder = heard, options, folder
         self.prompt: list[int] = tokenizer(PROMPT, add_special_tokens=False)["input_ids"]
+        self.words = sorted({word for caption in heard.captions for word in self.ids(caption)})
         self.optimizer = torch.optim.AdamW(projection.parameters(), lr=options.lr, betas=(0.9, 0.98), weight_decay=0.05)
 
     def train_step(self) -> dict:
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.lr * self.rate()
-        rng = random.Random(f"{self.options.seed}-{self.step}")
-        chosen = rng.sample(range(len(self.heard.captions)), min(self.options.batch, len(self.heard.captions)))
-        nats = self.nats(self.embeddings(self.heard.features[chosen]), [self.heard.captions[place] for place in chosen])
-        loss = nats.sum() / sum(len(self.ids(self.heard.captions[place])) for place in chosen)
+        aligns = self.step < self.options.align_steps
+        count = min(self.options.align_batch if aligns else self.options.batch, len(self.heard.captions))
+        chosen = random.Random(f"{self.options.seed}-{self.step}").sample(range(len(self.heard.captions)), count)
+        sounds, captions = self.embeddings(self.heard.features[chosen]), [self.heard.captions[place] for place in chosen]
+        if aligns:
+            loss = self.misalignment(sounds, captions)
+        else:
+            loss = self.nats(sounds, captions).sum() / sum(len(self.ids(caption)) for caption in captions)
         loss.backward()
         nn.utils.clip_grad_norm_(self.projection.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        return {"step": self.step, "loss": round(float(loss.detach()), 4)}
+        return {"step": self.step, "part": "align" if aligns else "tell", "loss": round(float(loss.detach()), 4)}
 
     def embeddings(self, features: torch.Tensor) -> torch.Tensor:
         """(n, queries, hidden) in the language model's precision."""
@@ -86,6 +96,25 @@ class HearingTrainer(TimedRun):
     def ids(self, caption: str) -> list[int]:
         """What is learnt of a caption: its words and the end."""
         return [*self.tokenizer(" " + caption, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
+
+    def misalignment(self, sounds: torch.Tensor, captions: Sequence[str]) -> torch.Tensor:
+        """Scalar: how far queries (n, queries, hidden) are from their words, by cosine, and which of all captions' words they are nearest
+        to (cross-entropy): the nearest is what tells sounds apart, but only what is close is read as a word by the language model.
+
+        Query k means the caption's word k; those behind its end mean the end, and words without a query are left out.
+        """
+        queries = sounds.shape[1]
+        ids = [self.ids(caption)[:queries] for caption in captions]
+        meant = torch.tensor([[self.words.index(word) for word in row] + [self._end] * (queries - len(row)) for row in ids])
+        words = self.language_model.get_input_embeddings().weight[self.words].float()
+        alike = nn.functional.normalize(sounds.float(), dim=-1) @ nn.functional.normalize(words, dim=-1).T
+        meant = meant.flatten().to(alike.device)
+        far = 1 - alike.flatten(0, 1).gather(1, meant[:, None]).mean()
+        return far + nn.functional.cross_entropy(alike.flatten(0, 1) / TEMPERATURE, meant)
+
+    @property
+    def _end(self) -> int:
+        return self.words.index(self.tokenizer.eos_token_id)
 
     def nats(self, sounds: torch.Tensor, captions: Sequence[str]) -> torch.Tensor:
         """(n,) float32: how unlikely each caption is behind its sound, in nats."""
