@@ -24,7 +24,7 @@ MOST_EXAMPLES = 6
 
 
 def example_cards(engine: Engine) -> list[dict[str, Any]]:
-    """What the start page offers: questions whose task has an expert here. The tiny model reads English alone, so a Chinese card also
+    """What the start page offers: questions whose task has an expert here. The tiny model reads English best, so a Chinese card also
     says the English words that it will send."""
     offered = [(name, text) for name, text, task in EXAMPLES if not task or task in engine.tasks()]
     return [_card(text, [str(ASSETS / name)] if name else [], engine.settings.profile == "tiny") for name, text in offered[:MOST_EXAMPLES]]
