@@ -208,8 +208,18 @@ class PointingOnlyInBoxes(LogitFilter):
                     logits[base + index] = -torch.inf
 
 
+Bounds = tuple[tuple[int, int], ...]
+LOW, HIGH, ANY = (0, 499), (500, grammar.GRID), (0, grammar.GRID)
+SIDES: dict[str, Bounds] = {
+    "on the left": ((0, 249), LOW, LOW, HIGH), "on the right": (HIGH, LOW, ANY, HIGH), "at the top": (LOW, (0, 249), HIGH, LOW),
+    "at the bottom": (LOW, HIGH, HIGH, ANY),
+}  # fmt: skip
+"""What a plan that says a place before a thing (``layout_prompts.PLACES``) allows x0, y0, x1 and y1 of its box to be: it lies in that half
+and reaches over the middle of the other axis."""
+
+
 class BoxHoldsOneBox(LogitFilter):
-    """Inside ``<box>``: one proposal, or four integers in order; then the close tag and nothing else."""
+    """Inside ``<box>``: one proposal, or four integers in order; then the close tag and nothing else. In a plan they are where it says."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         single = {text: vocabulary.encode(text) for text in [*"0123456789,[]"]}
@@ -232,15 +242,27 @@ class BoxHoldsOneBox(LogitFilter):
         elif written.endswith("]"):
             _keep(logits, [close])
         else:
-            _keep(logits, [self.ids[text] for text in next_in_box(written)])
+            _keep(logits, [self.ids[text] for text in next_in_box(written, self._bounds(state))])
+
+    def _bounds(self, state: DecodingState) -> Bounds:
+        """Of the place that a plan named right before this thing; anywhere without one."""
+        begin = state.vocabulary.tag_ids[grammar.open_tag(grammar.PHRASE)]
+        if not state.planning or begin not in state.written:
+            return ()
+        end = len(state.written) - 1 - state.written[::-1].index(begin)
+        start = next((place + 1 for place in range(end - 1, -1, -1) if state.written[place] >= state.vocabulary.vocab_size), 0)
+        said = state.vocabulary.tokenizer.decode(state.written[start:end]).strip()
+        return next((bounds for place, bounds in SIDES.items() if said.endswith(place)), ())
 
 
-def next_in_box(written: str) -> list[str]:
-    """Characters that may follow ``written``, the beginning of ``[x0,y0,x1,y1]``, so that x0 < x1 and y0 < y1 stay reachable."""
+def next_in_box(written: str, bounds: Bounds = ()) -> list[str]:
+    """Characters that may follow ``written``, the beginning of ``[x0,y0,x1,y1]``, so that x0 < x1, y0 < y1 and ``bounds`` can be kept."""
     numbers = written[1:].split(",")
     current, place = numbers[-1], len(numbers) - 1
     least = int(numbers[place - 2]) + 1 if place >= 2 else 0
     most = grammar.GRID if place >= 2 else grammar.GRID - 1
+    if bounds:
+        least, most = max(least, bounds[place][0]), min(most, bounds[place][1])
     follow = [digit for digit in "0123456789" if _reachable(current + digit, least, most)]
     if current and least <= int(current) <= most:
         follow.append("]" if place == 3 else ",")
