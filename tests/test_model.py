@@ -312,6 +312,27 @@ def test_a_box_of_a_plan_is_where_the_plan_says(built, place, seed):
     assert near <= 0.5 <= far
 
 
+@pytest.mark.parametrize(
+    ("said", "other"), [("on the left", "on the right"), ("at the bottom", "at the top"), ("on top", "underneath"), ("far away", None)]
+)
+def test_the_second_thing_of_a_plan_is_opposite_of_the_first(built, said, other):
+    _, vocabulary = built
+    generator = torch.Generator().manual_seed(5)
+    state, rules = DecodingState(vocabulary, [], {}, TASK_TAGS), default_filters(vocabulary)
+    for piece in ("<layout>", said, "<p>", "a vase", "</p>", "<box>", "[100,100,400,900]", "</box>"):
+        for token in [vocabulary.tag_ids[piece]] if piece.startswith("<") else vocabulary.encode(piece):
+            state.add(token)
+    begun = len(state.written)
+    while len(state.written) < begun + 30 and state.inside[-1] != "p":
+        logits = torch.randn(vocabulary.point_base, generator=generator)
+        logits[vocabulary.tag_ids["</layout>"]] = -9.0
+        for rule in rules:
+            rule.apply(logits, state)
+        state.add(choose(logits, 1.0, generator))
+    words = vocabulary.tokenizer.decode([token for token in state.written[begun:] if token < vocabulary.vocab_size])
+    assert (words == f", {other}") is (other is not None)
+
+
 def test_a_plan_may_name_things_where_there_is_no_picture_yet(built):
     _, vocabulary = built
     state = DecodingState(vocabulary, [], {}, TASK_TAGS)

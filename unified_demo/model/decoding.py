@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from unified_demo import grammar
+from unified_demo.model.plan_rules import Bounds, bounds_of, opposite_due
 from unified_demo.model.tokens import Vocabulary
 
 LONGEST_PHRASE = 24
@@ -208,16 +209,6 @@ class PointingOnlyInBoxes(LogitFilter):
                     logits[base + index] = -torch.inf
 
 
-Bounds = tuple[tuple[int, int], ...]
-LOW, HIGH, ANY = (0, 499), (500, grammar.GRID), (0, grammar.GRID)
-SIDES: dict[str, Bounds] = {
-    "on the left": ((0, 249), LOW, LOW, HIGH), "on the right": (HIGH, LOW, ANY, HIGH), "at the top": (LOW, (0, 249), HIGH, LOW),
-    "at the bottom": (LOW, HIGH, HIGH, ANY),
-}  # fmt: skip
-"""What a plan that says a place before a thing (``layout_prompts.PLACES``) allows x0, y0, x1 and y1 of its box to be: it lies in that half
-and reaches over the middle of the other axis."""
-
-
 class BoxHoldsOneBox(LogitFilter):
     """Inside ``<box>``: one proposal, or four integers in order; then the close tag and nothing else. In a plan they are where it says."""
 
@@ -242,17 +233,7 @@ class BoxHoldsOneBox(LogitFilter):
         elif written.endswith("]"):
             _keep(logits, [close])
         else:
-            _keep(logits, [self.ids[text] for text in next_in_box(written, self._bounds(state))])
-
-    def _bounds(self, state: DecodingState) -> Bounds:
-        """Of the place that a plan named right before this thing; anywhere without one."""
-        begin = state.vocabulary.tag_ids[grammar.open_tag(grammar.PHRASE)]
-        if not state.planning or begin not in state.written:
-            return ()
-        end = len(state.written) - 1 - state.written[::-1].index(begin)
-        start = next((place + 1 for place in range(end - 1, -1, -1) if state.written[place] >= state.vocabulary.vocab_size), 0)
-        said = state.vocabulary.tokenizer.decode(state.written[start:end]).strip()
-        return next((bounds for place, bounds in SIDES.items() if said.endswith(place)), ())
+            _keep(logits, [self.ids[text] for text in next_in_box(written, bounds_of(state))])
 
 
 def next_in_box(written: str, bounds: Bounds = ()) -> list[str]:
@@ -344,6 +325,14 @@ class TasksNeedTheirMedia(LogitFilter):
             logits[ids[grammar.open_tag(grammar.PHRASE)]] = -torch.inf
 
 
+class PlansSayWhere(LogitFilter):
+    """When a plan said a place before its first thing, the opposite place comes before the second."""
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        if (token := opposite_due(state)) is not None:
+            _keep(logits, [token])
+
+
 class SaysWhatIsThere(LogitFilter):
     """An answer does not begin with "I cannot see" where nothing was looked at: no picture, and no video in whose first frame something
     was found. The expert that follows a thing looks at every frame itself; a small model that is unsure of a wish likes to deny.
@@ -422,6 +411,7 @@ def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
         PointingOnlyInBoxes(),
         BoxHoldsOneBox(vocabulary),
         PhraseNeedsBox(),
+        PlansSayWhere(),
         RefNamesAnArtefact(),
         TasksNeedTheirMedia(),
         SaysWhatIsThere(vocabulary),

@@ -1,0 +1,57 @@
+"""What a plan's own words ask of the rest of it: "on the left <p>a vase</p>" has its box on the left, and the other thing is on the right.
+
+The words are those of ``data.layout_prompts.PLACES``. It knows token ids and no network; ``decoding`` has the rules that use it.
+"""
+
+from typing import TYPE_CHECKING
+
+from unified_demo import grammar
+
+if TYPE_CHECKING:
+    from unified_demo.model.decoding import DecodingState
+
+Bounds = tuple[tuple[int, int], ...]
+"""Least and most of x0, y0, x1 and y1 on the grid; empty where a box may lie anywhere."""
+NEAR, FAR, BEGIN, END = ((50, 249), (300, 499)), ((500, 749), (700, grammar.GRID)), (50, 449), (550, grammar.GRID)
+LEFT, RIGHT = (NEAR[0], BEGIN, NEAR[1], END), (FAR[0], BEGIN, FAR[1], END)
+TOP, BOTTOM = (BEGIN, NEAR[0], END, NEAR[1]), (BEGIN, FAR[0], END, FAR[1])
+SIDES: dict[str, Bounds] = {"on the left": LEFT, "on the right": RIGHT, "at the top": TOP, "at the bottom": BOTTOM}
+"""The box lies in that half and reaches over the middle of the other axis; it is no sliver."""
+OPPOSITE = {
+    "on the left": "on the right", "on the right": "on the left", "at the top": "at the bottom", "at the bottom": "at the top",
+    "on top": "underneath", "underneath": "on top", "in front": "behind", "behind": "in front",
+}  # fmt: skip
+
+
+def bounds_of(state: "DecodingState") -> Bounds:
+    """Of the box that is begun, by the place that the plan named right before its thing."""
+    begun = [place for place, token in enumerate(state.written) if token == _tag(state, grammar.PHRASE)]
+    if not state.planning or not begun:
+        return ()
+    said = _words_before(state, begun[-1])
+    return next((bounds for place, bounds in SIDES.items() if said.endswith(place)), ())
+
+
+def opposite_due(state: "DecodingState") -> int | None:
+    """The only token that may come between the first box of a plan that said its place and the second thing; None elsewhere."""
+    if not state.planning or state.boxes != 1 or state.boxes_due or state.innermost not in grammar.PLANNING_TAGS:
+        return None
+    first = state.written.index(_tag(state, grammar.PHRASE)) if _tag(state, grammar.PHRASE) in state.written else 0
+    opposite = OPPOSITE.get(_words_before(state, first))
+    if opposite is None:
+        return None
+    due = state.vocabulary.encode(f", {opposite}")
+    if state.run == due:
+        return _tag(state, grammar.PHRASE)
+    return due[len(state.run)] if due[: len(state.run)] == state.run else None
+
+
+def _words_before(state: "DecodingState", end: int) -> str:
+    """The words between the place ``end`` of the answer and the tag before it."""
+    vocabulary = state.vocabulary
+    start = next((place + 1 for place in range(end - 1, -1, -1) if state.written[place] >= vocabulary.vocab_size), 0)
+    return vocabulary.tokenizer.decode(state.written[start:end]).strip()
+
+
+def _tag(state: "DecodingState", name: str) -> int:
+    return state.vocabulary.tag_ids[grammar.open_tag(name)]
