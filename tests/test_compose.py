@@ -13,10 +13,11 @@ from tiny_cutouts import THINGS, write_tiny_assets
 from unified_demo.data.augment import as_jpeg, augment
 from unified_demo.data.catalogue import Catalogue
 from unified_demo.data.compose import Layer, lay, layer_of, mask_box, render_plan, shadow_patch
-from unified_demo.data.cutouts import PAINT_HUES, CutoutLibrary, painted, scaled
+from unified_demo.data.cutouts import CutoutLibrary, painted, scaled
 from unified_demo.data.plans import DRAWN, PAINTS, Placed, ScenePlan, draw_plan
 from unified_demo.errors import MediaError
 from unified_demo.grammar import Box
+from unified_demo.hues import PAINT_HUES
 from unified_demo.regions import COLOURS, colour_shares
 
 

@@ -19,11 +19,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from unified_demo.data.catalogue import CATALOGUE_FILE, MAIN_SHARE, Background, Catalogue, CutoutInfo, read_catalogue, write_catalogue
-from unified_demo.data.cutouts import PAINT_HUES, SOLID, open_picture, painted, trimmed
+from unified_demo.data.cutouts import SOLID, open_picture, painted, trimmed
 from unified_demo.data.fetching import Asset
 from unified_demo.data.naming import Name, name_of_emoji, name_of_furniture, name_of_stamp, named, things
 from unified_demo.data.split import part_of_noun
 from unified_demo.errors import MediaError
+from unified_demo.hues import PAINT_HUES
 from unified_demo.regions import COLOURS, Floats, colour_shares
 
 logger = logging.getLogger(__name__)

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from unified_demo.data.catalogue import Catalogue
 from unified_demo.errors import MediaError
+from unified_demo.hues import PAINT_HUES, from_hsv, to_hsv
 from unified_demo.regions import COLOURS
 
 logger = logging.getLogger(__name__)
@@ -21,8 +22,6 @@ logger = logging.getLogger(__name__)
 SOLID = 128
 """A pixel belongs to the thing when its alpha is at least this, of 255."""
 MAX_SIDE = 2048
-PAINT_HUES = {"red": 0.0, "orange": 28.0, "yellow": 54.0, "green": 120.0, "blue": 220.0, "purple": 274.0, "pink": 326.0}
-"""Middle of each colour's range in ``regions.colour_shares``, degrees."""
 _PAINT_VALUE = {"red": 0.5, "orange": 0.8, "yellow": 0.75, "pink": 0.75}
 """Dark orange is brown and dark yellow olive; such paints are kept at least this light."""
 _LEAST_SATURATION = {"red": 0.87, "orange": 0.62}
@@ -157,20 +156,3 @@ def _belongs(colour: str, hue: npt.NDArray, saturation: npt.NDArray, value: npt.
                      "blue": (212.0, 54.0), "purple": (274.0, 30.0), "pink": (318.0, 38.0)}[colour]  # fmt: skip
     apart = np.abs((hue - centre + 180) % 360 - 180)
     return (apart <= width) & (saturation > 0.14) & (value > 0.08)
-
-
-def to_hsv(rgb: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
-    """Hue in degrees, saturation and value 0..1 of (..., 3) RGB 0..1."""
-    value, low = rgb.max(-1), rgb.min(-1)
-    chroma = value - low
-    safe = np.maximum(chroma, 1e-6)
-    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-    hue = np.where(value == red, ((green - blue) / safe) % 6, np.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4))
-    return hue * 60, chroma / np.maximum(value, 1e-6), value
-
-
-def from_hsv(hue: npt.NDArray, saturation: npt.NDArray, value: npt.NDArray) -> npt.NDArray:
-    """Inverse of ``to_hsv``."""
-    turns = (np.array([5.0, 3.0, 1.0], np.float32) + (hue / 60)[..., None]) % 6
-    share = np.clip(np.minimum(turns, 4 - turns), 0, 1)
-    return value[..., None] * (1 - saturation[..., None] * share)

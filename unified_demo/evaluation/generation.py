@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from unified_demo.data.catalogue import RESTYLED, Catalogue, read_catalogue
-from unified_demo.data.cutouts import PAINT_HUES, CutoutLibrary
+from unified_demo.data.cutouts import CutoutLibrary
 from unified_demo.data.nouns import countable, listed, said
 from unified_demo.engine import Engine
 from unified_demo.errors import UnifiedError
@@ -25,6 +25,7 @@ from unified_demo.evaluation.generation_metrics import Gallery, crop, descriptor
 from unified_demo.evaluation.image_metrics import Look, Pixels
 from unified_demo.experts.base import Output
 from unified_demo.grammar import Box, Task
+from unified_demo.hues import PAINT_HUES
 from unified_demo.messages import RegionPart, TaskCall
 
 MEASURES = {

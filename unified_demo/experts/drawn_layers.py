@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
-from unified_demo.data.cutouts import PAINT_HUES, from_hsv, to_hsv
 from unified_demo.experts.grounds import NAMES, ground
 from unified_demo.experts.moods import GROUNDS, MOODS, finished, ground_rows, laid, lit, mood_ground, unlit
+from unified_demo.hues import PAINT_HUES, from_hsv, to_hsv
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

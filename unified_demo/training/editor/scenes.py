@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from unified_demo.data.catalogue import Catalogue
-from unified_demo.data.cutouts import PAINT_HUES, CutoutLibrary
+from unified_demo.data.cutouts import CutoutLibrary
 from unified_demo.data.split import Part, part_of_noun
 from unified_demo.errors import MediaError
 from unified_demo.experts.drawn_edits import DrawnEdit, drawn_edits
@@ -20,6 +20,7 @@ from unified_demo.experts.drawn_layers import line_art, repainted
 from unified_demo.experts.grounds import DEFAULT
 from unified_demo.experts.moods import GROUNDS, finished, laid, lit, mood_ground
 from unified_demo.grammar import Box
+from unified_demo.hues import PAINT_HUES
 
 STYLES = {"3d": "emoji", "flat": "emoji-flat", "soft": "emoji-modern", "line": "emoji-flat"}
 """Style -> what the keys of its cut-outs begin with."""

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from unified_demo.data.cutouts import PAINT_HUES
 from unified_demo.errors import MediaError
 from unified_demo.experts.grounds import DEFAULT, NAMES
+from unified_demo.hues import PAINT_HUES
 from unified_demo.training.generators.autoencoder import FACTOR, GROWTH, SIDE
 from unified_demo.training.generators.pictures import Painter
 
