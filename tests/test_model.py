@@ -360,7 +360,7 @@ def test_a_plan_may_name_things_where_there_is_no_picture_yet(built):
 )
 def test_nothing_is_said_to_be_unseen_where_nothing_was_shown(built, references, begun, word, may):
     _, vocabulary = built
-    state = DecodingState(vocabulary, [], {key: vocabulary.encode(key) for key in references}, TASK_TAGS)
+    state = DecodingState(vocabulary, [(key, 0) for key in references], {key: vocabulary.encode(key) for key in references}, TASK_TAGS)
     for token in vocabulary.encode(begun):
         state.add(token)
     logits = torch.zeros(vocabulary.point_base)

@@ -335,14 +335,15 @@ class PlansSayWhere(LogitFilter):
 
 class SaysWhatIsThere(LogitFilter):
     """An answer does not begin with "I cannot see" where nothing was looked at: no picture, and no video in whose first frame something
-    was found. The expert that follows a thing looks at every frame itself; a small model that is unsure of a wish likes to deny.
+    was found (proposal 0 is the whole frame). The expert that follows a thing looks at every frame itself; a small model that is unsure of a wish likes to deny.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.begun, self.cannot = vocabulary.encode("I"), vocabulary.encode(" cannot")[0]
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
-        if state.written == self.begun and not state.proposals and not any(key.startswith("img-") for key in state.references):
+        found = any(index for _, index in state.proposals) or any(key.startswith("img-") for key in state.references)
+        if state.written == self.begun and not found:
             logits[self.cannot] = -torch.inf
 
 
