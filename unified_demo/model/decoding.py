@@ -335,7 +335,8 @@ class PlansSayWhere(LogitFilter):
 
 class SaysWhatIsThere(LogitFilter):
     """An answer does not begin with "I cannot see" where nothing was looked at: no picture, and no video in whose first frame something
-    was found (proposal 0 is the whole frame). The expert that follows a thing looks at every frame itself; a small model that is unsure of a wish likes to deny.
+    was found (proposal 0 is the whole frame). The expert that follows a thing looks at every frame itself; a small model that is
+    unsure of a wish likes to deny.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
