@@ -4,6 +4,7 @@ import json
 import threading
 from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from unified_demo.assembly import load_engine
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.data.cutouts import CutoutLibrary
 from unified_demo.data.edit_pairs import build as build_edits
+from unified_demo.data.published.nsr1k import LayoutPrompt
 from unified_demo.evaluation import __main__ as command
 from unified_demo.evaluation.benchmark import Context, NotReady, Result, Row, keep, run_benchmark, stratified, table
 from unified_demo.evaluation.captioning import Captioning, spoken, template_caption
@@ -265,6 +267,26 @@ def test_the_layout_rule_reads_places_and_numbers(tmp_path: Path) -> None:
     published = [row for row in result.rows if row.system == "published"]
     assert published and all(row.count == 0 and row.note for row in published)
     assert rule.__doc__
+
+
+@pytest.mark.parametrize(
+    ("prompt", "nouns"),
+    [
+        ("A small dog standing next to two-toned cats in a dirt field.", ["dog", "cat"]),
+        ("a keyboard and a mouse sitting next to each other on a table.", ["keyboard", "mouse"]),
+        ("a zork to the left of a dog", ["zork", "dog"]),
+        ("A view of a house with three large brown dogs on it.", ["dog"] * 3),
+        ("an image of two benchs along with one cat", ["bench", "bench", "cat"]),
+        ("two zorks", ["zorks"] * 2),
+    ],
+)
+def test_the_layout_rule_finds_things_in_whole_sentences(prompt: str, nouns: list[str]) -> None:
+    plan = rule(LayoutPrompt(1, prompt, "val", "real", ()))
+    assert [thing.noun for thing in plan.things] == nouns
+    boxes = [thing.box for thing in plan.things]
+    assert all(one.iou(other) == 0 for one, other in combinations(boxes, 2)), "nothing lies on anything else"
+    if "next to" in prompt:
+        assert boxes[0].x1 < boxes[1].x0 and boxes[0].y0 == boxes[1].y0, "side by side"
 
 
 # ---- references, retention ----

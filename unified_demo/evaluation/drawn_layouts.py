@@ -40,6 +40,15 @@ MEASURES = {
     "features, drawn": "the same as 'features', of the prompts that were drawn",
     "seen": "things asked for that the detector finds anywhere in the picture, of those drawn",
 }
+ALSO_CALLED = {
+    "tv": "television",
+    "cell phone": "mobile phone",
+    "donut": "doughnut",
+    "dining table": "table",
+    "remote": "remote control",
+    "tie": "necktie",
+}
+"""What the assets call things of the set that have another name there."""
 FOUND_SCORE = 0.3
 """The detector finds a thing when one of its names has this score, as in the benchmark ``removal``."""
 
@@ -101,8 +110,8 @@ class Judge:
     def __init__(self, detector: Finder, drawable: Drawable | None, prompts: Sequence[LayoutPrompt], context: Context) -> None:
         self.detector = detector
         self.look: Look | None = context.subjects.look() if drawable else None
-        nouns = {noun for prompt in prompts for noun, _ in prompt.objects}
-        self.gallery = drawable.gallery(self.look, nouns) if drawable and self.look else None
+        self.names = {ALSO_CALLED.get(noun, noun): noun for prompt in prompts for noun, _ in prompt.objects}
+        self.gallery = drawable.gallery(self.look, self.names) if drawable and self.look else None
 
     def __call__(self, prompt: LayoutPrompt, plan: Plan, picture: Pixels | None, error: str) -> Judged:
         planned = plan.called and fulfils(prompt, plan.things)
@@ -126,7 +135,7 @@ class Judge:
         if self.gallery is None or self.look is None:
             return None
         boxes = [box for part in parts(foreground(picture)) if (box := mask_to_box(part))]
-        return [Planned(self.gallery.ranking(crop(picture, box), self.look)[0], box) for box in boxes]
+        return [Planned(self.names[self.gallery.ranking(crop(picture, box), self.look)[0]], box) for box in boxes]
 
 
 def _drawable(context: Context) -> Drawable | None:
@@ -164,10 +173,10 @@ def _expert(engine: Engine) -> Drawer:
 
 def _cut_outs(drawable: Drawable) -> Drawer:
     def draw(prompt: LayoutPrompt, plan: Plan) -> tuple[Pixels | None, str]:
-        missing = [thing.noun for thing in plan.things if thing.noun not in drawable.looks]
+        things = tuple(Wanted(ALSO_CALLED.get(thing.noun, thing.noun), thing.box) for thing in plan.things)
+        missing = [thing.noun for thing in things if thing.noun not in drawable.looks]
         if missing:
             return None, f"there is no cut-out of '{missing[0]}'"
-        things = tuple(Wanted(thing.noun, thing.box) for thing in plan.things)
         return drawable.draw(Case("layout", prompt.prompt, things, prompt.id)), ""
 
     return draw

@@ -7,10 +7,13 @@ place words stands beside it. No picture is made but the sheet of boxes.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from PIL import Image, ImageDraw
 
 from unified_demo.config import GenerationOptions
+from unified_demo.data.expressions import plural
+from unified_demo.data.knowledge import knowledge
 from unified_demo.data.published.nsr1k import LayoutPrompt, read_nsr1k
 from unified_demo.data.published.reading import Complaints
 from unified_demo.evaluation.benchmark import Context, Result, Row, stratified
@@ -31,6 +34,9 @@ MEASURES = {
 REQUEST = "Plan the layout and make this picture: {prompt}"
 MOST_TOKENS = 320
 SHEET_SIDE = 256
+MOST_IN_ROW = 20
+_NEAR = 3
+"""A kind is what a number counts when it is named within so many words behind it."""
 NUMBERS = {
     word: number for number, word in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])
 } | {"a": 1, "an": 1}
@@ -110,18 +116,49 @@ def things_of(call: TaskCall) -> tuple[Planned, ...]:
 
 
 def rule(prompt: LayoutPrompt) -> Plan:
-    """Fixed boxes for "A left of B", a row of boxes for "three A and two B"; it reads the prompt only."""
+    """Fixed boxes for "A left of B", else a row of boxes for each of "three A and two B"; it reads the prompt only.
+
+    Of a part of the prompt the first of the detector's kinds counts, or all words where it names none.
+    """
     found = _PAIR.match(prompt.prompt.strip())
-    if found:
+    words = re.findall(r"[a-z][a-z-]*|\d+", prompt.prompt.lower())
+    if found and all(_number(word) < 2 for word in words):
+        before, behind = kinds_in(found["first"]), kinds_in(found["second"])
+        first, second = (*before, found["first"].strip())[0], (*behind, *before[1:], found["second"].strip())[0]
         boxes = next(boxes for words, boxes in SIDES if re.fullmatch(words, found["word"].lower()))
-        return Plan((Planned(found["first"].strip(), boxes[0]), Planned(found["second"].strip(), boxes[1])), True, "")
-    words = re.findall(r"[a-z]+|\d+", prompt.prompt.lower())
-    things: list[Planned] = []
+        return Plan((Planned(first, boxes[0]), Planned(second, boxes[1])), True, "")
+    groups: list[tuple[str, int, bool]] = []
     for place, word in enumerate(words[:-1]):
-        number = int(word) if word.isdigit() else NUMBERS.get(word, 0)
-        noun = words[place + 1]
-        things += [Planned(noun, Box(index / number, 0.1, (index + 0.9) / number, 0.9)) for index in range(min(number, 20))]
+        kinds = kinds_in(" ".join(words[place + 1 : place + 1 + _NEAR]))
+        if number := _number(word):
+            groups.append(((*kinds, words[place + 1])[0], min(number, MOST_IN_ROW), bool(kinds)))
+    groups = [group for group in groups if group[2]] or groups
+    things = [
+        Planned(noun, box) for row, (noun, number, _) in enumerate(groups) for box in _row(row / len(groups), 1 / len(groups), number)
+    ]
     return Plan(tuple(things), bool(things), "")
+
+
+def kinds_in(words: str) -> tuple[str, ...]:
+    """The detector's kinds that are named in any number, in the singular, in their order."""
+    spellings = _spellings()
+    pattern = "|".join(re.escape(spelling) for spelling in sorted(spellings, key=len, reverse=True))
+    return tuple(dict.fromkeys(spellings[found[0]] for found in re.finditer(rf"\b(?:{pattern})\b", words.lower())))
+
+
+@cache
+def _spellings() -> dict[str, str]:
+    """Plurals as they are, and as templates make them ("benchs")."""
+    return {spelling: kind for kind in knowledge() for spelling in (kind, plural(kind), f"{kind}s")}
+
+
+def _number(word: str) -> int:
+    """0 for what is no number."""
+    return int(word) if word.isdigit() else NUMBERS.get(word, 0)
+
+
+def _row(top: float, high: float, number: int) -> list[Box]:
+    return [Box(index / number, top + 0.1 * high, (index + 0.9) / number, top + 0.9 * high) for index in range(number)]
 
 
 def summarise(system: str, prompts: Sequence[LayoutPrompt], plans: Sequence[Plan]) -> list[Row]:

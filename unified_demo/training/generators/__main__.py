@@ -18,7 +18,7 @@ from unified_demo.data.cutouts import CutoutLibrary
 from unified_demo.training.generators import autoencoder as coder
 from unified_demo.training.generators import diffusion
 from unified_demo.training.generators.crops import CropMaker
-from unified_demo.training.generators.export import SHEET_PROMPTS, draw_sheet, export, pipeline_of
+from unified_demo.training.generators.export import SHEET_PROMPTS, draw_sheet, export, offered, pipeline_of
 from unified_demo.training.generators.networks import Sizes, build_text_encoder, build_unet, load_exported, picture_codes
 from unified_demo.training.generators.pictures import Painter
 from unified_demo.training.generators.stream import Mix, PictureStream
@@ -42,6 +42,7 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--boxed", type=float, default=0.0, help="share of batches with boxes, for GLIGEN's layouts")
     parser.add_argument("--arranged", type=float, default=0.0, help="share of batches with several things and no boxes")
     parser.add_argument("--usual", type=float, default=0.82, help="share of single things on the usual ground in their own colours")
+    parser.add_argument("--new", type=float, default=0.0, help="share of single things that the folder of --init cannot draw yet")
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/generator"), help="where export writes")
     parser.add_argument("--common", action="store_true", help="pictures of the most usual nouns only, which are learnt sooner")
     parser.add_argument("--only", type=Path, help="nouns that export offers, one in a line; all without it")
@@ -106,9 +107,10 @@ def _diffusion_trainer(
     library: CutoutLibrary, components: coder.Components, arguments: argparse.Namespace, device: str
 ) -> diffusion.DiffusionTrainer:
     words, sizes = vocabulary(), Sizes()
-    mix = Mix(boxed=arguments.boxed, arranged=arguments.arranged, usual=arguments.usual)
+    mix = Mix(boxed=arguments.boxed, arranged=arguments.arranged, usual=arguments.usual, new=arguments.new)
     looks = {noun: words.looks[noun] for noun in words.common} if arguments.common else words.looks
-    stream = PictureStream(Painter(library, looks), components, mix)
+    new = set(looks) - offered(arguments.init) if arguments.init else ()
+    stream = PictureStream(Painter(library, looks), components, mix, new)
     codes: dict[str, torch.Tensor] = {}
     if not arguments.init and not (arguments.out / diffusion.CHECKPOINT).is_file():
         latents = stream.usual_latents()

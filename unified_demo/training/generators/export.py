@@ -91,6 +91,11 @@ def _spellings(words: Vocabulary, nouns: Iterable[str]) -> set[str]:
     return {spelling for spelling, meaning in zip(numbers, words.meanings(), strict=True) if meaning in meant}
 
 
+def offered(folder: Path) -> set[str]:
+    """The nouns that an exported folder offers. OSError when it is not there."""
+    return set(json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))["looks"])
+
+
 def draw_sheet(pipeline: Any, prompts: Sequence[str], side: int, path: Path, **options: Any) -> None:
     """One picture for each prompt, seed = its number, eight beside each other with the prompt below."""
     pipeline.set_progress_bar_config(disable=True)

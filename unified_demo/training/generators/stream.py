@@ -1,7 +1,7 @@
 """Batches for the diffusion training: single things from a store of latents made once, arranged ones drawn and encoded on the way."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,20 +19,25 @@ from unified_demo.training.generators.pictures import Painter, Scene
 @dataclass(frozen=True)
 class Mix:
     """Shares of batches: with boxes (GLIGEN), arranged but without boxes; the others show one thing. ``usual``: share of single
-    things on the usual ground in their own colours, ``painted``: in other colours, ``empty``: of grounds with nothing on them."""
+    things on the usual ground in their own colours, ``painted``: in other colours, ``empty``: of grounds with nothing on them.
+    ``new``: share of the single things that come from the stream's new nouns alone, where it has such."""
 
     boxed: float = 0.0
     arranged: float = 0.0
     usual: float = 0.82
     painted: float = 0.1
     empty: float = 0.02
+    new: float = 0.0
 
 
 class PictureStream:
-    """``__call__(rng, count)``; every picture of one thing is painted when the first batch is drawn (seconds), not before."""
+    """``__call__(rng, count)``; every picture of one thing is painted when the first batch is drawn (seconds), not before.
 
-    def __init__(self, painter: Painter, components: Components, mix: Mix) -> None:
-        self.painter, self.components, self.mix = painter, components, mix
+    ``new``: nouns that the networks have not learnt yet, of which ``mix.new`` has a share of its own.
+    """
+
+    def __init__(self, painter: Painter, components: Components, mix: Mix, new: Collection[str] = ()) -> None:
+        self.painter, self.components, self.mix, self.new = painter, components, mix, frozenset(new)
         self.scenes = [*painter.all_alone(), *painter.empty()]
         self._usual = [
             index for index, scene in enumerate(self.scenes) if scene.things and scene.ground == DEFAULT and not scene.things[0].paint
@@ -71,8 +76,12 @@ class PictureStream:
         if draw >= 1 - self.mix.empty:
             return self._empty
         if draw < self.mix.usual or not self._elsewhere:
-            return self._usual
-        return self._painted if draw < self.mix.usual + self.mix.painted and self._painted else self._elsewhere
+            pool = self._usual
+        else:
+            pool = self._painted if draw < self.mix.usual + self.mix.painted and self._painted else self._elsewhere
+        if not self.new or rng.random() >= self.mix.new:
+            return pool
+        return [index for index in pool if self.scenes[index].things[0].noun in self.new] or pool
 
     def _arranged(self, rng: random.Random, count: int, boxed: bool) -> Batch:
         scenes: list[Scene] = []
