@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_benchmarks import FakeSubjects, context, figures_of
+from tiny_cutouts import write_tiny_assets
 
+from unified_demo.data.catalogue import Catalogue, write_catalogue
 from unified_demo.errors import ExpertError
 from unified_demo.evaluation.drawn_layouts import DrawnLayouts
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, Output, Progress
@@ -66,6 +69,14 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def write_library(folder: Path, shown: dict[str, str]) -> Catalogue:
+    """Assets in which a noun is shown by one of the tiny cut-outs."""
+    tiny = write_tiny_assets(folder)
+    catalogue = Catalogue(tuple(replace(tiny.by_noun[other][0], noun=noun) for noun, other in shown.items()))
+    write_catalogue(catalogue, folder)
+    return catalogue
+
+
 def subjects(script: tuple[str, ...] = ()) -> Subjects:
     painter: Any = Painter()
     return Subjects(script, (fake_spec(painter, Task.LAYOUT_GENERATION.value),))
@@ -87,3 +98,15 @@ def test_the_models_plan_is_drawn_as_it_is(data: Path) -> None:
     result = DrawnLayouts().run(context(data, subjects(script), systems=("model",)))
     assert figures_of(result, "model", "spatial").figures["planned"] == 0
     assert figures_of(result, "model", "spatial").figures["detector, drawn"] == 0
+
+
+def test_the_assets_may_call_things_otherwise(data: Path) -> None:
+    """ "tv" is a cut-out of a "television"; what the judge names is the set's word again."""
+    library = write_library(data / "assets", {"television": "cat", "dog": "ball"})
+    rows = [{"id": 1, "prompt": "a tv to the left of a dog", "obj1": ["tv", [0.05, 0.3, 0.3, 0.3]], "obj2": ["dog", [0.6, 0.3, 0.3, 0.3]],
+             "relation": "left", "type": "template"}]  # fmt: skip
+    (data / "nsr1k" / "spatial.val.json").write_text(json.dumps(rows))
+    assert "television" in {info.noun for info in library.cutouts}
+    result = DrawnLayouts().run(context(data, subjects(), systems=("cut-outs",)))
+    figures = figures_of(result, "cut-outs", "spatial").figures
+    assert (figures["drawn"], figures["features"]) == (1.0, 1.0)

@@ -33,7 +33,7 @@ from unified_demo.training.generators.autoencoder import (
 )
 from unified_demo.training.generators.crops import CropMaker
 from unified_demo.training.generators.diffusion import Batch, DiffusionOptions, DiffusionTrainer
-from unified_demo.training.generators.export import draw_sheet, export, pipeline_of
+from unified_demo.training.generators.export import draw_sheet, export, offered, pipeline_of
 from unified_demo.training.generators.networks import Sizes, build_text_encoder, build_unet, load_exported, picture_codes
 from unified_demo.training.generators.pictures import Painter, Scene, Thing
 from unified_demo.training.generators.stream import Mix, PictureStream
@@ -299,7 +299,7 @@ def test_the_export_says_what_can_be_drawn(exported: Path) -> None:
     with pytest.raises(ExpertError, match="giraffe"):
         words.check("a giraffe")
     looks = json.loads((exported / "weights" / "vocabulary.json").read_text())["looks"]
-    assert set(looks) == {"cat", "ball", "fire engine"}
+    assert set(looks) == offered(exported / "weights") == {"cat", "ball", "fire engine"}
     assert words.grounds["beach"] == words.grounds["sand"] == "beach" and words.grounds["white"] == "" and "red" in words.paints
     assert words.check("two balls, sand") == () and words.check("a big ball") == ("big",)
     for prompt in ("a zebra", "two zebras"):
@@ -333,6 +333,15 @@ def test_an_exported_folder_is_trained_on(made: Parts, exported: Path) -> None:
     )
     assert table[tokenizer.convert_tokens_to_ids("ant")].std() > 0.03
     assert unet.dtype == torch.float32 == encoder.dtype
+
+
+def test_new_nouns_have_a_share_of_their_own(made: Parts) -> None:
+    rng, painter = random.Random(2), made[0]
+    shares = [PictureStream(*made, Mix(empty=0, new=share), new={"zebra"})(rng, 400).prompts for share in (0.0, 0.7)]
+    usual, more = (sum("zebra" in prompt for prompt in prompts) / len(prompts) for prompts in shares)
+    assert usual == pytest.approx(1 / len(painter.looks), abs=0.08) and more == pytest.approx(0.7 + 0.3 * usual, abs=0.1)
+    none = PictureStream(*made, Mix(empty=0, new=1.0))(rng, 40).prompts
+    assert len({prompt.split()[1] for prompt in none}) > 1, "without new nouns there is no share"
 
 
 def test_batches_are_functions_of_the_random_state(made: Parts) -> None:

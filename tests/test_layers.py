@@ -115,6 +115,26 @@ def test_a_layer_is_trimmed_and_free_of_paper(discs: DrawsDiscs) -> None:
     assert cut_out(discs.picture("glasses"), PAPER) is None
 
 
+def test_a_piece_that_nobody_sees_on_paper_is_none() -> None:
+    """The decoder's cover may tell of a disc that the generator hardly drew; white things keep what belongs to them."""
+
+    def picture(disc: tuple[int, int, int], apart: tuple[int, int, int]) -> Image.Image:
+        pixels = np.full((SIDE, SIDE, 4), (*PAPER, 0), np.uint8)
+        pixels[20:50, 10:40] = (*disc, 255)
+        pixels[4:14, 48:58] = (*apart, 255)
+        return Image.fromarray(pixels)
+
+    sizes = {
+        (colour, apart): layer.size
+        for colour in ((90, 90, 90), (240, 238, 246))
+        for apart in ((236, 228, 246), (200, 190, 240))
+        if (layer := cut_out(picture(colour, apart), PAPER))
+    }
+    assert sizes[(90, 90, 90), (236, 228, 246)] == (30, 30), "the pale piece is gone"
+    assert sizes[(90, 90, 90), (200, 190, 240)] == (48, 46), "one that is seen stays"
+    assert sizes[(240, 238, 246), (236, 228, 246)] == (48, 46), "where nothing is seen, all stays"
+
+
 def test_a_layer_fits_its_box_and_stands_on_its_lower_side() -> None:
     canvas = Image.new("RGB", (100, 200), "white")
     lay(canvas, Image.new("RGBA", (10, 10), "red"), Box(0.2, 0.1, 0.8, 0.9))

@@ -53,8 +53,8 @@ def crop_round(region: Crop, width: int, height: int) -> Crop:
     return Crop(x0, y0, x0 + across, y0 + down)
 
 
-class Inpainter:
-    """Paints ``phrase`` into a box of a picture. One call at a time. ``fills_box``: nothing of what was there before stays."""
+class PipelinePainter:
+    """What all that paint into boxes share. One call at a time. ``fills_box``: nothing of what was there before stays."""
 
     fills_box = True
 
@@ -68,6 +68,10 @@ class Inpainter:
     def check(self, phrase: str) -> None:
         """ExpertError for a phrase that cannot be drawn."""
         self._pipeline.check(phrase)
+
+
+class Inpainter(PipelinePainter):
+    """Paints ``phrase`` into a box of a picture."""
 
     def paint(self, request: ExpertRequest, picture: Pixels, box: Box, phrase: str) -> Generator[Progress, None, Pixels | None]:
         """One Progress per step, then the picture: uint8 H x W x 3, every pixel outside the box as before; None when cancelled."""

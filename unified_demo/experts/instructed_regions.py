@@ -12,8 +12,8 @@ from PIL import Image
 
 from unified_demo.errors import ExpertError
 from unified_demo.experts.base import ExpertRequest, Progress
-from unified_demo.experts.diffusion import Pipeline, StepCallback, step_end
-from unified_demo.experts.inpainting import FEATHER, Crop, crop_round
+from unified_demo.experts.diffusion import StepCallback, step_end
+from unified_demo.experts.inpainting import FEATHER, Crop, PipelinePainter, crop_round
 from unified_demo.experts.patches import Mask, Pixels, grow, paste_inside
 from unified_demo.experts.reference_editing import token_size
 from unified_demo.experts.region_editing import RegionEditingExpert, growth_of
@@ -25,20 +25,8 @@ from unified_demo.media import box_to_pixels, mask_to_box
 from unified_demo.messages import Artefact
 
 
-class MaskedEditor:
-    """Paints an instruction into a hole of a picture. One call at a time."""
-
-    fills_box = True
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-
-    def recipe(self, request: ExpertRequest) -> dict[str, Any]:
-        side = self._pipeline.source.side
-        return self._pipeline.recipe(request, side, side)
-
-    def check(self, phrase: str) -> None:
-        """Nothing is known that it could not draw."""
+class MaskedEditor(PipelinePainter):
+    """Paints an instruction into a hole of a picture."""
 
     def paint(self, request: ExpertRequest, picture: Pixels, box: Box, phrase: str) -> Generator[Progress, None, Pixels | None]:
         """As ``edit``, in the whole box."""

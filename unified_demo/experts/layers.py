@@ -24,6 +24,8 @@ FAINT, FULL = 0.1, 0.9
 """Covers below and above are none and whole."""
 SPECK, REACH = 5, 9
 """What is narrower than SPECK pixels is left out, unless steps of REACH / 2 pixels lead to it from something wider."""
+SEEN = 26
+"""So is a piece apart from the others of which no pixel differs by more from the paper, 0..255: nobody sees it there."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,9 @@ def cut_out(picture: Image.Image, paper: tuple[int, int, int]) -> Image.Image | 
     """RGBA whose colours are those on ``paper`` -> RGBA of the thing alone, trimmed to it; None when nothing is covered."""
     pixels = np.asarray(picture, np.float32)
     cover = ((pixels[..., 3] / 255 - FAINT) / (FULL - FAINT)).clip(0, 1)[..., None]
-    thing = _without_specks(Image.fromarray((cover[..., 0] > 0.5).astype(np.uint8) * 255))
+    solid = cover[..., 0] > 0.5
+    differs = np.abs(pixels[..., :3] - np.array(paper, np.float32)).max(-1) > SEEN
+    thing = _without_specks(_image(solid), _image(differs) if (solid & differs).any() else _image(solid))
     bounds = thing.getbbox()
     cover *= (np.asarray(thing.filter(ImageFilter.MaxFilter(REACH))) > 0)[..., None]
     colours = (pixels[..., :3] - (1 - cover) * np.array(paper, np.float32)) / np.maximum(cover, 0.05)
@@ -125,14 +129,18 @@ def cut_out(picture: Image.Image, paper: tuple[int, int, int]) -> Image.Image | 
     return Image.fromarray(layer).crop(bounds) if bounds else None
 
 
-def _without_specks(solid: Image.Image) -> Image.Image:
-    """L of 0 and 255: what is connected to something as wide as SPECK (morphological reconstruction)."""
-    kept = solid.filter(ImageFilter.MinFilter(SPECK))
+def _without_specks(solid: Image.Image, seen: Image.Image) -> Image.Image:
+    """L of 0 and 255: what is connected to something as wide as SPECK that is seen (morphological reconstruction)."""
+    kept = ImageChops.darker(solid.filter(ImageFilter.MinFilter(SPECK)), seen)
     while True:
         grown = ImageChops.darker(kept.filter(ImageFilter.MaxFilter(REACH)), solid)
         if grown.tobytes() == kept.tobytes():
             return kept
         kept = grown
+
+
+def _image(mask: np.ndarray) -> Image.Image:
+    return Image.fromarray(mask.astype(np.uint8) * 255)
 
 
 def lay(canvas: Image.Image, layer: Image.Image, box: Box) -> None:

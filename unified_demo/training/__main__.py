@@ -23,6 +23,7 @@ from unified_demo.training.curves import PANELS, draw_curve, read_curve, series,
 from unified_demo.training.loop import LoopOptions, Trainer
 from unified_demo.training.reading import ReadOptions, train_reader
 from unified_demo.training.recipes import RECIPES, stream
+from unified_demo.training.timed import log_every
 from unified_demo.zoo import Zoo
 
 logger = logging.getLogger("unified_demo.training")
@@ -113,7 +114,7 @@ def main() -> None:
         trainer.save()
         return
     arguments.out.mkdir(parents=True, exist_ok=True)
-    trainer.run(lambda figures: logger.info("%s", json.dumps(figures)) if figures["step"] % 10 == 1 else None)
+    trainer.run(log_every(10))
     _report(arguments)
 
 

@@ -22,6 +22,7 @@ from unified_demo.model.decoding import BoxHoldsOneBox, DecodingState, choose
 from unified_demo.model.multimodal_lm import MultimodalNetwork, ProjectedPicture
 from unified_demo.model.tokens import REGION_SLOT, Tokens, Vocabulary
 from unified_demo.training.loop import Drawn, Example, LoopOptions, Trainer
+from unified_demo.training.timed import log_every
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +145,7 @@ def ablate(
             device = network.word_mean.device.type
             trainer = VariantTrainer(network, vocabulary, draws[0], ours, place, device, along=not variant.reader)
             trainer.variant = variant
-            trainer.run(lambda figures: logger.info("%s", json.dumps(figures)) if figures["step"] % 10 == 1 else None)
+            trainer.run(log_every(10))
             rng = random.Random(options.seed + 7)
             with trainer.mixed():
                 found = measure(trainer, [draws[1](rng) for _ in range(examples)])

@@ -3,6 +3,7 @@
 What is trained, and what one step does, is said by whoever derives from it.
 """
 
+import argparse
 import json
 import logging
 import math
@@ -14,6 +15,21 @@ from typing import Any, ClassVar, Protocol
 import torch
 
 logger = logging.getLogger(__name__)
+
+
+def log_every(steps: int) -> Callable[[dict], None]:
+    """For ``TimedRun.run``: the figures of every so many steps to the log."""
+    return lambda figures: logger.info("%s", json.dumps(figures)) if figures["step"] % steps == 1 else None
+
+
+def add_flags(parser: argparse.ArgumentParser, batch: int, lr: float) -> None:
+    """What every training with assets is told."""
+    parser.add_argument("--assets", type=Path, required=True, help="folder made by 'python -m unified_demo.data fetch'")
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and curves")
+    parser.add_argument("--minutes", type=float, default=60.0, help="in all runs together")
+    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--lr", type=float, default=lr)
+    parser.add_argument("--seed", type=int, default=0)
 
 
 class TimedOptions(Protocol):

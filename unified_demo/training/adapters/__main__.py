@@ -4,7 +4,6 @@ run: train. export: the file for ``app.py --adapters``. On several GPUs start it
 """
 
 import argparse
-import json
 import logging
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from unified_demo.errors import UnifiedError
 from unified_demo.model.tuning import TUNINGS
 from unified_demo.model.vlm_adapters import Shape, add_adapters, neural_shape_for, read_shape, save_adapters, shape_for
 from unified_demo.profiles import read_full
+from unified_demo.training.timed import log_every
 
 logger = logging.getLogger("unified_demo.training.adapters")
 
@@ -92,7 +92,7 @@ def _run(flags: argparse.Namespace) -> None:
         flags.minutes, flags.steps, flags.batch, flags.most_tokens, flags.lr, seed=flags.seed, shard=flags.shard
     )  # fmt: skip
     trainer = AdapterTrainer(network, add_adapters(network, shape), shape, reader, draw, options, flags.out, accelerator)
-    trainer.run(lambda figures: logger.info("%s", json.dumps(figures)) if figures["step"] % 10 == 1 else None)
+    trainer.run(log_every(10))
 
 
 if __name__ == "__main__":

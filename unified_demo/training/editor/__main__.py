@@ -5,10 +5,8 @@ held-out pairs for the benchmark ``editing``. export: the folder that the expert
 """
 
 import argparse
-import json
 import logging
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -22,19 +20,15 @@ from unified_demo.training.editor.scenes import SceneMaker
 from unified_demo.training.editor.stream import EditStream, PieceMaker
 from unified_demo.training.editor.trainer import EditorOptions, EditorTrainer
 from unified_demo.training.generators import autoencoder as coder
+from unified_demo.training.timed import add_flags, log_every
 
-logger = logging.getLogger("unified_demo.training.editor")
 COMPONENTS = "components.pt"
 
 
 def _flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m unified_demo.training.editor", description=__doc__)
     parser.add_argument("action", choices=("decoder", "unet", "sheet", "pairs", "export"))
-    parser.add_argument("--assets", type=Path, required=True, help="folder made by 'python -m unified_demo.data fetch'")
-    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and curves; of the pairs")
-    parser.add_argument("--minutes", type=float, default=60.0, help="in all runs together")
-    parser.add_argument("--batch", type=int, default=12)
-    parser.add_argument("--lr", type=float, default=8e-4)
+    add_flags(parser, batch=12, lr=8e-4)
     parser.add_argument("--large", type=float, default=0.3, help="share of batches of whole-size pictures, a quarter as many")
     parser.add_argument("--count", type=int, default=64, help="pairs of the sheet, or to write")
     parser.add_argument("--steps", type=int, default=1, help="of sampling, for the sheet and the export")
@@ -42,7 +36,6 @@ def _flags() -> argparse.Namespace:
     parser.add_argument(
         "--generator", type=Path, default=Path("weights/tiny/generator"), help="an exported generator, whose decoder ours begins from"
     )
-    parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
 
@@ -58,11 +51,11 @@ def main() -> None:
     maker = SceneMaker(library, "train")
     components = _components(maker, arguments.out)
     if arguments.action == "decoder":
-        _decoder(maker, components, arguments).run(_report(50))
+        _decoder(maker, components, arguments).run(log_every(50))
         return
     trainer = _trainer(maker, components, arguments)
     if arguments.action == "unet":
-        trainer.run(_report(25))
+        trainer.run(log_every(25))
         return
     trainer.resume()
     decoder = _decoder(maker, components, arguments)
@@ -73,10 +66,6 @@ def main() -> None:
         draw_pairs(pipeline, SceneMaker(library, "held_out"), arguments.count, arguments.steps, path)
     else:
         export(pipeline, arguments.steps, arguments.weights)
-
-
-def _report(every: int) -> Callable[[dict], None]:
-    return lambda figures: logger.info("%s", json.dumps(figures)) if figures["step"] % every == 1 else None
 
 
 def _components(maker: SceneMaker, folder: Path) -> coder.Components:

@@ -15,7 +15,7 @@ from unified_demo.data.edit_pairs import DRAWN_KINDS, LINES_FILE, PICTURES, VERS
 from unified_demo.experts.drawn_edits import KINDS, drawn_edits, editor_prompt
 from unified_demo.training.editor.networks import SIDE
 from unified_demo.training.editor.scenes import Pair, SceneMaker
-from unified_demo.training.generators.networks import build_scheduler
+from unified_demo.training.generators.export import parts_of
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderTiny, StableDiffusionInstructPix2PixPipeline
@@ -31,17 +31,7 @@ def pipeline_of(trainer: "EditorTrainer", autoencoder: "AutoencoderTiny") -> "St
     """The averaged weights as a pipeline; the trainer's networks are part of it."""
     from diffusers import StableDiffusionInstructPix2PixPipeline
 
-    trainer.load_average()
-    pipeline = StableDiffusionInstructPix2PixPipeline(
-        vae=autoencoder,
-        text_encoder=trainer.encoder.eval(),
-        tokenizer=trainer.tokenizer,
-        unet=trainer.unet.eval(),
-        scheduler=build_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    pipeline = StableDiffusionInstructPix2PixPipeline(**parts_of(trainer, autoencoder))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -5,10 +5,8 @@ checkpoint. export: the folder that the experts load.
 """
 
 import argparse
-import json
 import logging
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -23,19 +21,15 @@ from unified_demo.training.generators.networks import Sizes, build_text_encoder,
 from unified_demo.training.generators.pictures import Painter
 from unified_demo.training.generators.stream import Mix, PictureStream
 from unified_demo.training.generators.words import build_tokenizer, vocabulary
+from unified_demo.training.timed import add_flags, log_every
 
-logger = logging.getLogger("unified_demo.training.generators")
 COMPONENTS = "components.pt"
 
 
 def _flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m unified_demo.training.generators", description=__doc__)
     parser.add_argument("action", choices=("decoder", "diffusion", "sheet", "export"))
-    parser.add_argument("--assets", type=Path, required=True, help="folder made by 'python -m unified_demo.data fetch'")
-    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and curves")
-    parser.add_argument("--minutes", type=float, default=60.0, help="in all runs together")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--lr", type=float, default=8e-4)
+    add_flags(parser, batch=16, lr=8e-4)
     parser.add_argument(
         "--noisier", type=float, default=2.0, help="1: all noise levels alike; more: high ones, where words matter, more often"
     )
@@ -48,7 +42,6 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--only", type=Path, help="nouns that export offers, one in a line; all without it")
     parser.add_argument("--fusers", action="store_true", help="boxes are learnt: export keeps GLIGEN's fusers")
     parser.add_argument("--init", type=Path, help="an exported folder to begin with; its encoder and its words are kept")
-    parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
 
@@ -60,26 +53,22 @@ def main() -> None:
     library = CutoutLibrary(arguments.assets, read_catalogue(arguments.assets), capacity=4000)
     components = _components(library, arguments)
     if arguments.action == "decoder":
-        _decoder_trainer(library, components, arguments).run(_report(50))
+        _decoder_trainer(library, components, arguments).run(log_every(50))
         return
     device = "cuda" if torch.cuda.is_available() else "cpu"
     trainer = _diffusion_trainer(library, components, arguments, device)
     if arguments.action == "diffusion":
-        trainer.run(_report(50))
+        trainer.run(log_every(50))
         return
     trainer.resume()
-    autoencoder = coder.build_autoencoder(components).to(device)
-    autoencoder.load_state_dict(torch.load(arguments.out / coder.CHECKPOINT, weights_only=True, map_location=device)["network"])
-    pipeline = pipeline_of(trainer, autoencoder.eval())
+    decoder = _decoder_trainer(library, components, arguments)
+    decoder.resume()
+    pipeline = pipeline_of(trainer, decoder.network.to(device).eval())
     if arguments.action == "sheet":
         draw_sheet(pipeline, SHEET_PROMPTS, coder.GROWTH * coder.SIDE, arguments.out / f"sheet-{trainer.step:06d}.png")
     else:
         only = arguments.only.read_text(encoding="utf-8").splitlines() if arguments.only else vocabulary().looks
         export(pipeline, vocabulary(), list(only), arguments.fusers, arguments.weights)
-
-
-def _report(every: int) -> Callable[[dict], None]:
-    return lambda figures: logger.info("%s", json.dumps(figures)) if figures["step"] % every == 1 else None
 
 
 def _components(library: CutoutLibrary, arguments: argparse.Namespace) -> coder.Components:

@@ -44,17 +44,22 @@ def pipeline_of(trainer: "DiffusionTrainer", autoencoder: "AutoencoderTiny") -> 
     """The averaged weights as a pipeline; the trainer's networks are part of it."""
     from diffusers import StableDiffusionPipeline
 
+    return StableDiffusionPipeline(**parts_of(trainer, autoencoder))
+
+
+def parts_of(trainer: "DiffusionTrainer", autoencoder: "AutoencoderTiny") -> dict[str, Any]:
+    """What a pipeline of the averaged weights is made of, whichever class it is."""
     trainer.load_average()
-    return StableDiffusionPipeline(
-        vae=autoencoder,
-        text_encoder=trainer.encoder.eval(),
-        tokenizer=trainer.tokenizer,
-        unet=trainer.unet.eval(),
-        scheduler=build_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    return {
+        "vae": autoencoder,
+        "text_encoder": trainer.encoder.eval(),
+        "tokenizer": trainer.tokenizer,
+        "unet": trainer.unet.eval(),
+        "scheduler": build_scheduler(),
+        "safety_checker": None,
+        "feature_extractor": None,
+        "requires_safety_checker": False,
+    }
 
 
 def export(pipeline: "StableDiffusionPipeline", words: Vocabulary, nouns: Collection[str], fusers: bool, folder: Path) -> None:

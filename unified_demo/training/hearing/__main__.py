@@ -19,6 +19,7 @@ from unified_demo.errors import UnifiedError
 from unified_demo.model.loading import load_encoder, load_language_model
 from unified_demo.training.hearing.clips import CAPTIONS, HELD_OUT_FOLD, cached_features, make_encoder, read_clips
 from unified_demo.training.hearing.trainer import Heard, HearingOptions, HearingTrainer, make_projection, measure, nearest_class
+from unified_demo.training.timed import log_every
 from unified_demo.zoo import Zoo
 
 logger = logging.getLogger("unified_demo.training.hearing")
@@ -58,7 +59,7 @@ def _run(flags: argparse.Namespace) -> None:
     projection = make_projection(language_model, features.shape[-1], projections=3, blocks=1)
     options = HearingOptions(flags.minutes, batch=flags.batch, align_steps=flags.align_steps, seed=flags.seed)
     trainer = HearingTrainer(language_model, tokenizer, projection, learnt, options, flags.out)
-    trainer.run(lambda figures: logger.info("%s", json.dumps(figures)) if figures["step"] % 10 == 1 else None)
+    trainer.run(log_every(10))
     captions = list(CAPTIONS.values())
     found = measure(trainer, asked, captions)
     half = len(found) // 2
