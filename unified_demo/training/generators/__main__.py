@@ -61,6 +61,8 @@ def main() -> None:
         trainer.run(log_every(50))
         return
     trainer.resume()
+    if not arguments.init and not (arguments.out / coder.CHECKPOINT).is_file():
+        raise SystemExit(f"There is no decoder in {arguments.out}; train one there, or name a folder that has one with --init.")
     decoder = _decoder_trainer(library, components, arguments)
     decoder.resume()
     pipeline = pipeline_of(trainer, decoder.network.to(device).eval())
