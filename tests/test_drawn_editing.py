@@ -1,7 +1,7 @@
 """Edits of drawn pictures: words -> edits, what counts as drawn, what stays, who is asked, and the committed editor itself."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from unified_demo.errors import ExpertError
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, Output
 from unified_demo.experts.drawn_editing import METHOD, DrawnEditExpert, is_drawn, looks_drawn, seen_size
 from unified_demo.experts.drawn_edits import KINDS, drawn_edits, editor_prompt, find_drawn_edits
-from unified_demo.experts.drawn_layers import COLOURS, take_apart
+from unified_demo.experts.drawn_layers import COLOURS, Apart, take_apart
+from unified_demo.experts.drawn_shading import has_shades, soft, solid
 from unified_demo.experts.moods import finished, lit, mood_ground
 from unified_demo.experts.restyling import RestylingExpert, for_editor
 from unified_demo.media import MediaStore
@@ -153,6 +154,37 @@ def test_shades_become_few_colours_and_line_art_is_ink_on_white() -> None:
     assert 0.05 < dark < 0.6 and white > 0.3 and np.ptp(shown, axis=-1).max() <= 8
 
 
+@pytest.mark.parametrize("shade", [solid, soft])
+def test_flat_things_become_round(shade: Callable[[Apart], Apart]) -> None:
+    """Light comes from above on the left; middle and ground stay; the colour is the same on both halves before."""
+    apart = take_apart(drawing())
+    lit = shade(apart).colours
+    upper, middle, lower = lit[75, 95].mean(), lit[125, 125].mean(), lit[175, 155].mean()
+    assert upper > middle + 5 and lower < middle - 5 and middle == pytest.approx(apart.colours[125, 125].mean(), abs=2)
+    shown = np.asarray(shade(apart).picture())
+    assert (shown[apart.cover == 0] == np.asarray(drawing())[apart.cover == 0]).all()
+
+
+def test_patches_bulge_apart_in_3d() -> None:
+    picture = drawing()
+    ImageDraw.Draw(picture).rectangle((100, 60, 150, 190), fill=(60, 90, 200))
+    apart = take_apart(picture)
+    row = np.ptp(solid(apart).colours[125, 103:148].mean(-1)), np.ptp(soft(apart).colours[125, 103:148].mean(-1))
+    assert row[0] > row[1] + 5
+
+
+def test_what_has_shades_keeps_them(drawn: Artefact, tmp_path: Path) -> None:
+    assert not has_shades(take_apart(drawing())) and has_shades(take_apart(Image.new("RGB", (64, 64), (245, 245, 246))))
+    shaded = np.asarray(drawing()).astype(int)
+    shaded[60:191] += np.where((shaded[60:191] == (200, 60, 50)).all(-1), np.linspace(-55, 55, 131).astype(int)[:, None], 0)[..., None]
+    picture = replace(MediaStore(tmp_path).add_image(Image.fromarray(shaded.clip(0, 255).astype(np.uint8)), "img-1"), recipe={"layout": []})
+    with pytest.raises(ExpertError, match="have shades already"):
+        list(DrawnEditExpert(None).run(ExpertRequest("make it 3-D", (picture,))))
+    (flat,) = outputs(DrawnEditExpert(None).run(ExpertRequest("make it flat", (picture,))))
+    again = replace(MediaStore(tmp_path).add_image(flat.value, "img-2"), recipe=flat.recipe)
+    assert outputs(DrawnEditExpert(None).run(ExpertRequest("make it 3-D", (again,))))
+
+
 # ---- who is asked ----
 
 
@@ -187,6 +219,8 @@ def expert() -> RestylingExpert:
         ("everything blue in the desert", ["desert", "blue"]),
         ("flat", ["flat drawing"]),
         ("line art", ["line art"]),
+        ("make it 3-D, at night", ["3-D", "night"]),
+        ("with soft shades", ["drawing with soft shades"]),
     ],
 )
 def test_drawn_pictures_are_edited_layer_by_layer(drawn: Artefact, prompt: str, edits: list[str]) -> None:
@@ -221,4 +255,4 @@ def test_a_cancelled_edit_gives_nothing(drawn: Artefact) -> None:
     with pytest.raises(ExpertError, match="no picture"):
         list(DrawnEditExpert(None).run(ExpertRequest("night")))
     with pytest.raises(ExpertError, match="not among the changes of drawn pictures"):
-        list(DrawnEditExpert(None).run(ExpertRequest("make it 3-D", (drawn,))))
+        list(DrawnEditExpert(None).run(ExpertRequest("make it a poem", (drawn,))))

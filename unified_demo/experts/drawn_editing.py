@@ -1,8 +1,8 @@
 """Edits of whole drawn pictures: another style, hour, season, weather, place, ground or colour (drawn_edits.toml).
 
-Grounds, light and paint, flat drawings and line art are made layer by layer (drawn_layers.py), without a network; 3-D and soft shades need
-the small editor (training/editor), where there is one. Strength mixes the result with the picture before. Photographs are edited in
-restyling.py.
+Everything is made layer by layer (drawn_layers.py, drawn_shading.py), without a network; but things that have shades already become 3-D,
+or softly shaded, by the small editor (training/editor) alone, where there is one. Strength mixes the result with the picture before.
+Photographs are edited in restyling.py.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -18,6 +18,7 @@ from unified_demo.experts.base import ExpertEvent, ExpertRequest, Output, Progre
 from unified_demo.experts.diffusion import Pipeline, step_end
 from unified_demo.experts.drawn_edits import DrawnEdit, drawn_edits, find_drawn_edits
 from unified_demo.experts.drawn_layers import Apart, Cover, Floats, take_apart
+from unified_demo.experts.drawn_shading import has_shades, soft, solid
 from unified_demo.experts.strength import read_strength
 from unified_demo.grammar import MediaKind
 from unified_demo.media import load_image
@@ -35,12 +36,13 @@ _SEEN, _BLOCK, _STEP = 256, 8, 6
 
 PAPER = "white"
 """The ground of line art."""
-BY_RULE: dict[str, Callable[[Apart], Apart]] = {"flat": Apart.flattened, "line": Apart.outlined}
-"""Styles that need no network."""
+BY_RULE: dict[str, Callable[[Apart], Apart]] = {"flat": Apart.flattened, "line": Apart.outlined, "3d": solid, "soft": soft}
+"""Styles that need no network; SHADES of them are for flat things."""
+SHADES = ("3d", "soft")
 
 
 class DrawnEditExpert:
-    """``pipeline``: an exported ``training.editor``, which redraws things in the styles that no rule makes; None where there is none.
+    """``pipeline``: an exported ``training.editor``, which redraws things that have shades already; None where there is none.
     ``cover``: see drawn_layers.py."""
 
     def __init__(self, pipeline: Pipeline | None, cover: Cover | None = None) -> None:
@@ -48,15 +50,12 @@ class DrawnEditExpert:
         self._cover = cover
 
     def knows(self, instruction: str) -> bool:
-        """Whether there is something to be done, and all of it can be."""
-        edits = find_drawn_edits(instruction)
-        return bool(edits) and all(self._can(edit) for edit in edits)
-
-    def _can(self, edit: DrawnEdit) -> bool:
-        return edit.kind != "style" or edit.name in BY_RULE or self._pipeline is not None
+        """Whether there is something to be done."""
+        return bool(find_drawn_edits(instruction))
 
     def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
-        """One step, then a picture of the input's size. ExpertError without a picture, or when no edit that is known is asked for."""
+        """One step, then a picture of the input's size. ExpertError without a picture, when no edit that is known is asked for, and for
+        shades of what is shaded."""
         pictures = [artefact for artefact in request.inputs if artefact.kind == MediaKind.IMAGE]
         if not pictures:
             raise ExpertError("Image editing got no picture; one picture and what shall change in it are needed.")
@@ -70,9 +69,11 @@ class DrawnEditExpert:
             return
         apart = take_apart(picture, self._cover)
         style = edits.get("style")
-        if style and style.name in BY_RULE:
+        if style and not (style.name in SHADES and has_shades(apart)):
             apart = BY_RULE[style.name](apart)
         elif style:
+            if self._pipeline is None:
+                raise ExpertError("The things in this picture have shades already; ask for a flat drawing of them first.")
             redrawn = yield from self._redrawn(request, picture, style)
             if redrawn is None:
                 return
@@ -88,7 +89,8 @@ class DrawnEditExpert:
         yield Output(MediaKind.IMAGE, Image.blend(picture, changed, strength), of=pictures[0].id, label=request.prompt, recipe=recipe)
 
     def known(self) -> str:
-        return ", ".join(edit.shown for edit in drawn_edits().values() if self._can(edit))
+        """Those for flat things alone come last."""
+        return ", ".join(edit.shown for edit in sorted(drawn_edits().values(), key=lambda edit: edit.name in SHADES))
 
     def _redrawn(self, request: ExpertRequest, picture: Image.Image, style: DrawnEdit) -> Generator[Progress, None, Image.Image | None]:
         """In the picture's size; None when cancelled."""

@@ -64,16 +64,16 @@ class Apart:
 
     def flattened(self) -> "Apart":
         """Few colours, each of one shade, and no specks."""
-        return self.redrawn(self._few_colours())
+        return self.redrawn(self.few_colours())
 
     def outlined(self) -> "Apart":
         """Line art: ink on white where two of few colours meet."""
-        flat = self._few_colours().convert("RGBA")
+        flat = self.few_colours().convert("RGBA")
         flat.putalpha(Image.fromarray((255 * self.cover).astype(np.uint8)))
         drawn = np.asarray(line_art(flat.convert("RGBa")).convert("RGBA"), np.float32)
         return replace(self, colours=drawn[..., :3], cover=(drawn[..., 3] / 255).astype(np.float32), light="")
 
-    def _few_colours(self) -> Image.Image:
+    def few_colours(self) -> Image.Image:
         """The things on white."""
         alone = as_picture(self._over(self.colours, np.full_like(self.colours, 255))).filter(ImageFilter.MedianFilter(5))
         few = alone.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=3, dither=Image.Dither.NONE).convert("RGB")

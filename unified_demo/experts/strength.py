@@ -3,7 +3,7 @@
 import re
 
 _WORDS = {
-    0.33: ("slightly", "a bit", "a little bit", "gently", "subtly", "lightly"),
+    0.33: ("slightly", "a bit", "a little bit", "a little", "somewhat", "gently", "subtly", "lightly"),
     1.0: ("completely", "strongly", "very strongly", "fully", "totally", "entirely"),
 }
 _PERCENT = re.compile(r"\s*,?\s*\b(?:by |at |with )?(\d{1,3})\s?(?:%|per ?cent)(?: strength)?", re.IGNORECASE)
