@@ -220,6 +220,7 @@ def test_strength_is_read_from_words_or_set(edits: Expert, photo: Artefact) -> N
     [
         ("make it snow", "make it snow", 0.5),
         ("make it a bit warmer", "make it warmer", 0.33),
+        ("make it winter, a little", "make it winter", 0.33),
         ("van Gogh style, 40%", "van Gogh style", 0.4),
         ("turn it completely into ice", "turn it into ice", 1.0),
         ("make it darker by 70 percent", "make it darker", 0.7),
