@@ -63,8 +63,9 @@ def build_unet(sizes: Sizes) -> "UNet2DConditionModel":
 
 
 def without_fusers(unet: "UNet2DConditionModel") -> "UNet2DConditionModel":
-    """The same without GLIGEN's parts, which cost a sixth of it and do nothing before boxes are learnt."""
-    plain = type(unet).from_config({**unet.config, "attention_type": "default"})
+    """The same without GLIGEN's parts, which cost a sixth of it and do nothing before boxes are learnt; nor does it say where it began."""
+    kept = {name: value for name, value in unet.config.items() if name != "_name_or_path"}
+    plain = type(unet).from_config({**kept, "attention_type": "default"})
     plain.load_state_dict({name: value for name, value in unet.state_dict().items() if name in plain.state_dict()})
     return plain.to(memory_format=torch.channels_last).eval()
 
