@@ -51,6 +51,8 @@ TALK = 0.25
 """Share of the English training requests with something said before or behind them that does not matter."""
 WHOLE = 0.5
 """Share of the training requests that are whole wishes, where a task has some."""
+CHINESE_WHOLE = 0.3
+"""Share of those that are in Chinese."""
 JOINED = (
     "{a} and {b}", "{a}, and {b}", "{a}; {b}", "{a}. Also, {b}", "{a}, plus {b}", "{a} and also {b}", "{a}. Oh, and {b}", "{a}. And {b}",
     "two things: {a}, and {b}", "first {a}. Second, {b}", "{a}, and while you are at it, {b}", "{a}, as well as this: {b}", "1. {a} 2. {b}",
@@ -118,6 +120,7 @@ def _talked(rng: random.Random, user: tuple[Part, ...]) -> tuple[Part, ...]:
 
 def _whole(rng: random.Random, task: str, context: Context, forced: Choice | None = None, language: str = "") -> Exchange | None:
     """Now and then, for training, a wish that fills no template; None otherwise."""
+    language = language or ("chinese" if rng.random() < CHINESE_WHOLE else "english")
     return WishWriter(rng, context, forced=forced).wish(task, language) if context.part == "train" and rng.random() < WHOLE else None
 
 
