@@ -170,9 +170,9 @@ def spatial_correct(first: str, relation: str, second: str, planned: Sequence[Pl
 
 
 def _bare(phrase: str, asked: Sequence[str]) -> str:
-    """The one of ``asked`` that the phrase ends in; the phrase where it ends in none."""
+    """The longest of ``asked`` that the phrase ends in; the phrase where it ends in none."""
     said = f" {phrase.strip().lower()}"
-    return next((noun for noun in asked if said.endswith(f" {noun.strip().lower()}")), phrase)
+    return next((noun for noun in sorted(asked, key=len, reverse=True) if said.endswith(f" {noun.strip().lower()}")), phrase)
 
 
 def spatial_accuracy(verdicts: Sequence[bool]) -> float:

@@ -15,8 +15,12 @@ Bounds = tuple[tuple[int, int], ...]
 NEAR, FAR, BEGIN, END = ((50, 249), (300, 499)), ((500, 749), (700, grammar.GRID)), (50, 449), (550, grammar.GRID)
 LEFT, RIGHT = (NEAR[0], BEGIN, NEAR[1], END), (FAR[0], BEGIN, FAR[1], END)
 TOP, BOTTOM = (BEGIN, NEAR[0], END, NEAR[1]), (BEGIN, FAR[0], END, FAR[1])
-SIDES: dict[str, Bounds] = {"on the left": LEFT, "on the right": RIGHT, "at the top": TOP, "at the bottom": BOTTOM}
-"""The box lies in that half and reaches over the middle of the other axis; it is no sliver."""
+ON_TOP, UNDERNEATH = (BEGIN, (20, 349), END, (400, 679)), (BEGIN, (390, 599), END, (650, 979))
+SIDES: dict[str, Bounds] = {
+    "on the left": LEFT, "on the right": RIGHT, "at the top": TOP, "at the bottom": BOTTOM, "on top": ON_TOP, "underneath": UNDERNEATH,
+}  # fmt: skip
+"""The box lies in that half and reaches over the middle of the other axis; it is no sliver. What stands on something may reach into the
+other half, as that may."""
 OPPOSITE = {
     "on the left": "on the right", "on the right": "on the left", "at the top": "at the bottom", "at the bottom": "at the top",
     "on top": "underneath", "underneath": "on top", "in front": "behind", "behind": "in front",
