@@ -251,8 +251,8 @@ def table(done: Mapping[str, Figures], steps: int, batch: int) -> str:
     head = (
         f"Each variant saw the same {steps * batch:,} conversations about photos from the untrained state ({steps} steps of {batch}); "
         f"{first.word_count:,} tokens of answers, {first.call_count} calls and {first.box_count} boxes on photos that none saw. "
-        f"*words*: of the answers outside of boxes; *calls*: share of task tags that are the likeliest token at their place; *boxes*: decoded "
-        f"after the right words. Commit {provenance.commit()[:10]}, {machine['cores']} cores of {machine['processor']}, "
+        "*words*: of the answers outside of boxes; *calls*: share of task tags that are the likeliest token at their place; *boxes*: "
+        f"decoded after the right words. Commit {provenance.commit()[:10]}, {machine['cores']} cores of {machine['processor']}, "
         f"torch {machine['torch']}. With and without constrained decoding: `routing` in [results.md](results.md).\n\n"
     )
     rows = ["| variant | trained weights | words, nats per token | calls | boxes, Acc@0.5 | minutes |", "|---|---|---|---|---|---|"]
