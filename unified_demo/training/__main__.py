@@ -78,7 +78,7 @@ def main() -> None:
         Zoo(settings.cache_dir, settings.weights_dir).path("language_model"), settings.cache_dir / "converted" / "language_model"
     )
     if arguments.action == "chats":
-        own = answer_own(language_model, tokenizer, arguments.seed)
+        own = answer_own(language_model, tokenizer)
         made_up = sample_chats(language_model, tokenizer, arguments.count, arguments.seed)
         count = write_chats(chain(own, made_up), arguments.out / "chats.jsonl")
         logger.info("%d chats written to %s", count, arguments.out / "chats.jsonl")

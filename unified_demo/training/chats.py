@@ -52,26 +52,27 @@ def sample_chats(
                 yield question, answer
 
 
-def answer_own(language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", seed: int) -> Iterator[tuple[str, str]]:
-    """The same for ``own_questions``."""
-    torch.manual_seed(seed)
+def answer_own(language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase") -> Iterator[tuple[str, str]]:
+    """Each of ``own_questions`` with its likeliest answer, word by word."""
     asked = own_questions()
     for start in range(0, len(asked), BATCH):
-        yield from _answered(language_model, tokenizer, asked[start : start + BATCH])
+        yield from _answered(language_model, tokenizer, asked[start : start + BATCH], sampled=False)
 
 
 def own_questions() -> list[str]:
-    """The plain questions in English that training conversations ask, in a fixed order."""
+    """The plain questions in English that training conversations ask, in a fixed order; what is no question keeps our answers."""
     hidden = held_out_templates()
     asked = [text for name, questions, _ in chats() if name not in hidden for text in questions]
     asked += [text for text, _, language in wishes()[NONE] if language == "english"]
-    return [text for text in dict.fromkeys(asked) if _is_plain(text)]
+    return [text for text in dict.fromkeys(asked) if _is_plain(text) and text.endswith("?")]
 
 
-def _answered(language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", asked: list[str]) -> Iterator[tuple[str, str]]:
+def _answered(
+    language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", asked: list[str], sampled: bool = True
+) -> Iterator[tuple[str, str]]:
     """Each question with its answer, but for empty ones."""
     prompts = [f"{SYSTEM}{question}{TURN_END}\n{ANSWER_START}" for question in asked]
-    said = _continue(language_model, tokenizer, prompts, MOST_SAID) if prompts else []
+    said = _continue(language_model, tokenizer, prompts, MOST_SAID, sampled) if prompts else []
     yield from ((question, answer) for question, answer in zip(asked, said, strict=True) if answer)
 
 
@@ -84,15 +85,16 @@ def _is_plain(question: str) -> bool:
     return 8 <= len(question) <= 240 and "\n" not in question and "<|" not in question and not _OURS.search(question)
 
 
-def _continue(language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", prompts: list[str], most: int) -> list[str]:
-    """What the model says after each prompt, sampled; the end may be cut off."""
+def _continue(
+    language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", prompts: list[str], most: int, sampled: bool = True
+) -> list[str]:
+    """What the model says after each prompt, ``sampled`` or the likeliest words; the end may be cut off."""
     tokenizer.padding_side = "left"
     batch = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False).to(language_model.device)
     end = tokenizer.convert_tokens_to_ids(TURN_END)
+    how = {"do_sample": True, "temperature": 1.0, "top_p": TOP_P} if sampled else {"do_sample": False}
     with torch.no_grad():
-        ids = language_model.generate(
-            **batch, do_sample=True, temperature=1.0, top_p=TOP_P, max_new_tokens=most, eos_token_id=end, pad_token_id=end
-        )
+        ids = language_model.generate(**batch, **how, max_new_tokens=most, eos_token_id=end, pad_token_id=end)
     return [tokenizer.decode(row[batch["input_ids"].shape[1] :], skip_special_tokens=True).strip() for row in ids]
 
 

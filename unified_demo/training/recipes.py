@@ -46,7 +46,7 @@ class Recipe:
 
 
 GROUNDING = Recipe()
-MULTITASK = Recipe(multitask=0.75, layouts=0.18, plain=0.1)
+MULTITASK = Recipe(multitask=0.75, layouts=0.18, plain=0.15)
 RECIPES = {"grounding": GROUNDING, "multitask": MULTITASK}
 
 DIALOGUE_TURNS = (1, 1, 1, 1, 2, 2, 3, 4)
