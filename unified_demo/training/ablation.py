@@ -247,11 +247,13 @@ def _decode_box(
 
 def table(done: Mapping[str, Figures], steps: int, batch: int) -> str:
     """The figures as a Markdown table, with what they were measured on."""
-    first = next(iter(done.values()))
+    first, machine = next(iter(done.values())), provenance.machine()
     head = (
         f"Each variant saw the same {steps * batch:,} conversations about photos from the untrained state ({steps} steps of {batch}); "
         f"{first.word_count:,} tokens of answers, {first.call_count} calls and {first.box_count} boxes on photos that none saw. "
-        f"Commit {provenance.commit()}, {provenance.machine()}.\n\n"
+        "*words*: of the answers outside of boxes; *calls*: share of task tags that are the likeliest token at their place; *boxes*: "
+        f"decoded after the right words. Commit {provenance.commit()[:10]}, {machine['cores']} cores of {machine['processor']}, "
+        f"torch {machine['torch']}. With and without constrained decoding: `routing` in [results.md](results.md).\n\n"
     )
     rows = ["| variant | trained weights | words, nats per token | calls | boxes, Acc@0.5 | minutes |", "|---|---|---|---|---|---|"]
     for name, item in done.items():
