@@ -34,6 +34,7 @@ from unified_demo.messages import (
 from unified_demo.model.backend import Decoder, Seen, TinyModel, agreed, in_focus, since
 from unified_demo.model.decoding import DecodingState, choose, default_filters, next_in_box
 from unified_demo.model.loading import load_trained, read_config, save_trained
+from unified_demo.model.plan_rules import number_of
 from unified_demo.model.pointing import answer_places
 from unified_demo.model.tokens import IGNORE_INDEX, SurfaceWriter
 from unified_demo.parser import StreamParser
@@ -332,6 +333,35 @@ def test_the_second_thing_of_a_plan_is_opposite_of_the_first(built, said, other)
         state.add(choose(logits, 1.0, generator))
     words = vocabulary.tokenizer.decode([token for token in state.written[begun:] if token < vocabulary.vocab_size])
     assert (words == f", {other}") is (other is not None)
+
+
+@pytest.mark.parametrize(
+    ("said", "phrase", "boxes"),
+    [("", "three cups", 3), ("on the left", "2 dogs", 2), ("", "a vase", 1), ("", "one old vase", 1), ("", "twelve eggs", 12)],
+)
+def test_a_thing_of_a_plan_has_as_many_boxes_as_it_is_said_to_have(built, said, phrase, boxes):
+    _, vocabulary = built
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        state, rules = DecodingState(vocabulary, [], {}, TASK_TAGS), default_filters(vocabulary)
+        for piece in ("<layout>", *([said] if said else []), "<p>", phrase, "</p>"):
+            for token in [vocabulary.tag_ids[piece]] if piece.startswith("<") else vocabulary.encode(piece):
+                state.add(token)
+        begun = len(state.written)
+        while state.inside and state.inside[-1] != "p" and len(state.written) < begun + 600:
+            logits = torch.randn(vocabulary.point_base, generator=generator)
+            for rule in rules:
+                rule.apply(logits, state)
+            state.add(choose(logits, 1.0, generator))
+        assert state.written[begun:].count(vocabulary.tag_ids["</box>"]) == boxes
+
+
+@pytest.mark.parametrize(
+    ("phrase", "number"),
+    [("Five trains", 5), ("12 eggs", 12), ("an owl", 1), ("a few owls", None), ("owls", None), ("a", None), ("99 owls", None)],
+)
+def test_numbers_of_phrases(phrase, number):
+    assert number_of(phrase) == number
 
 
 def test_a_plan_may_name_things_where_there_is_no_picture_yet(built):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from unified_demo import grammar
-from unified_demo.model.plan_rules import Bounds, bounds_of, opposite_due
+from unified_demo.model.plan_rules import Bounds, bounds_of, box_due, opposite_due
 from unified_demo.model.tokens import Vocabulary
 
 LONGEST_PHRASE = 24
@@ -329,8 +329,22 @@ class PlansSayWhere(LogitFilter):
     """When a plan said a place before its first thing, the opposite place comes before the second."""
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
-        if (token := opposite_due(state)) is not None:
+        if (token := opposite_due(state)) is not None and not box_due(state):
             _keep(logits, [token])
+
+
+class PlansCount(LogitFilter):
+    """ "Three cups" of a plan have three boxes, while there is room."""
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        due = box_due(state)
+        if due is None or state.boxes >= MOST_BOXES or len(state.written) >= state.most - 2 * TO_CLOSE:
+            return
+        open_box = state.vocabulary.tag_ids[grammar.open_tag(grammar.BOX)]
+        if due:
+            _keep(logits, [open_box])
+        else:
+            logits[open_box] = -torch.inf
 
 
 class SaysWhatIsThere(LogitFilter):
@@ -414,6 +428,7 @@ def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
         BoxHoldsOneBox(vocabulary),
         PhraseNeedsBox(),
         PlansSayWhere(),
+        PlansCount(),
         RefNamesAnArtefact(),
         TasksNeedTheirMedia(),
         SaysWhatIsThere(vocabulary),

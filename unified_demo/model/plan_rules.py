@@ -1,4 +1,5 @@
-"""What a plan's own words ask of the rest of it: "on the left <p>a vase</p>" has its box on the left, and the other thing is on the right.
+"""What a plan's own words ask of the rest of it: "on the left <p>a vase</p>" has its box on the left, and the other thing is on the right;
+"three cups" have three boxes.
 
 The words are those of ``data.layout_prompts.PLACES``. It knows token ids and no network; ``decoding`` has the rules that use it.
 """
@@ -26,6 +27,10 @@ OPPOSITE = {
     "on top": "underneath", "underneath": "on top", "in front": "behind", "behind": "in front",
 }  # fmt: skip
 
+NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+HEAPS = ("few", "couple", "pair", "group", "lot", "bunch", "number", "set", "row", "pile", "herd", "flock", "crowd", "stack", "dozen")
+"""Behind "a" they say that there are more than one, and not how many."""
+
 
 def bounds_of(state: "DecodingState") -> Bounds:
     """Of the box that is begun, by the place that the plan named right before its thing."""
@@ -48,6 +53,31 @@ def opposite_due(state: "DecodingState") -> int | None:
     if state.run == due:
         return _tag(state, grammar.PHRASE)
     return due[len(state.run)] if due[: len(state.run)] == state.run else None
+
+
+def box_due(state: "DecodingState") -> bool | None:
+    """Behind a box of a plan: whether the thing that was named last has more boxes, by the number it was named with; None elsewhere."""
+    if not state.planning or not state.after_box or state.innermost not in grammar.PLANNING_TAGS:
+        return None
+    vocabulary = state.vocabulary
+    begun = [place for place, token in enumerate(state.written) if token == _tag(state, grammar.PHRASE)]
+    rest = state.written[begun[-1] + 1 :] if begun else []
+    close = vocabulary.tag_ids[grammar.close_tag(grammar.PHRASE)]
+    if close not in rest:
+        return None
+    wanted = number_of(vocabulary.tokenizer.decode(rest[: rest.index(close)]))
+    return None if wanted is None else rest.count(vocabulary.tag_ids[grammar.close_tag(grammar.BOX)]) < wanted
+
+
+def number_of(phrase: str) -> int | None:
+    """How many a phrase names: "three red cups" 3, "a dog" 1; None where it does not say."""
+    words = phrase.lower().split()
+    first, second = [*words, "", ""][:2]
+    if first in NUMBERS:
+        return NUMBERS.index(first) + 1
+    if first in ("a", "an"):
+        return None if second in HEAPS or not second else 1
+    return int(first) if first.isdecimal() and 0 < int(first) <= len(NUMBERS) else None
 
 
 def _words_before(state: "DecodingState", end: int) -> str:
