@@ -31,8 +31,9 @@ from unified_demo.messages import (
     TextDelta,
     TextPart,
 )
-from unified_demo.model.backend import Decoder, Seen, TinyModel, agreed, in_focus, since
-from unified_demo.model.decoding import DecodingState, choose, default_filters, next_in_box
+from unified_demo.model.backend import Decoder, Seen, TinyModel, agreed, in_focus, named_in, since
+from unified_demo.model.decoding import choose, default_filters, next_in_box
+from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.loading import load_trained, read_config, save_trained
 from unified_demo.model.plan_rules import number_of
 from unified_demo.model.pointing import answer_places
@@ -614,6 +615,38 @@ def test_the_last_question_is_about_the_last_picture_or_the_one_it_names() -> No
     }.items():
         assert in_focus(ask(words, 1, 2)) == keys
     assert in_focus(ask("the sixth picture", 1, 2)) == ["img-1", "img-2"]
+
+
+def test_my_photo_is_the_one_that_the_user_sent() -> None:
+    made = Message("assistant", (TextPart("Here you are."), MediaPart(Artefact("img-2", MediaKind.IMAGE, Path("2.png")))))
+    told = Message("user", (TextPart("go back to my photo and make it rain"),))
+    one = Conversation((*ask("make it night", 1).messages, made, told))
+    assert named_in(one) == in_focus(one) == ["img-1"]
+    third = Message("assistant", (MediaPart(Artefact("img-3", MediaKind.IMAGE, Path("3.png"))),))
+    two = Conversation((*ask("make them night", 1, 2).messages, third, told))
+    assert named_in(two) == [] and in_focus(two) == ["img-3"], "which of the two is open"
+
+
+@pytest.mark.parametrize(
+    ("named", "task", "allowed"), [(["img-1"], "edit", ["img-1"]), (["img-1"], "vedit", ["vid-1"]), ([], "edit", ["img-1", "img-2"])]
+)
+def test_the_first_call_is_about_what_the_question_names(built, named, task, allowed):
+    _, vocabulary = built
+    references = {key: vocabulary.encode(key) for key in ("img-1", "img-2", "vid-1")}
+    found = set()
+    for seed in range(12):
+        state, rules = DecodingState(vocabulary, [], dict(references), TASK_TAGS, named=named), default_filters(vocabulary)
+        generator = torch.Generator().manual_seed(seed)
+        for tag in (f"<{task}>", "<ref>"):
+            state.add(vocabulary.tag_ids[tag])
+        begun = len(state.written)
+        while state.innermost == "ref":
+            logits = torch.randn(vocabulary.point_base, generator=generator)
+            for rule in rules:
+                rule.apply(logits, state)
+            state.add(choose(logits, 1.0, generator))
+        found.add(vocabulary.tokenizer.decode(state.written[begun:-1]))
+    assert found == set(allowed)
 
 
 def test_a_video_is_in_focus_beside_the_latest_pictures():

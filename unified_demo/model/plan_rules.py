@@ -4,12 +4,8 @@
 The words are those of ``data.layout_prompts.PLACES``. It knows token ids and no network; ``decoding`` has the rules that use it.
 """
 
-from typing import TYPE_CHECKING
-
 from unified_demo import grammar
-
-if TYPE_CHECKING:
-    from unified_demo.model.decoding import DecodingState
+from unified_demo.model.decoding_state import DecodingState
 
 Bounds = tuple[tuple[int, int], ...]
 """Least and most of x0, y0, x1 and y1 on the grid; empty where a box may lie anywhere."""
@@ -32,7 +28,7 @@ HEAPS = ("few", "couple", "pair", "group", "lot", "bunch", "number", "set", "row
 """Behind "a" they say that there are more than one, and not how many."""
 
 
-def bounds_of(state: "DecodingState") -> Bounds:
+def bounds_of(state: DecodingState) -> Bounds:
     """Of the box that is begun, by the place that the plan named right before its thing."""
     begun = [place for place, token in enumerate(state.written) if token == _tag(state, grammar.PHRASE)]
     if not state.planning or not begun:
@@ -41,7 +37,7 @@ def bounds_of(state: "DecodingState") -> Bounds:
     return next((bounds for place, bounds in SIDES.items() if said.endswith(place)), ())
 
 
-def opposite_due(state: "DecodingState") -> int | None:
+def opposite_due(state: DecodingState) -> int | None:
     """The only token that may come between the first box of a plan that said its place and the second thing; None elsewhere."""
     if not state.planning or state.boxes != 1 or state.boxes_due or state.innermost not in grammar.PLANNING_TAGS:
         return None
@@ -55,7 +51,7 @@ def opposite_due(state: "DecodingState") -> int | None:
     return due[len(state.run)] if due[: len(state.run)] == state.run else None
 
 
-def box_due(state: "DecodingState") -> bool | None:
+def box_due(state: DecodingState) -> bool | None:
     """Behind a box of a plan: whether the thing that was named last has more boxes, by the number it was named with; None elsewhere."""
     if not state.planning or not state.after_box or state.innermost not in grammar.PLANNING_TAGS:
         return None
@@ -80,12 +76,12 @@ def number_of(phrase: str) -> int | None:
     return int(first) if first.isdecimal() and 0 < int(first) <= len(NUMBERS) else None
 
 
-def _words_before(state: "DecodingState", end: int) -> str:
+def _words_before(state: DecodingState, end: int) -> str:
     """The words between the place ``end`` of the answer and the tag before it."""
     vocabulary = state.vocabulary
     start = next((place + 1 for place in range(end - 1, -1, -1) if state.written[place] >= vocabulary.vocab_size), 0)
     return vocabulary.tokenizer.decode(state.written[start:end]).strip()
 
 
-def _tag(state: "DecodingState", name: str) -> int:
+def _tag(state: DecodingState, name: str) -> int:
     return state.vocabulary.tag_ids[grammar.open_tag(name)]

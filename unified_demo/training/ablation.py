@@ -18,7 +18,8 @@ from unified_demo import grammar, provenance
 from unified_demo.errors import GrammarError
 from unified_demo.grammar import Box
 from unified_demo.model.backend import Decoder
-from unified_demo.model.decoding import BoxHoldsOneBox, DecodingState, choose
+from unified_demo.model.decoding import BoxHoldsOneBox, choose
+from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.multimodal_lm import MultimodalNetwork, ProjectedPicture
 from unified_demo.model.tokens import REGION_SLOT, Tokens, Vocabulary
 from unified_demo.training.coordinates import CoordinateVocabulary, add_coordinates
