@@ -24,8 +24,8 @@ FAINT, FULL = 0.1, 0.9
 """Covers below and above are none and whole."""
 SPECK, REACH = 5, 9
 """What is narrower than SPECK pixels is left out, unless steps of REACH / 2 pixels lead to it from something wider."""
-SEEN = 26
-"""So is a piece apart from the others of which no pixel differs by more from the paper, 0..255: nobody sees it there."""
+SEEN, DOT = 26, 3
+"""So is a piece apart from the others of which nothing as wide as DOT differs by more than SEEN from the paper, 0..255: nobody sees it."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ def cut_out(picture: Image.Image, paper: tuple[int, int, int]) -> Image.Image | 
     cover = ((pixels[..., 3] / 255 - FAINT) / (FULL - FAINT)).clip(0, 1)[..., None]
     solid = cover[..., 0] > 0.5
     differs = np.abs(pixels[..., :3] - np.array(paper, np.float32)).max(-1) > SEEN
-    thing = _without_specks(_image(solid), _image(differs) if (solid & differs).any() else _image(solid))
+    seen = ImageChops.darker(_image(differs).filter(ImageFilter.MinFilter(DOT)), _image(solid))
+    thing = _without_specks(_image(solid), seen if seen.getbbox() else _image(solid))
     bounds = thing.getbbox()
     cover *= (np.asarray(thing.filter(ImageFilter.MaxFilter(REACH))) > 0)[..., None]
     colours = (pixels[..., :3] - (1 - cover) * np.array(paper, np.float32)) / np.maximum(cover, 0.05)
