@@ -628,6 +628,39 @@ def test_my_photo_is_the_one_that_the_user_sent() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("let it snow in clip 2", ["vid-2"]),
+        ("the first video, please", ["vid-1"]),
+        ("make the film I sent black and white", ["vid-1"]),
+        ("my video and photo 1", ["img-1", "vid-1"]),
+        ("now the clip", []),
+    ],
+)
+def test_videos_have_names_as_pictures_do(said: str, named: list[str]) -> None:
+    first, second = (MediaPart(Artefact(f"vid-{number}", MediaKind.VIDEO, Path("f.mp4"))) for number in (1, 2))
+    asked = Message("user", (*ask("", 1).messages[0].parts[:1], first, TextPart("follow the dog")))
+    turns = (asked, Message("assistant", (second,)), Message("user", (TextPart(said),)))
+    assert named_in(Conversation(turns)) == named
+
+
+@pytest.mark.parametrize(("looked_at", "task"), [("vid-1", "vseg"), ("img-1", "seg")])
+def test_what_was_pointed_at_in_a_video_is_not_cut_out_of_a_picture(built, looked_at, task):
+    _, vocabulary = built
+    references = {key: vocabulary.encode(key) for key in ("img-1", "vid-1")}
+    state = DecodingState(vocabulary, [(looked_at, 1)], references, ("seg", "vseg", "gen"))
+    for token in (vocabulary.tag_ids["<p>"], *vocabulary.encode("dog"), vocabulary.tag_ids["</p>"], vocabulary.tag_ids["<box>"]):
+        state.add(token)
+    state.add(vocabulary.point_base)
+    state.add(vocabulary.tag_ids["</box>"])
+    logits = torch.zeros(vocabulary.point_base + 1)
+    for rule in default_filters(vocabulary):
+        rule.apply(logits, state)
+    calls = {tag for tag in ("seg", "vseg", "gen") if torch.isfinite(logits[vocabulary.tag_ids[f"<{tag}>"]])}
+    assert calls == {task, "gen"}
+
+
+@pytest.mark.parametrize(
     ("named", "task", "allowed"), [(["img-1"], "edit", ["img-1"]), (["img-1"], "vedit", ["vid-1"]), ([], "edit", ["img-1", "img-2"])]
 )
 def test_the_first_call_is_about_what_the_question_names(built, named, task, allowed):

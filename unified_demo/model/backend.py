@@ -198,10 +198,11 @@ def _on(picture: EncodedPicture, device: torch.device) -> EncodedPicture:
 
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
-_PICTURE = "(?:picture|photo|image)"
+_STILL, _MOVING = "picture|photo|image", "video|clip|film|movie|recording"
+_THING = f"{_STILL}|{_MOVING}"
 _NAMED = re.compile(
-    rf"(?P<id>(?:img|vid)-\d+)|(?P<ordinal>{'|'.join(ORDINALS)}) {_PICTURE}|{_PICTURE} (?P<number>\d)\b|(?P<original>original)\b"
-    rf"|\b(?P<own>my (?:own )?{_PICTURE})\b",
+    rf"(?P<id>(?:img|vid)-\d+)|(?P<ordinal>{'|'.join(ORDINALS)}) (?P<ranked>{_THING})|(?P<counted>{_THING}) (?P<number>\d)\b"
+    rf"|(?P<original>original)\b|\bmy (?:own )?(?P<own>{_THING})\b|(?P<sent>{_THING}) (?:that )?I (?:sent|attached|uploaded|gave)\b",
     re.IGNORECASE,
 )
 
@@ -221,30 +222,29 @@ def in_focus(conversation: Conversation) -> list[str]:
 def named_in(conversation: Conversation) -> list[str]:
     """Ids of the pictures and videos that the last question names, in the order of the conversation.
 
-    A name is an id (``img-1``, ``vid-1``), a place ("the second picture", "photo 2"), "original" (the first picture) or "my photo" (the
-    only one that the user sent).
+    A name is an id (``img-1``, ``vid-1``), a place ("the second picture", "clip 2"), "original" (the first picture), or "my photo" or
+    "the video I sent" where the user sent one alone.
     """
-    shown = [(message.role, artefact) for message in conversation.messages for artefact in _visible(message)]
-    pictures = [(role, artefact.id) for role, artefact in shown if artefact.kind == MediaKind.IMAGE]
-    own = [key for role, key in pictures if role == "user"]
+    shown = [(message.role == "user", artefact) for message in conversation.messages for artefact in _visible(message)]
     question = conversation.messages[-1].parts if conversation.messages else ()
-    texts = [part.text for part in question if isinstance(part, TextPart)]
-    named = {key for text in texts for key in _named(text, [key for _, key in pictures], own)}
+    named = {key for part in question if isinstance(part, TextPart) for key in _named(part.text, shown)}
     return [artefact.id for _, artefact in shown if artefact.id in named]
 
 
-def _named(text: str, pictures: list[str], own: list[str]) -> set[str]:
+def _named(text: str, shown: list[tuple[bool, Artefact]]) -> set[str]:
+    """``shown``: whether the user sent it, and what it is."""
     keys = set()
     for found in _NAMED.finditer(text):
         if found["id"]:
             keys.add(found["id"].lower())
             continue
-        if found["own"]:
-            keys |= set(own) if len(own) == 1 else set()
-            continue
+        own = found["own"] or found["sent"]
+        word = found["ranked"] or found["counted"] or own or "picture"
+        kind = MediaKind.VIDEO if word.lower() in _MOVING.split("|") else MediaKind.IMAGE
+        meant = [artefact.id for by_user, artefact in shown if artefact.kind == kind and (by_user or not own)]
         place = ORDINALS.index(found["ordinal"].lower()) if found["ordinal"] else int(found["number"]) - 1 if found["number"] else 0
-        if 0 <= place < len(pictures):
-            keys.add(pictures[place])
+        if 0 <= place < len(meant) and (not own or len(meant) == 1):
+            keys.add(meant[place])
     return keys
 
 

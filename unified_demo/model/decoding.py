@@ -220,13 +220,17 @@ def _of_kind(key: str, state: DecodingState, task: str) -> bool:
 
 
 class TasksNeedTheirMedia(LogitFilter):
-    """No call of a task whose picture, video or sound is not in the conversation; no grounding without proposals but in a plan."""
+    """No call of a task whose picture, video or sound is not in the conversation, or is of another kind than what the answer has just
+    pointed into; no grounding without proposals but in a plan.
+    """
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
         ids = state.vocabulary.tag_ids
         for tag in state.tasks:
             needs = state.vocabulary.tasks[tag].needs
-            if any(not any(key.startswith(kind.value + "-") for key in state.references) for kind in needs):
+            elsewhere = state.pointed_any and not state.calls and state.picture is not None and not _of_kind(state.picture, state, tag)
+            missing = any(not any(key.startswith(kind.value + "-") for key in state.references) for kind in needs)
+            if missing or (needs and elsewhere):
                 logits[ids[grammar.open_tag(tag)]] = -torch.inf
         if not state.references and not state.planning:
             logits[ids[grammar.open_tag(grammar.PHRASE)]] = -torch.inf
