@@ -12,6 +12,7 @@ from unified_demo.config import Drawing
 from unified_demo.engine import Engine
 from unified_demo.history import History
 from unified_demo.messages import Message
+from unified_demo.signals import SUFFIXES
 from unified_demo.ui.drawer import Drawer
 from unified_demo.ui.examples import example_cards
 from unified_demo.ui.panel import TITLE, header_html, inspector_html, welcome_html
@@ -19,7 +20,7 @@ from unified_demo.ui.visit import WINDOW, Visit, question_of
 from unified_demo.ui.warmup import Warmup
 from unified_demo.ui.words import say
 
-FILES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", "video", "audio"]
+FILES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", "video", "audio", *SUFFIXES]
 EVENTS = ("mark", "unmark", "attach", "lost", "edit", "keep", "skip", "again", "open", "rename", "delete", "speak", "earlier", "judge")
 BUS_SCRIPT = f"""
 for (const name of {list(EVENTS)}) {{
@@ -84,7 +85,7 @@ class Layout:
             placeholder="Ask about a picture",
             file_count="multiple",
             file_types=FILES,
-            sources=["upload"],
+            sources=["upload", "microphone"],
             show_label=False,
             label="Message",
             lines=1,
