@@ -62,10 +62,9 @@ def draw_activity(voxels: np.ndarray) -> Image.Image:
     """(n,): rows of voxels in the file's order, low blue and high red; (x, y, z): slices along z, the lowest first, front up."""
     if voxels.ndim == 1:
         return _sized(_colours(_stretched(_rows_of(voxels)), _COOL_WARM))
-    filled = np.flatnonzero((np.nan_to_num(voxels) != 0).any((0, 1)))
-    low, high = (filled[0], filled[-1]) if filled.size else (0, voxels.shape[2] - 1)
-    chosen = np.unique(np.linspace(low, high, min(high - low + 1, MOST_SLICES)).round().astype(int))
-    slices = np.moveaxis(_stretched(voxels)[:, ::-1, chosen], 2, 0).swapaxes(1, 2)
+    voxels = _cropped(voxels)
+    chosen = np.unique(np.linspace(0, voxels.shape[2] - 1, min(voxels.shape[2], MOST_SLICES)).round().astype(int))
+    slices = np.pad(np.moveaxis(_stretched(voxels)[:, ::-1, chosen], 2, 0).swapaxes(1, 2), ((0, 0), (1, 1), (1, 1)), constant_values=np.nan)
     columns = _columns(len(slices), slices.shape[2] / slices.shape[1])
     rows = -(-len(slices) // columns)
     room = np.full((rows * columns, *slices.shape[1:]), np.nan, np.float32)
@@ -73,6 +72,15 @@ def draw_activity(voxels: np.ndarray) -> Image.Image:
     mosaic = room.reshape(rows, columns, *slices.shape[1:]).swapaxes(1, 2).reshape(rows * slices.shape[1], -1)
     grey = np.nan_to_num(mosaic)[..., None] * (255 - np.array(GROUND)) + GROUND
     return _sized(grey.round().astype(np.uint8))
+
+
+def _cropped(voxels: np.ndarray) -> np.ndarray:
+    """Without what is empty around the activity; all of it when there is none."""
+    there = np.nan_to_num(voxels) != 0
+    if not there.any():
+        return voxels
+    sides = [np.flatnonzero(there.any(tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return voxels[tuple(slice(side[0], side[-1] + 1) for side in sides)]
 
 
 def _columns(count: int, aspect: float) -> int:

@@ -78,4 +78,4 @@ def _number(value: object) -> str:
     """Whole numbers with commas, others with four digits."""
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)

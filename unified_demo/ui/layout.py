@@ -15,7 +15,7 @@ from unified_demo.messages import Message
 from unified_demo.signals import SUFFIXES
 from unified_demo.ui.drawer import Drawer
 from unified_demo.ui.examples import example_cards
-from unified_demo.ui.panel import TITLE, header_html, inspector_html, welcome_html
+from unified_demo.ui.panel import TITLE, camera_html, header_html, inspector_html, welcome_html
 from unified_demo.ui.visit import WINDOW, Visit, question_of
 from unified_demo.ui.warmup import Warmup
 from unified_demo.ui.words import say
@@ -93,6 +93,7 @@ class Layout:
             max_plain_text_length=2 * self.engine.settings.limits.text_characters,
             autofocus=True,
         )
+        self.camera = gr.HTML(camera_html(), elem_id="um-camera-place", js_on_load=None)
 
     def _place_inspector(self) -> None:
         self.raw = gr.Checkbox(label="Raw representation", info="the tokens behind each answer", elem_id="um-raw-switch")
@@ -110,7 +111,7 @@ class Layout:
     def labelled(self) -> list[Any]:
         """Everything but the composer that has a label of its own."""
         settings = [self.raw, self.seed, self.temperature, *self.drawing.values()]
-        return [*settings, self.new, self.search, self.export, self.upload]
+        return [*settings, self.new, self.search, self.export, self.upload, self.camera]
 
     def labels(self) -> dict[Any, Any]:
         """Those, and the composer, in the language that is spoken; for listeners alone, because it makes components."""
@@ -124,6 +125,7 @@ class Layout:
             self.search: gr.Textbox(placeholder=say("Search")),
             self.export: gr.Button(say("Export all")),
             self.upload: gr.UploadButton(say("Import")),
+            self.camera: camera_html(),
         }
 
 

@@ -41,6 +41,9 @@
     }
   };
 
+  /* A recording that is attached before its wave is drawn: the recorder stops fetching it, and means no error by that. */
+  addEventListener("unhandledrejection", (event) => { if (event.reason?.name === "AbortError") event.preventDefault(); });
+
   /* What stood in the composer when the window was reloaded, or lost its connection, stands there again. */
   function rewrite() {
     const field = document.querySelector("#um-composer textarea");
@@ -201,14 +204,14 @@
     if (event.key === "k" && (event.ctrlKey || event.metaKey)) {
       if (document.body.classList.toggle("um-history-open")) document.querySelector("#um-search :is(input, textarea)")?.focus();
     } else if (event.key === "/" && !typing) document.querySelector("#um-composer textarea")?.focus();
-    else if (event.key === "Escape" && !document.querySelector("#um-viewer")) document.querySelector("#um-composer .stop-button")?.click();
+    else if (event.key === "Escape" && !document.querySelector("dialog[open]")) document.querySelector("#um-composer .input-row .stop-button")?.click();
     else return;
     event.preventDefault();
   }
 
   /* A message sent while an answer is being written stops that answer; it goes when what was said so far is kept. */
   function onEnter(event) {
-    const stop = document.querySelector("#um-composer .stop-button");
+    const stop = document.querySelector("#um-composer .input-row .stop-button");
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || !stop || !(event.target instanceof Element)) return;
     if (!event.target.closest("#um-composer textarea")?.value.trim()) return;
     event.preventDefault();
