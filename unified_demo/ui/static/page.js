@@ -7,11 +7,9 @@
   const opened = new WeakMap();
   const etas = new WeakMap();
   const labelled = new WeakMap(); /* how a picture and its labels looked when they were placed: measuring all at every word is slow */
-  const MOST_PRESSES = 10;
   let arrived = false;
   let attached = "";
   let asked = 0;
-  let presses = 0; /* how often a message that waits may still press the send button */
 
   /* The server hears at once when this window goes and when it is here again, so that it knows a reload from a closed tab. */
   function presence(word) {
@@ -153,7 +151,6 @@
     const files = [...document.querySelectorAll("#um-composer .thumbnail-item")].map((item) => item.querySelector("img")?.src ?? item.textContent).join("|");
     if (files !== attached) document.dispatchEvent(new CustomEvent("um:attach", { detail: {} }));
     attached = files;
-    if (presses === MOST_PRESSES) sendWaiting();
     showQuestion();
     const current = document.querySelector("#um-kept nav")?.dataset.current;
     if (current) sessionStorage.setItem("um-conversation", current); else if (current === "" && arrived) sessionStorage.removeItem("um-conversation");
@@ -209,27 +206,6 @@
     event.preventDefault();
   }
 
-  /* A message sent while an answer is being written stops that answer; it goes when what was said so far is kept. */
-  function onEnter(event) {
-    const stop = document.querySelector("#um-composer .input-row .stop-button");
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || !stop || !(event.target instanceof Element)) return;
-    if (!event.target.closest("#um-composer textarea")?.value.trim()) return;
-    event.preventDefault();
-    presses = MOST_PRESSES;
-    stop.click();
-  }
-
-  /* The button is there before Gradio has closed the event of the stopped answer; until then it ignores a press. */
-  function sendWaiting() {
-    const send = document.querySelector("#um-composer .submit-button");
-    if (!send && presses < MOST_PRESSES) presses = 0;
-    if (!send || !presses) return;
-    presses -= 1;
-    send.click();
-    setTimeout(sendWaiting, 200);
-  }
-
-  document.addEventListener("keydown", onEnter, true);
   document.addEventListener("keydown", onShortcut);
   document.addEventListener("pointerover", onPoint);
   document.addEventListener("focusin", onPoint);
