@@ -145,6 +145,7 @@
   /* An update redraws attributes, so what the visitor had lit or opened is put back. */
   function settle() {
     document.querySelector(".examples[role=list]")?.removeAttribute("role"); /* a list of buttons without items confuses screen readers */
+    for (const item of document.querySelectorAll("#um-composer [role=listitem]")) item.setAttribute("role", "group"); /* and so do items without a list */
     for (const stage of document.querySelectorAll(".um-stage")) { resizes.observe(stage); placeLabels(stage); }
     for (const answer of document.querySelectorAll(".um-answer")) if (lit.get(answer)) light(answer, lit.get(answer));
     window.umSettle?.();
