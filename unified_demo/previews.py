@@ -166,7 +166,7 @@ def _seen(seen: np.ndarray, colours: np.ndarray, side: int) -> np.ndarray:
     """Orthographic picture of points (right, up, towards) within the unit ball: the nearest wins, edges in depth are darkened."""
     scale = 0.5 * side * 0.94
     x, y = (side / 2 + scale * seen[:, 0]).astype(int), (side / 2 - scale * seen[:, 1]).astype(int)
-    reach = int(np.clip(round(side / max(len(seen), 1) ** 0.5), 1, 5)) if len(seen) < side * side else 0
+    reach = int(np.clip(round(1.4 * side / max(len(seen), 1) ** 0.5), 1, 5)) if len(seen) < side * side else 0
     order = np.argsort(seen[:, 2], kind="stable")
     pixels = np.full((side, side, 3), GROUND, np.float32)
     near = np.full((side, side), -np.inf, np.float32)

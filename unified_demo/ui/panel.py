@@ -156,7 +156,8 @@ def _abilities(engine: Engine, warmup: Warmup) -> Markup:
 def _timings(timings: dict[str, float]) -> Markup:
     rows = [(say(words), f"{timings[key]:.2f} s") for key, words in _TIMINGS if key in timings]
     if timings.get("tokens") and timings.get("decode_s"):
-        rows.append((say("speed"), f"{timings['tokens'] / timings['decode_s']:.0f} tokens/s"))
+        speed = timings["tokens"] / timings["decode_s"]
+        rows.append((say("speed"), f"{speed:.{0 if speed >= 10 else 1}f} tokens/s"))
     if not rows:
         return Markup('<p class="um-quiet">{}</p>').format(say("Ask something and the seconds appear here."))
     facts = join([Markup("<dt>{}</dt><dd>{}</dd>").format(*row) for row in rows])
