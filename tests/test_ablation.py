@@ -10,6 +10,7 @@ import torch
 from tiny_model import LABELS, make_network, make_scene
 
 from unified_demo.data.dialogues import DialogueWriter
+from unified_demo.training import ablation
 from unified_demo.training.ablation import VARIANTS, Figures, Variant, VariantTrainer, ablate, measure, prepare, table
 from unified_demo.training.loop import Example, LoopOptions
 
@@ -81,6 +82,19 @@ def test_without_regions_the_prompt_has_none_and_full_training_moves_the_languag
     trainer.run(lambda _: None)
     moved = [not torch.equal(old, layer.mlp.up_proj.weight) for old, layer in zip(before, network.language_model.model.layers, strict=True)]
     assert moved == [False, True]
+
+
+def test_a_box_is_four_coordinates_and_comes_back(tmp_path: Path) -> None:
+    network, vocabulary = make_network()
+    variant = Variant("coordinates", pointing=False, coordinates=True)
+    trainer = VariantTrainer(network, prepare(network, vocabulary, variant), draw, OPTIONS, tmp_path)
+    trainer.variant = variant
+    drawn = trainer.tokenize(draw(random.Random(2)))
+    start = drawn.tokens.ids.index(network.open_box) + 1
+    wanted = ablation._box_behind(drawn.tokens, start, drawn, trainer.vocabulary)
+    assert drawn.tokens.ids[start + 4] == vocabulary.tag_ids["</box>"]
+    assert max(wanted.iou(region.box) for scene in drawn.scenes.values() for region in scene.regions) > 0.85
+    assert trainer.vocabulary.read_box(drawn.tokens.ids[start + 2 : start + 4] * 2) is None
 
 
 def test_the_table_has_a_row_for_each() -> None:

@@ -94,6 +94,13 @@ def test_spatial_verdicts() -> None:
     assert not spatial_correct("toilet", "left", "dog", plan)
     assert not spatial_correct("cat", "left", "dog", plan), "a missing noun is wrong"
     assert spatial_correct("toilets", "right", "dogs", plan), "names need not be spelt the same"
+    phrases = [
+        Planned("A small brown dog", around(0.2, 0.5)),
+        Planned("a hot dog", around(0.8, 0.5)),
+        Planned("one dead bird", around(0.5, 0.1)),
+    ]
+    assert spatial_correct("dog", "bottom", "bird", phrases)
+    assert spatial_correct("dog", "left", "hot dog", phrases), "a phrase stands for the noun it ends in, the longest one"
     upright = [Planned("dog", around(0.5, 0.2)), Planned("cat", around(0.5, 0.8))]
     assert not spatial_correct("dog", "next to", "cat", upright)
     assert spatial_accuracy([True, False, True, True]) == 0.75

@@ -3,6 +3,8 @@
 import argparse
 import json
 import random
+import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +14,14 @@ from PIL import Image, ImageDraw
 from unified_demo.data.catalogue import Catalogue, CutoutInfo, read_catalogue, write_catalogue
 from unified_demo.data.cutouts import CutoutLibrary
 from unified_demo.data.expressions import plural
+from unified_demo.data.knowledge import knowledge
 from unified_demo.data.labelling import captions, generation_prompt, refer
 from unified_demo.data.masks import encode_runs
 from unified_demo.data.mmud import LINES_FILE, build, main, read_mmud
 from unified_demo.data.nouns import countable, definite, is_plural, listed, said
 from unified_demo.data.plans import Placed, ScenePlan
 from unified_demo.data.published.reading import Complaints
-from unified_demo.data.reasons import facts, known_nouns, reason_about
+from unified_demo.data.reasons import PURPOSES_FILE, facts, known_nouns, reason_about
 from unified_demo.data.split import held_out_objects, part_of_noun
 from unified_demo.errors import MediaError
 from unified_demo.grammar import Box
@@ -111,6 +114,24 @@ def test_questions_do_not_name_their_answer_and_every_fact_is_whole() -> None:
             assert question.endswith("?")
             words = question.lower().replace("?", "").split()
             assert not any(noun.split()[-1].lower() in words for noun in fact.nouns), question
+
+
+def test_purposes_ask_for_every_kind_of_the_detector_without_its_name() -> None:
+    asked = Counter[str]()
+    questions = [question for fact in facts(PURPOSES_FILE) for question in fact.ask]
+    assert len(questions) == len(set(questions)), [question for question, count in Counter(questions).items() if count > 1]
+    for fact in facts(PURPOSES_FILE):
+        assert fact.nouns | fact.also <= set(knowledge()), fact
+        assert not fact.nouns & fact.also, fact
+        for noun in fact.nouns:
+            asked[noun] += len(fact.ask)
+            for question in fact.ask:
+                words = re.findall("[a-z]+", question.lower())
+                assert question.endswith("?")
+                assert not {noun.split()[-1], f"{noun.split()[-1]}s"} & set(words), question
+                assert noun not in question.lower(), question
+    assert set(asked) == set(knowledge())
+    assert min(asked.values()) >= 10, asked.most_common()[-3:]
 
 
 def test_most_held_out_things_can_be_asked_for() -> None:

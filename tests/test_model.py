@@ -31,9 +31,11 @@ from unified_demo.messages import (
     TextDelta,
     TextPart,
 )
-from unified_demo.model.backend import Decoder, Seen, TinyModel, agreed, in_focus, since
-from unified_demo.model.decoding import DecodingState, choose, default_filters, next_in_box
+from unified_demo.model.backend import Decoder, Seen, TinyModel, agreed, in_focus, named_in, since
+from unified_demo.model.decoding import choose, default_filters, next_in_box
+from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.loading import load_trained, read_config, save_trained
+from unified_demo.model.plan_rules import number_of
 from unified_demo.model.pointing import answer_places
 from unified_demo.model.tokens import IGNORE_INDEX, SurfaceWriter
 from unified_demo.parser import StreamParser
@@ -290,7 +292,7 @@ def test_whatever_is_preferred_a_layout_is_pairs_of_phrases_and_boxes_in_digits(
     assert max(len(plan.regions) for plan in plans) > 1
 
 
-@pytest.mark.parametrize("place", ["on the left", "on the right", "at the top", "at the bottom"])
+@pytest.mark.parametrize("place", ["on the left", "on the right", "at the top", "at the bottom", "on top", "underneath"])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_box_of_a_plan_is_where_the_plan_says(built, place, seed):
     _, vocabulary = built
@@ -307,7 +309,8 @@ def test_a_box_of_a_plan_is_where_the_plan_says(built, place, seed):
         state.add(choose(logits, 1.0, generator))
     box = grammar.read_box(vocabulary.tokenizer.decode(state.written[begun:-1]))
     x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-    assert {"on the left": x < 0.5, "on the right": x > 0.5, "at the top": y < 0.5, "at the bottom": y > 0.5}[place]
+    sides = {"on the left": x < 0.5, "on the right": x > 0.5, "at the top": y < 0.5, "at the bottom": y > 0.5}
+    assert (sides | {"on top": y < 0.52, "underneath": y >= 0.52})[place]
     near, far = (box.y0, box.y1) if "the left" in place or "right" in place else (box.x0, box.x1)
     assert near <= 0.5 <= far
 
@@ -331,6 +334,35 @@ def test_the_second_thing_of_a_plan_is_opposite_of_the_first(built, said, other)
         state.add(choose(logits, 1.0, generator))
     words = vocabulary.tokenizer.decode([token for token in state.written[begun:] if token < vocabulary.vocab_size])
     assert (words == f", {other}") is (other is not None)
+
+
+@pytest.mark.parametrize(
+    ("said", "phrase", "boxes"),
+    [("", "three cups", 3), ("on the left", "2 dogs", 2), ("", "a vase", 1), ("", "one old vase", 1), ("", "twelve eggs", 12)],
+)
+def test_a_thing_of_a_plan_has_as_many_boxes_as_it_is_said_to_have(built, said, phrase, boxes):
+    _, vocabulary = built
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        state, rules = DecodingState(vocabulary, [], {}, TASK_TAGS), default_filters(vocabulary)
+        for piece in ("<layout>", *([said] if said else []), "<p>", phrase, "</p>"):
+            for token in [vocabulary.tag_ids[piece]] if piece.startswith("<") else vocabulary.encode(piece):
+                state.add(token)
+        begun = len(state.written)
+        while state.inside and state.inside[-1] != "p" and len(state.written) < begun + 600:
+            logits = torch.randn(vocabulary.point_base, generator=generator)
+            for rule in rules:
+                rule.apply(logits, state)
+            state.add(choose(logits, 1.0, generator))
+        assert state.written[begun:].count(vocabulary.tag_ids["</box>"]) == boxes
+
+
+@pytest.mark.parametrize(
+    ("phrase", "number"),
+    [("Five trains", 5), ("12 eggs", 12), ("an owl", 1), ("a few owls", None), ("owls", None), ("a", None), ("99 owls", None)],
+)
+def test_numbers_of_phrases(phrase, number):
+    assert number_of(phrase) == number
 
 
 def test_a_plan_may_name_things_where_there_is_no_picture_yet(built):
@@ -583,6 +615,38 @@ def test_the_last_question_is_about_the_last_picture_or_the_one_it_names() -> No
     }.items():
         assert in_focus(ask(words, 1, 2)) == keys
     assert in_focus(ask("the sixth picture", 1, 2)) == ["img-1", "img-2"]
+
+
+def test_my_photo_is_the_one_that_the_user_sent() -> None:
+    made = Message("assistant", (TextPart("Here you are."), MediaPart(Artefact("img-2", MediaKind.IMAGE, Path("2.png")))))
+    told = Message("user", (TextPart("go back to my photo and make it rain"),))
+    one = Conversation((*ask("make it night", 1).messages, made, told))
+    assert named_in(one) == in_focus(one) == ["img-1"]
+    third = Message("assistant", (MediaPart(Artefact("img-3", MediaKind.IMAGE, Path("3.png"))),))
+    two = Conversation((*ask("make them night", 1, 2).messages, third, told))
+    assert named_in(two) == [] and in_focus(two) == ["img-3"], "which of the two is open"
+
+
+@pytest.mark.parametrize(
+    ("named", "task", "allowed"), [(["img-1"], "edit", ["img-1"]), (["img-1"], "vedit", ["vid-1"]), ([], "edit", ["img-1", "img-2"])]
+)
+def test_the_first_call_is_about_what_the_question_names(built, named, task, allowed):
+    _, vocabulary = built
+    references = {key: vocabulary.encode(key) for key in ("img-1", "img-2", "vid-1")}
+    found = set()
+    for seed in range(12):
+        state, rules = DecodingState(vocabulary, [], dict(references), TASK_TAGS, named=named), default_filters(vocabulary)
+        generator = torch.Generator().manual_seed(seed)
+        for tag in (f"<{task}>", "<ref>"):
+            state.add(vocabulary.tag_ids[tag])
+        begun = len(state.written)
+        while state.innermost == "ref":
+            logits = torch.randn(vocabulary.point_base, generator=generator)
+            for rule in rules:
+                rule.apply(logits, state)
+            state.add(choose(logits, 1.0, generator))
+        found.add(vocabulary.tokenizer.decode(state.written[begun:-1]))
+    assert found == set(allowed)
 
 
 def test_a_video_is_in_focus_beside_the_latest_pictures():

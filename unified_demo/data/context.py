@@ -178,6 +178,7 @@ def _names_by_origin(same: list[Seen], seen: Seen) -> list[str]:
 
 _NEAREST_COLOUR = {
     "golden": "yellow", "silver": "gray", "turquoise": "blue", "dark green": "green", "light blue": "blue", "cyan": "blue",
+    "beige": "white", "maroon": "red", "dark blue": "blue", "light green": "green", "violet": "purple",
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ CARRIERS = ("dining table", "bench", "couch", "bed", "chair")
 TOO_LARGE = ("person", "bus", "train", "truck", "airplane", "boat", "car", "elephant", "giraffe", "horse", "bed", "couch", "dining table")
 RELATION_WORDS = {
     "left of": ("to the left of", "left of", "on the left of"), "right of": ("to the right of", "right of", "on the right of"),
-    "above": ("above", "on the top of", "over"), "below": ("below", "on the bottom of", "beneath"),
+    "above": ("above", "on the top of", "on top of", "over"), "below": ("below", "under", "underneath", "on the bottom of", "beneath"),
     "next to": ("next to", "beside", "by"), "on": ("on", "standing on"), "holding": ("holding", "with"),
 }  # fmt: skip
 """Words for a planned relation; the others are said as they are called."""
@@ -52,6 +52,7 @@ DOING = (
     "in front of a brick wall", "at night", "waiting outside of a building", "in the snow", "in a shop window", "in a small room",
     "at the beach", "lined up beside a road", "in the middle of a park",
 )  # fmt: skip
+STAYING = ("", "", "", "", "sitting", "lying", "standing", "placed", "that is", "resting")
 MANNERS = ("", "", "large", "small", "white", "brown", "red", "old", "colourful")
 
 
@@ -72,7 +73,7 @@ Planned = tuple[str, tuple[PlannedGroup, ...]]
 def draw_planned(rng: random.Random, labels: Sequence[str], countable: Sequence[str]) -> Planned:
     """A prompt about some of ``countable`` (``labels``: everything one may speak of), with its plan."""
     maker: Callable[[random.Random, Sequence[str], Sequence[str]], Planned]
-    (maker,) = rng.choices((_counted, _compared, draw_told, _related), (4, 2, 3, 4))
+    (maker,) = rng.choices((_counted, _compared, draw_told, _related), (4, 2, 3, 6))
     return maker(rng, labels, countable)
 
 
@@ -164,10 +165,15 @@ def draw_told(rng: random.Random, labels: Sequence[str], countable: Sequence[str
 def _related(rng: random.Random, labels: Sequence[str], countable: Sequence[str]) -> Planned:
     relation = rng.choice(PLANNED_RELATIONS)
     subject, thing = _pair(rng, relation, labels, countable)
-    names = said(subject, 1), said(thing, 1)
-    prompt = f"{names[0]} {rng.choice(RELATION_WORDS.get(relation, (relation,)))} {names[1]}"
+    first, second = (said(label, 1, rng.choice(MANNERS) if rng.random() < 0.4 else "") for label in (subject, thing))
+    staying = rng.choice(STAYING) if relation not in ("riding", "holding") else ""
+    middle = f"{staying} {rng.choice(RELATION_WORDS.get(relation, (relation,)))}".lstrip()
+    behind = f" {rng.choice(DOING)}" if rng.random() < 0.15 else ""
+    if rng.random() < 0.2:
+        first = first[:1].upper() + first[1:]
+        return f"{first} {middle} {second}{behind}", paired((subject, thing), (first, second), relation)
     head = rng.choice(("", "", "", "a picture of ", "an image of ", "a photo of "))
-    return head + prompt, paired((subject, thing), names, relation)
+    return f"{head}{first} {middle} {second}{behind}", paired((subject, thing), (first, second), relation)
 
 
 def _pair(rng: random.Random, relation: str, labels: Sequence[str], countable: Sequence[str]) -> tuple[str, str]:

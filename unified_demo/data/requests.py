@@ -49,16 +49,37 @@ CHINESE = 0.2
 """Share of the training requests that are made in Chinese."""
 TALK = 0.25
 """Share of the English training requests with something said before or behind them that does not matter."""
-WHOLE = 0.35
+WHOLE = 0.5
 """Share of the training requests that are whole wishes, where a task has some."""
+CHINESE_WHOLE = 0.3
+"""Share of those that are in Chinese."""
 JOINED = (
     "{a} and {b}", "{a}, and {b}", "{a}; {b}", "{a}. Also, {b}", "{a}, plus {b}", "{a} and also {b}", "{a}. Oh, and {b}", "{a}. And {b}",
     "two things: {a}, and {b}", "first {a}. Second, {b}", "{a}, and while you are at it, {b}", "{a}, as well as this: {b}", "1. {a} 2. {b}",
     "{a}. On top of that, {b}", "I need two things. {a}. {b}", "{a} & {b}",
+    "{a}. Oh wait, {b} as well", "can you do two things for me? {a}. and then there's this: {b}",
+    "{a}... and {b}, if you can manage both", "ok so {a} / also {b}", "Got a minute? {a}. And another thing: {b}",
+    "no. 1: {a}, no. 2: {b}", "a) {a}; b) {b}", "{a} + {b}", "{a}. Same time, {b}",
+    "I've got a double order today: {a}. The other one: {b}", "{a}! And {b}!", "- {a} - {b}", "TWO WISHES: {a}. AND: {b}",
+    "{a}, besides that {b}", "For a start, {a}. Separately, {b}", "{a}. Nearly forgot, {b}", "so my list says: {a}, {b}",
+    "{a} (and {b} too, pls)", "hi!! {a}. oh n {b} thx", "Task one: {a}. Task two: {b}", "{a}. What I'd also want: {b}",
+    "both of these please. {a}. {b}", "{a}, and as a bonus, {b}", "{a}. My sister has a wish too: {b}",
+    "wish number one, {a}, wish number two, {b}", "{a}. Furthermore {b}", "{a}. P.S. {b}", "{a}. Not only that: {b}",
+    "As for me, {a}. As for my colleague, {b}", "{a}. That's one. The second: {b}", "pls {a} an also {b}",
+    "{a}. Hmm, and let me have this too: {b}", "I can't decide so do both: {a}; {b}", "{a}, and, unrelated, {b}",
+    "Two small favours for an old man. {a}. And {b}", "{a}. Don't stop there, {b}", "on the one hand {a}, on the other hand {b}",
+    "{a}. Last but not least, {b}", "while I make coffee: {a}, and {b}", "{a}. And since you're so quick, {b}",
 )  # fmt: skip
 CHAINED = (
     "{a}, then {b}", "{a}. Then {b}", "first {a}, then {b}", "{a} and afterwards {b}", "{a}. When that is done, {b}", "{a}, after that {b}",
     "{a}, and once it is ready, {b}", "{a}. Next, {b}", "start with this: {a}. Then {b}",
+    "{a}. Got it? Now {b}", "step 1: {a}. Step 2: {b}", "{a} >> {b}", "{a}. As soon as you have it, {b}", "{a}; with that done, {b}",
+    "to begin with, {a}. Later on, {b}", "{a}. Then take what you got and {b}", "do it in this order: {a}, {b}", "{a}, only then {b}",
+    "{a}. Now comes part two: {b}", "before anything else {a}. Then please {b}", "{a}. Finished? Good, {b}", "pls {a} an than {b}",
+    "{a}. Building on that, {b}", "I want it in two steps. {a}. After it, {b}", "{a}. I know what I'll want next, so go straight on: {b}",
+    "{a} --> then --> {b}", "{a}. The moment it's there, {b}", "{a}, followed by this: {b}", "initially {a}, subsequently {b}",
+    "{a}. And don't leave it at that, go on and {b}", "{a}. AFTERWARDS {b}, OK?", "ok step by step. {a}. next one, {b}",
+    "{a}. For the finish, {b}", "{a}. With what comes out of it, {b}",
 )  # fmt: skip
 
 
@@ -99,6 +120,7 @@ def _talked(rng: random.Random, user: tuple[Part, ...]) -> tuple[Part, ...]:
 
 def _whole(rng: random.Random, task: str, context: Context, forced: Choice | None = None, language: str = "") -> Exchange | None:
     """Now and then, for training, a wish that fills no template; None otherwise."""
+    language = language or ("chinese" if rng.random() < CHINESE_WHOLE else "english")
     return WishWriter(rng, context, forced=forced).wish(task, language) if context.part == "train" and rng.random() < WHOLE else None
 
 

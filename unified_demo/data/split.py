@@ -40,10 +40,11 @@ def held_out_templates() -> frozenset[str]:
 
 
 def part_of_noun(noun: str) -> Part:
-    """The head counts: a "red toy fire truck" is held out when "fire truck" is."""
+    """The head counts: a "red toy fire truck" is held out when "fire truck" is, a "baseball glove" when "gloves" are."""
     held = held_out_objects()
     words = noun.lower().split()
-    return "held_out" if any(" ".join(words[start:]) in held for start in range(len(words))) else "train"
+    heads = [" ".join(words[start:]) for start in range(len(words))]
+    return "held_out" if any(head in held or f"{head}s" in held for head in heads) else "train"
 
 
 def part_of_background(key: str) -> Part:

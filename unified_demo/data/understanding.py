@@ -12,6 +12,8 @@ from unified_demo.data.expressions import Expression, plural
 from unified_demo.data.nouns import countable, definite, is_plural, said
 from unified_demo.data.planned import PlannedScene
 from unified_demo.data.reasons import PURPOSES_FILE, reason_about
+from unified_demo.data.roles import Asked, ask_about_links
+from unified_demo.data.scenes import Scene
 from unified_demo.data.wordings import Phrasing, entries
 from unified_demo.grammar import Box, MediaKind, Task
 from unified_demo.messages import Part, RegionPart, TextPart
@@ -20,6 +22,8 @@ from unified_demo.regions import COLOURS
 QUESTIONS = ("count", "count", "exists", "exists", "colour", "where", "what", "beside", "reason", "reason")
 REASONED = 0.3
 """Share of requests for an outline that ask what a thing is for, where the scene allows it."""
+LINKED_SHARE = 0.3
+"""Share of the requests above that ask who does what where the scene knows relations; they more often find a question than the others."""
 MOST_BOXES = 5
 """A caption shows so many of a kind."""
 CLEAR = 1.5
@@ -43,9 +47,26 @@ class Observer(Writer):
         return self._pointed("seg", MediaKind.IMAGE)
 
     def reasoned(self, phrasing: Phrasing, choice: Choice) -> Exchange | None:
-        """What a thing is for, without its name."""
+        """What a thing is for, or who does what with it, without its name."""
         scene = choice.seen.scene
         assert scene is not None
+        linked = ask_about_links(self.rng, scene) if scene.links and self.rng.random() < LINKED_SHARE else None
+        asked = linked or self._purpose(scene)
+        if not asked:
+            return None
+        label = scene.regions[asked.targets[0]].label
+        thing = Expression(f"the {label}", asked.said, asked.targets, "relation" if linked else "hint")
+        noun = capital(definite(label, len(asked.targets)))
+        answer: tuple[Part, ...] = (self.region(choice.seen, noun, asked.targets), TextPart(f" {asked.why}."))
+        user = self.ask(phrasing, {"q": asked.question}, choice.name)
+        if phrasing.task != "seg":
+            return Exchange(phrasing.task, (phrasing.id,), user, answer, "answer", (), choice.seen.id, _grown(thing))
+        region = self.region(choice.seen, thing.said, asked.targets)
+        answer = (*answer, call(Task.IMAGE_SEGMENTATION, thing.said, (choice.seen.id,), (region,)))
+        outcomes = tuple(Outcome(label=thing.said, box=box) for box in region.boxes)
+        return Exchange("seg", (phrasing.id,), user, answer, "call", (outcomes,), choice.seen.id, _grown(thing))
+
+    def _purpose(self, scene: Scene) -> Asked | None:
         if isinstance(scene, PlannedScene) and scene.plan is not None:
             found = reason_about(self.rng, [(item.noun, item.category) for item in scene.plan.objects])
         else:
@@ -56,15 +77,7 @@ class Observer(Writer):
         if not found or not targets:
             return None
         fact, noun = found
-        thing = Expression(f"the {noun}", definite(noun, len(targets)), targets, "hint")
-        answer: tuple[Part, ...] = (self.region(choice.seen, capital(thing.said), targets), TextPart(f" {fact.why}."))
-        user = self.ask(phrasing, {"q": self.rng.choice(fact.ask)}, choice.name)
-        if phrasing.task != "seg":
-            return Exchange(phrasing.task, (phrasing.id,), user, answer, "answer", (), choice.seen.id, _grown(thing))
-        region = self.region(choice.seen, thing.said, targets)
-        answer = (*answer, call(Task.IMAGE_SEGMENTATION, thing.said, (choice.seen.id,), (region,)))
-        outcomes = tuple(Outcome(label=thing.said, box=box) for box in region.boxes)
-        return Exchange("seg", (phrasing.id,), user, answer, "call", (outcomes,), choice.seen.id, _grown(thing))
+        return Asked(self.rng.choice(fact.ask), targets, definite(noun, len(targets)), fact.why)
 
     def follow(self) -> Exchange | None:
         return self._pointed("vseg", MediaKind.VIDEO)

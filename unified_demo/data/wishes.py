@@ -42,15 +42,15 @@ def wishes() -> dict[str, tuple[tuple[str, str, str], ...]]:
 class WishWriter(Writer):
     """Writes one whole wish of a task, with its answer."""
 
-    def wish(self, task: str, language: str = "") -> Exchange | None:
-        """In one ``language`` ("english", "chinese") where that is given.
+    def wish(self, task: str, language: str) -> Exchange | None:
+        """In one ``language`` ("english", "chinese").
 
         None for a task without wishes, and where there is not one picture or video that it can mean.
         """
-        fitting = [row for row in wishes().get(task, ()) if language in ("", row[2])]
+        fitting = [row for row in wishes().get(task, ()) if row[2] == language]
         if not fitting:
             return None
-        asked, told, language = self.rng.choice(fitting)
+        asked, told, _ = self.rng.choice(fitting)
         name = f"{task}.{'chinese' if language == 'chinese' else 'wish'}"
         if task == NONE:
             return Exchange("chat", (name,), (TextPart(asked),), (TextPart(told),))

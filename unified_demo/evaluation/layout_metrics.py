@@ -158,13 +158,21 @@ def spatial_correct(first: str, relation: str, second: str, planned: Sequence[Pl
     """Does some pair of planned boxes have ``first`` in ``relation`` to ``second``?
 
     Nouns are found by difflib's closest match (cut-off 0.6), as LayoutGPT does; "next to" is left or right. A missing noun is wrong.
+    LayoutGPT's planners write bare nouns; a phrase that ends in the noun that is asked for ("a small green chair") stands for it here.
     """
+    planned = [Planned(_bare(item.noun, (first, second)), item.box) for item in planned]
     nouns = [item.noun for item in planned]
     firsts, seconds = difflib.get_close_matches(first, nouns, n=1), difflib.get_close_matches(second, nouns, n=1)
     ones = [item.box for item in planned if item.noun in firsts]
     others = [item.box for item in planned if item.noun in seconds]
     found = {direction(one, other) for one, other in product(ones, others)}
     return relation in found or (relation == "next to" and bool(found & {"left", "right"}))
+
+
+def _bare(phrase: str, asked: Sequence[str]) -> str:
+    """The longest of ``asked`` that the phrase ends in; the phrase where it ends in none."""
+    said = f" {phrase.strip().lower()}"
+    return next((noun for noun in sorted(asked, key=len, reverse=True) if said.endswith(f" {noun.strip().lower()}")), phrase)
 
 
 def spatial_accuracy(verdicts: Sequence[bool]) -> float:

@@ -22,7 +22,8 @@ from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box, MediaKind, TaskSpec
 from unified_demo.media import load_image
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TextPart
-from unified_demo.model.decoding import DecodingState, choose, default_filters
+from unified_demo.model.decoding import choose, default_filters
+from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
@@ -111,7 +112,7 @@ class TinyModel:
         named = {MediaKind.MASK, *SPOKEN_OF, *(kind for task in self.vocabulary.tasks.values() for kind in task.needs)}
         references = {key: self.vocabulary.encode(key) for key, artefact in artefacts.items() if artefact.kind in named}
         state = DecodingState(self.vocabulary, tokens.proposals, references, tuple(self.vocabulary.tasks), most=options.max_new_tokens)
-        state.wanted, state.wish = wanted, wish
+        state.wanted, state.wish, state.named = wanted, wish, named_in(conversation)
         if options.constrained:
             self._admit(decoder, {artefact.kind for artefact in artefacts.values()})
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
@@ -200,32 +201,47 @@ def _on(picture: EncodedPicture, device: torch.device) -> EncodedPicture:
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 _PICTURE = "(?:picture|photo|image)"
 _NAMED = re.compile(
-    rf"(?P<id>(?:img|vid)-\d+)|(?P<ordinal>{'|'.join(ORDINALS)}) {_PICTURE}|{_PICTURE} (?P<number>\d)\b|(?P<original>original)\b",
+    rf"(?P<id>(?:img|vid)-\d+)|(?P<ordinal>{'|'.join(ORDINALS)}) {_PICTURE}|{_PICTURE} (?P<number>\d)\b|(?P<original>original)\b"
+    rf"|\b(?P<own>my (?:own )?{_PICTURE})\b",
     re.IGNORECASE,
 )
 
 
 def in_focus(conversation: Conversation) -> list[str]:
-    """Ids of what the last question is about: those it names or marks regions in, else the pictures and the videos attached last.
-
-    A name is an id (``img-1``, ``vid-1``), a place ("the second picture", "photo 2") or "original" (the first picture).
-    """
+    """Ids of what the last question is about: those it names or marks regions in, else the pictures and the videos attached last."""
     shown = [_visible(message) for message in conversation.messages]
     every = [artefact.id for row in shown for artefact in row]
     question = conversation.messages[-1].parts if conversation.messages else ()
-    pictures = [artefact.id for row in shown for artefact in row if artefact.kind == MediaKind.IMAGE]
-    named = {key for part in question if isinstance(part, TextPart) for key in _named(part.text, pictures)} & set(every)
+    named = set(named_in(conversation))
     named |= {part.artefact_id for part in question if isinstance(part, RegionPart) and part.artefact_id}
     of_kind = [[[artefact.id for artefact in row if artefact.kind == kind] for row in shown] for kind in VISIBLE]
     latest = {key for rows in of_kind for key in next((row for row in reversed(rows) if row), [])}
     return [key for key in every if key in (named or latest)]
 
 
-def _named(text: str, pictures: list[str]) -> set[str]:
+def named_in(conversation: Conversation) -> list[str]:
+    """Ids of the pictures and videos that the last question names, in the order of the conversation.
+
+    A name is an id (``img-1``, ``vid-1``), a place ("the second picture", "photo 2"), "original" (the first picture) or "my photo" (the
+    only one that the user sent).
+    """
+    shown = [(message.role, artefact) for message in conversation.messages for artefact in _visible(message)]
+    pictures = [(role, artefact.id) for role, artefact in shown if artefact.kind == MediaKind.IMAGE]
+    own = [key for role, key in pictures if role == "user"]
+    question = conversation.messages[-1].parts if conversation.messages else ()
+    texts = [part.text for part in question if isinstance(part, TextPart)]
+    named = {key for text in texts for key in _named(text, [key for _, key in pictures], own)}
+    return [artefact.id for _, artefact in shown if artefact.id in named]
+
+
+def _named(text: str, pictures: list[str], own: list[str]) -> set[str]:
     keys = set()
     for found in _NAMED.finditer(text):
         if found["id"]:
             keys.add(found["id"].lower())
+            continue
+        if found["own"]:
+            keys |= set(own) if len(own) == 1 else set()
             continue
         place = ORDINALS.index(found["ordinal"].lower()) if found["ordinal"] else int(found["number"]) - 1 if found["number"] else 0
         if 0 <= place < len(pictures):

@@ -5,12 +5,12 @@ The shape follows openai/whisper: ``LogitFilter.apply(logits, state)`` sets forb
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 
 from unified_demo import grammar
-from unified_demo.model.plan_rules import Bounds, bounds_of, opposite_due
+from unified_demo.model.decoding_state import DecodingState
+from unified_demo.model.plan_rules import Bounds, bounds_of, box_due, opposite_due
 from unified_demo.model.tokens import Vocabulary
 
 LONGEST_PHRASE = 24
@@ -18,106 +18,6 @@ MOST_BOXES = 12
 REPEATED_RUN = 5
 TO_CLOSE = 64
 """Tokens that suffice to close whatever is open: a name, a box in digits, the tags."""
-
-
-@dataclass
-class DecodingState:
-    """What has been written so far, as far as the rules care.
-
-    ``proposals``: (artefact id, index) per pointing token. ``references``: artefact id -> its token ids; what the calls of this answer
-    will give joins them. ``tasks``: offered tags. ``wanted``: the tag of the plug-in that is to be
-    called, with the ids ``wish`` as its words.
-    ``picture`` is the one last pointed into or referred to; a call stays with it. ``calls`` are closed already. ``most`` tokens may
-    be written in all.
-    """
-
-    vocabulary: Vocabulary
-    proposals: Sequence[tuple[str, int]]
-    references: dict[str, list[int]]
-    tasks: Sequence[str]
-    written: list[int] = field(default_factory=list)
-    inside: list[str] = field(default_factory=list)
-    run_start: int = 0
-    pointed: list[int] = field(default_factory=list)
-    boxes: int = 0
-    boxes_due: bool = False
-    refs_done: bool = False
-    picture: str | None = None
-    calls: int = 0
-    most: int = 1 << 16
-    wanted: str = ""
-    wish: Sequence[int] = ()
-
-    def add(self, token_id: int) -> None:
-        """Take note of a chosen token."""
-        self.written.append(token_id)
-        vocabulary = self.vocabulary
-        if token_id >= vocabulary.point_base:
-            self.pointed.append(token_id)
-            self.picture = self.proposals[token_id - vocabulary.point_base][0]
-        elif token_id >= vocabulary.vocab_size:
-            self._add_tag(vocabulary.tags[token_id - vocabulary.vocab_size])
-        elif not self.inside:
-            self._new_group()
-
-    def _add_tag(self, tag: str) -> None:
-        name = tag.strip("</>")
-        if tag == grammar.close_tag(grammar.REF):
-            self.picture = next((key for key, ids in self.references.items() if ids == self.run[:-1]), self.picture)
-        self.run_start = len(self.written)
-        if not tag.startswith("</"):
-            self.inside.append(name)
-            self.boxes_due = False
-            if name in self.vocabulary.tasks or (name == grammar.PHRASE and not self.planning):
-                self._new_group()
-                self.refs_done = False
-            return
-        if self.inside and self.inside[-1] == name:
-            self.inside.pop()
-        self.boxes_due = name == grammar.PHRASE
-        self.boxes += name == grammar.BOX
-        self.refs_done = self.refs_done or name == grammar.REF
-        if name in self.vocabulary.tasks:
-            self._new_group()
-            self.calls += 1
-            self._promise(self.vocabulary.tasks[name].gives)
-
-    def _promise(self, kind: grammar.MediaKind) -> None:
-        """The id that the engine will give to a call's output; masks belong to their picture and are not referred to."""
-        if kind != grammar.MediaKind.MASK:
-            key = grammar.next_id(kind, self.references)
-            self.references[key] = self.vocabulary.encode(key)
-
-    def _new_group(self) -> None:
-        self.pointed, self.boxes, self.boxes_due = [], 0, False
-
-    @property
-    def innermost(self) -> str:
-        return self.inside[-1] if self.inside else ""
-
-    @property
-    def in_call(self) -> bool:
-        return any(name in self.vocabulary.tasks for name in self.inside)
-
-    @property
-    def planning(self) -> bool:
-        """The boxes to come lie in a picture that is not there yet."""
-        return any(name in grammar.PLANNING_TAGS for name in self.inside)
-
-    @property
-    def run(self) -> list[int]:
-        """The ids since the latest tag."""
-        return self.written[self.run_start :]
-
-    @property
-    def pointed_any(self) -> bool:
-        """Some proposal was pointed at in this answer."""
-        return any(token_id >= self.vocabulary.point_base for token_id in self.written)
-
-    @property
-    def after_box(self) -> bool:
-        """The latest token closed a box."""
-        return bool(self.written) and self.written[-1] == self.vocabulary.tag_ids[grammar.close_tag(grammar.BOX)]
 
 
 class LogitFilter:
@@ -293,23 +193,30 @@ class PhraseNeedsBox(LogitFilter):
 class RefNamesAnArtefact(LogitFilter):
     """Inside ``<ref>``: the id of an artefact of this conversation, letter by letter, then the close tag.
 
-    The first call is about the picture that the answer pointed into, a plug-in's about something of the kind it needs.
+    It is of a kind that the task needs where there is one; the first call's is the picture that the answer pointed into, or one that
+    the question names.
     """
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
         if state.innermost != grammar.REF:
             return
         run = state.run
-        known = list(state.references.values())
-        if state.picture is not None and state.picture in state.references and state.pointed_any and not state.calls:
-            known = [state.references[state.picture]]
-        if state.wanted:
-            kinds = {kind.value for kind in state.vocabulary.tasks[state.wanted].needs}
-            known = [ids for key, ids in state.references.items() if key.split("-")[0] in kinds]
+        fitting = [key for key in state.references if _of_kind(key, state, state.wanted or state.inside[0])] or list(state.references)
+        if not state.calls and not state.wanted:
+            if state.picture is not None and state.picture in state.references and state.pointed_any:
+                fitting = [state.picture]
+            else:
+                fitting = [key for key in fitting if key in state.named] or fitting
+        known = [state.references[key] for key in fitting]
         allowed = {ids[len(run)] for ids in known if ids[: len(run)] == run and len(ids) > len(run)}
         if run in known:
             allowed.add(state.vocabulary.tag_ids[grammar.close_tag(grammar.REF)])
         _keep(logits, sorted(allowed))
+
+
+def _of_kind(key: str, state: DecodingState, task: str) -> bool:
+    """Whether an artefact is of a kind that the task needs."""
+    return task in state.vocabulary.tasks and key.split("-")[0] in {kind.value for kind in state.vocabulary.tasks[task].needs}
 
 
 class TasksNeedTheirMedia(LogitFilter):
@@ -329,8 +236,22 @@ class PlansSayWhere(LogitFilter):
     """When a plan said a place before its first thing, the opposite place comes before the second."""
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
-        if (token := opposite_due(state)) is not None:
+        if (token := opposite_due(state)) is not None and not box_due(state):
             _keep(logits, [token])
+
+
+class PlansCount(LogitFilter):
+    """ "Three cups" of a plan have three boxes, while there is room."""
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        due = box_due(state)
+        if due is None or state.boxes >= MOST_BOXES or len(state.written) >= state.most - 2 * TO_CLOSE:
+            return
+        open_box = state.vocabulary.tag_ids[grammar.open_tag(grammar.BOX)]
+        if due:
+            _keep(logits, [open_box])
+        else:
+            logits[open_box] = -torch.inf
 
 
 class SaysWhatIsThere(LogitFilter):
@@ -414,6 +335,7 @@ def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
         BoxHoldsOneBox(vocabulary),
         PhraseNeedsBox(),
         PlansSayWhere(),
+        PlansCount(),
         RefNamesAnArtefact(),
         TasksNeedTheirMedia(),
         SaysWhatIsThere(vocabulary),

@@ -1,29 +1,34 @@
-"""What a plan's own words ask of the rest of it: "on the left <p>a vase</p>" has its box on the left, and the other thing is on the right.
+"""What a plan's own words ask of the rest of it: "on the left <p>a vase</p>" has its box on the left, and the other thing is on the right;
+"three cups" have three boxes.
 
 The words are those of ``data.layout_prompts.PLACES``. It knows token ids and no network; ``decoding`` has the rules that use it.
 """
 
-from typing import TYPE_CHECKING
-
 from unified_demo import grammar
-
-if TYPE_CHECKING:
-    from unified_demo.model.decoding import DecodingState
+from unified_demo.model.decoding_state import DecodingState
 
 Bounds = tuple[tuple[int, int], ...]
 """Least and most of x0, y0, x1 and y1 on the grid; empty where a box may lie anywhere."""
 NEAR, FAR, BEGIN, END = ((50, 249), (300, 499)), ((500, 749), (700, grammar.GRID)), (50, 449), (550, grammar.GRID)
 LEFT, RIGHT = (NEAR[0], BEGIN, NEAR[1], END), (FAR[0], BEGIN, FAR[1], END)
 TOP, BOTTOM = (BEGIN, NEAR[0], END, NEAR[1]), (BEGIN, FAR[0], END, FAR[1])
-SIDES: dict[str, Bounds] = {"on the left": LEFT, "on the right": RIGHT, "at the top": TOP, "at the bottom": BOTTOM}
-"""The box lies in that half and reaches over the middle of the other axis; it is no sliver."""
+ON_TOP, UNDERNEATH = (BEGIN, (20, 349), END, (400, 679)), (BEGIN, (390, 599), END, (650, 979))
+SIDES: dict[str, Bounds] = {
+    "on the left": LEFT, "on the right": RIGHT, "at the top": TOP, "at the bottom": BOTTOM, "on top": ON_TOP, "underneath": UNDERNEATH,
+}  # fmt: skip
+"""The box lies in that half and reaches over the middle of the other axis; it is no sliver. What stands on something may reach into the
+other half, as that may."""
 OPPOSITE = {
     "on the left": "on the right", "on the right": "on the left", "at the top": "at the bottom", "at the bottom": "at the top",
     "on top": "underneath", "underneath": "on top", "in front": "behind", "behind": "in front",
 }  # fmt: skip
 
+NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+HEAPS = ("few", "couple", "pair", "group", "lot", "bunch", "number", "set", "row", "pile", "herd", "flock", "crowd", "stack", "dozen")
+"""Behind "a" they say that there are more than one, and not how many."""
 
-def bounds_of(state: "DecodingState") -> Bounds:
+
+def bounds_of(state: DecodingState) -> Bounds:
     """Of the box that is begun, by the place that the plan named right before its thing."""
     begun = [place for place, token in enumerate(state.written) if token == _tag(state, grammar.PHRASE)]
     if not state.planning or not begun:
@@ -32,7 +37,7 @@ def bounds_of(state: "DecodingState") -> Bounds:
     return next((bounds for place, bounds in SIDES.items() if said.endswith(place)), ())
 
 
-def opposite_due(state: "DecodingState") -> int | None:
+def opposite_due(state: DecodingState) -> int | None:
     """The only token that may come between the first box of a plan that said its place and the second thing; None elsewhere."""
     if not state.planning or state.boxes != 1 or state.boxes_due or state.innermost not in grammar.PLANNING_TAGS:
         return None
@@ -46,12 +51,37 @@ def opposite_due(state: "DecodingState") -> int | None:
     return due[len(state.run)] if due[: len(state.run)] == state.run else None
 
 
-def _words_before(state: "DecodingState", end: int) -> str:
+def box_due(state: DecodingState) -> bool | None:
+    """Behind a box of a plan: whether the thing that was named last has more boxes, by the number it was named with; None elsewhere."""
+    if not state.planning or not state.after_box or state.innermost not in grammar.PLANNING_TAGS:
+        return None
+    vocabulary = state.vocabulary
+    begun = [place for place, token in enumerate(state.written) if token == _tag(state, grammar.PHRASE)]
+    rest = state.written[begun[-1] + 1 :] if begun else []
+    close = vocabulary.tag_ids[grammar.close_tag(grammar.PHRASE)]
+    if close not in rest:
+        return None
+    wanted = number_of(vocabulary.tokenizer.decode(rest[: rest.index(close)]))
+    return None if wanted is None else rest.count(vocabulary.tag_ids[grammar.close_tag(grammar.BOX)]) < wanted
+
+
+def number_of(phrase: str) -> int | None:
+    """How many a phrase names: "three red cups" 3, "a dog" 1; None where it does not say."""
+    words = phrase.lower().split()
+    first, second = [*words, "", ""][:2]
+    if first in NUMBERS:
+        return NUMBERS.index(first) + 1
+    if first in ("a", "an"):
+        return None if second in HEAPS or not second else 1
+    return int(first) if first.isdecimal() and 0 < int(first) <= len(NUMBERS) else None
+
+
+def _words_before(state: DecodingState, end: int) -> str:
     """The words between the place ``end`` of the answer and the tag before it."""
     vocabulary = state.vocabulary
     start = next((place + 1 for place in range(end - 1, -1, -1) if state.written[place] >= vocabulary.vocab_size), 0)
     return vocabulary.tokenizer.decode(state.written[start:end]).strip()
 
 
-def _tag(state: "DecodingState", name: str) -> int:
+def _tag(state: DecodingState, name: str) -> int:
     return state.vocabulary.tag_ids[grammar.open_tag(name)]

@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from unified_demo.model.neural_tuning import NeuralConfig
 from unified_demo.model.tokens import Vocabulary
 from unified_demo.model.tuning import TUNINGS
 from unified_demo.training.ablation import VARIANTS, Variant, ablate, table
-from unified_demo.training.chats import sample_chats, write_chats
+from unified_demo.training.chats import answer_own, sample_chats, write_chats
 from unified_demo.training.curves import PANELS, draw_curve, read_curve, series, smooth
 from unified_demo.training.loop import LoopOptions, Trainer
 from unified_demo.training.reading import ReadOptions, train_reader
@@ -77,7 +78,9 @@ def main() -> None:
         Zoo(settings.cache_dir, settings.weights_dir).path("language_model"), settings.cache_dir / "converted" / "language_model"
     )
     if arguments.action == "chats":
-        count = write_chats(sample_chats(language_model, tokenizer, arguments.count, arguments.seed), arguments.out / "chats.jsonl")
+        own = answer_own(language_model, tokenizer)
+        made_up = sample_chats(language_model, tokenizer, arguments.count, arguments.seed)
+        count = write_chats(chain(own, made_up), arguments.out / "chats.jsonl")
         logger.info("%d chats written to %s", count, arguments.out / "chats.jsonl")
         return
     if arguments.action == "ablate":

@@ -18,9 +18,11 @@ from unified_demo import grammar, provenance
 from unified_demo.errors import GrammarError
 from unified_demo.grammar import Box
 from unified_demo.model.backend import Decoder
-from unified_demo.model.decoding import BoxHoldsOneBox, DecodingState, choose
+from unified_demo.model.decoding import BoxHoldsOneBox, choose
+from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.multimodal_lm import MultimodalNetwork, ProjectedPicture
 from unified_demo.model.tokens import REGION_SLOT, Tokens, Vocabulary
+from unified_demo.training.coordinates import CoordinateVocabulary, add_coordinates
 from unified_demo.training.loop import Drawn, Example, LoopOptions, Trainer
 
 logger = logging.getLogger(__name__)
@@ -36,8 +38,9 @@ Draw = Callable[[random.Random], Example]
 @dataclass(frozen=True)
 class Variant:
     """What differs. ``rank`` keeps the number of adapter weights the same, as do ``neurons`` (Neural Tuning in place of LoRAMoE); without
-    ``adapters`` the language model's upper layers are trained themselves; without ``pointing`` boxes are digits; without ``regions``
-    the prompt has no proposals either; without ``reader`` the region reader is not trained beforehand but along.
+    ``adapters`` the language model's upper layers are trained themselves; without ``pointing`` boxes are digits, or with ``coordinates``
+    one token per coordinate; without ``regions`` the prompt has no proposals either; without ``reader`` the region reader is not trained
+    beforehand but along.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Variant:
     lora_lr: float = 5e-4
     balance: float = 0.01
     pointing: bool = True
+    coordinates: bool = False
     regions: bool = True
     reader: bool = True
     neurons: int = 0
@@ -65,6 +69,7 @@ VARIANTS = (
     Variant("full fine-tuning of the upper layers", adapters=0, lora_lr=5e-5),
     Variant("no stage for the region reader", reader=False),
     Variant("boxes as digits", pointing=False),
+    Variant("boxes as one token per coordinate", pointing=False, coordinates=True),
     Variant("boxes as digits, no region tokens", pointing=False, regions=False),
 )
 
@@ -115,12 +120,13 @@ class VariantTrainer(Trainer):
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def prepare(network: MultimodalNetwork, vocabulary: Vocabulary, variant: Variant) -> None:
-    """Switch on and off what the variant says, before an optimizer is made."""
+def prepare(network: MultimodalNetwork, vocabulary: Vocabulary, variant: Variant) -> Vocabulary:
+    """Switch on and off what the variant says, before an optimizer is made; the vocabulary to use."""
     vocabulary.pointing = variant.pointing
     if not variant.adapters:
         for layer in network.language_model.model.layers[network.first_layer :]:
             layer.float().requires_grad_(True)
+    return add_coordinates(network, vocabulary) if variant.coordinates else vocabulary
 
 
 def ablate(
@@ -139,7 +145,7 @@ def ablate(
         if not kept.is_file():
             torch.manual_seed(options.seed)
             network, vocabulary = build(variant)
-            prepare(network, vocabulary, variant)
+            vocabulary = prepare(network, vocabulary, variant)
             ours = replace(options, balance=variant.balance, lora_lr=variant.lora_lr)
             device = network.word_mean.device.type
             trainer = VariantTrainer(network, vocabulary, draws[0], ours, place, device, along=not variant.reader)
@@ -215,6 +221,8 @@ def _read_box(run: Sequence[int], tokens: Tokens, drawn: Drawn, vocabulary: Voca
     if run and run[0] >= vocabulary.point_base:
         key, index = tokens.proposals[run[0] - vocabulary.point_base]
         return drawn.scenes[key].regions[index].box
+    if isinstance(vocabulary, CoordinateVocabulary):
+        return vocabulary.read_box(run)
     try:
         return grammar.read_box(vocabulary.tokenizer.decode(run))
     except GrammarError:
@@ -227,6 +235,8 @@ def _decode_box(
     """What the model writes behind the ``<box>`` that stands before ``start``."""
     prefix = Tokens(tokens.ids[:start], tokens.labels[:start], tokens.slots[:start], tokens.proposals)
     decoder = Decoder(network, prefix, projected)
+    if isinstance(vocabulary, CoordinateVocabulary):
+        return vocabulary.read_box(vocabulary.decode_box(decoder))
     state = DecodingState(vocabulary, tokens.proposals, {}, (), inside=[grammar.BOX])
     rule, chance = BoxHoldsOneBox(vocabulary), torch.Generator()
     while state.inside and len(state.written) < LONGEST_BOX:
@@ -238,11 +248,13 @@ def _decode_box(
 
 def table(done: Mapping[str, Figures], steps: int, batch: int) -> str:
     """The figures as a Markdown table, with what they were measured on."""
-    first = next(iter(done.values()))
+    first, machine = next(iter(done.values())), provenance.machine()
     head = (
         f"Each variant saw the same {steps * batch:,} conversations about photos from the untrained state ({steps} steps of {batch}); "
         f"{first.word_count:,} tokens of answers, {first.call_count} calls and {first.box_count} boxes on photos that none saw. "
-        f"Commit {provenance.commit()}, {provenance.machine()}.\n\n"
+        "*words*: of the answers outside of boxes; *calls*: share of task tags that are the likeliest token at their place; *boxes*: "
+        f"decoded after the right words. Commit {provenance.commit()[:10]}, {machine['cores']} cores of {machine['processor']}, "
+        f"torch {machine['torch']}. With and without constrained decoding: `routing` in [results.md](results.md).\n\n"
     )
     rows = ["| variant | trained weights | words, nats per token | calls | boxes, Acc@0.5 | minutes |", "|---|---|---|---|---|---|"]
     for name, item in done.items():

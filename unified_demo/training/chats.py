@@ -1,7 +1,8 @@
 """Plain chat that the frozen language model makes up itself: a question sampled after the mark of a user's turn, then its answer.
 
-With it training keeps plain chat as it was (the idea of Magpie, Xu et al., arXiv 2406.08464, turned on retention). Questions that
-speak of pictures, videos or sounds are left out, for those are ours to answer. It trains nothing.
+With it training keeps plain chat as it was (the idea of Magpie, Xu et al., arXiv 2406.08464, turned on retention). It also answers the
+plain questions of our own data, which then need no answers of ours. Questions that speak of pictures, videos or sounds are left out,
+for those are ours to answer. It trains nothing.
 """
 
 import json
@@ -14,6 +15,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from unified_demo.conversation import ANSWER_START, SYSTEM_TEXT, TURN_END, TURN_START
+from unified_demo.data.requests import chats
+from unified_demo.data.split import held_out_templates
+from unified_demo.data.wishes import NONE, wishes
 from unified_demo.errors import MediaError
 from unified_demo.messages import Conversation, Message, TextPart
 
@@ -26,6 +30,7 @@ BATCH = 24
 MOST_ASKED, MOST_SAID = 40, 72
 """Tokens."""
 TOP_P = 0.95
+SYSTEM = f"{TURN_START}system\n{SYSTEM_TEXT}{TURN_END}\n{TURN_START}user\n"
 _OURS = re.compile(
     r"\b(pictur|image|photo|draw|paint|sketch|video|clip|film|movie|sound|audio|music|song|record|animat|segment|mask|caption|logo|"
     r"illustrat|render|attach|upload|file|scene)",
@@ -38,32 +43,58 @@ def sample_chats(
 ) -> Iterator[tuple[str, str]]:
     """``count`` pairs of question and answer, at most MOST_ASKED and MOST_SAID tokens long; a function of ``seed``."""
     torch.manual_seed(seed)
-    system = f"{TURN_START}system\n{SYSTEM_TEXT}{TURN_END}\n{TURN_START}user\n"
     made = 0
     while made < count:
-        asked = [text for text in _continue(language_model, tokenizer, [system] * BATCH, MOST_ASKED) if _is_plain(text)]
-        if not asked:
-            continue
-        prompts = [f"{system}{question}{TURN_END}\n{ANSWER_START}" for question in asked]
-        for question, answer in zip(asked, _continue(language_model, tokenizer, prompts, MOST_SAID), strict=True):
-            if answer and made < count:
+        asked = [text for text in _continue(language_model, tokenizer, [SYSTEM] * BATCH, MOST_ASKED) if _is_plain(text)]
+        for question, answer in _answered(language_model, tokenizer, asked):
+            if made < count:
                 made += 1
                 yield question, answer
+
+
+def answer_own(language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase") -> Iterator[tuple[str, str]]:
+    """Each of ``own_questions`` with its likeliest answer, word by word."""
+    asked = own_questions()
+    for start in range(0, len(asked), BATCH):
+        yield from _answered(language_model, tokenizer, asked[start : start + BATCH], sampled=False)
+
+
+def own_questions() -> list[str]:
+    """The plain questions in English that training conversations ask, in a fixed order; what is no question keeps our answers."""
+    hidden = held_out_templates()
+    asked = [text for name, questions, _ in chats() if name not in hidden for text in questions]
+    asked += [text for text, _, language in wishes()[NONE] if language == "english"]
+    return [text for text in dict.fromkeys(asked) if _is_plain(text) and text.endswith("?")]
+
+
+def _answered(
+    language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", asked: list[str], sampled: bool = True
+) -> Iterator[tuple[str, str]]:
+    """Each question with its answer, but for empty ones."""
+    prompts = [f"{SYSTEM}{question}{TURN_END}\n{ANSWER_START}" for question in asked]
+    said = _continue(language_model, tokenizer, prompts, MOST_SAID, sampled) if prompts else []
+    yield from ((question, answer) for question, answer in zip(asked, said, strict=True) if answer)
+
+
+def whole_sentences(answer: str) -> str:
+    """An answer that was cut off, up to its last whole sentence; empty where there is none."""
+    return answer[: max(answer.rfind(mark) for mark in (".", "!", "?")) + 1]
 
 
 def _is_plain(question: str) -> bool:
     return 8 <= len(question) <= 240 and "\n" not in question and "<|" not in question and not _OURS.search(question)
 
 
-def _continue(language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", prompts: list[str], most: int) -> list[str]:
-    """What the model says after each prompt, sampled; the end may be cut off."""
+def _continue(
+    language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", prompts: list[str], most: int, sampled: bool = True
+) -> list[str]:
+    """What the model says after each prompt, ``sampled`` or the likeliest words; the end may be cut off."""
     tokenizer.padding_side = "left"
     batch = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False).to(language_model.device)
     end = tokenizer.convert_tokens_to_ids(TURN_END)
+    how = {"do_sample": True, "temperature": 1.0, "top_p": TOP_P} if sampled else {"do_sample": False}
     with torch.no_grad():
-        ids = language_model.generate(
-            **batch, do_sample=True, temperature=1.0, top_p=TOP_P, max_new_tokens=most, eos_token_id=end, pad_token_id=end
-        )
+        ids = language_model.generate(**batch, **how, max_new_tokens=most, eos_token_id=end, pad_token_id=end)
     return [tokenizer.decode(row[batch["input_ids"].shape[1] :], skip_special_tokens=True).strip() for row in ids]
 
 

@@ -6,7 +6,7 @@ The loop knows nothing of this; numbers here are the only dials.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,10 +20,10 @@ from unified_demo.data.layout_prompts import Planned, draw_told, read_planned
 from unified_demo.data.multitask import write_dialogue
 from unified_demo.data.scenes import Scene, draw_scene, read_pairs
 from unified_demo.data.sights import Named, load_shards
-from unified_demo.messages import Conversation, Message, RegionPart, TaskCall
+from unified_demo.messages import Conversation, Message, RegionPart, TaskCall, TextPart
 from unified_demo.model.backend import in_focus, since
 from unified_demo.regions import SURE, Floats, Sight, with_second_names, without_feature
-from unified_demo.training.chats import read_chats
+from unified_demo.training.chats import own_questions, read_chats, whole_sentences
 from unified_demo.training.loop import Example
 
 
@@ -46,7 +46,7 @@ class Recipe:
 
 
 GROUNDING = Recipe()
-MULTITASK = Recipe(multitask=0.75, layouts=0.18, plain=0.1)
+MULTITASK = Recipe(multitask=0.75, layouts=0.18, plain=0.15)
 RECIPES = {"grounding": GROUNDING, "multitask": MULTITASK}
 
 DIALOGUE_TURNS = (1, 1, 1, 1, 2, 2, 3, 4)
@@ -63,6 +63,7 @@ def stream(
     seen = [scene_of_sight(sight, named) for sight, named in load_shards(sights_folder)[photos]] if sights_folder else []
 
     chats = read_chats(chats_file) if chats_file else []
+    frozen = _frozen_answers(chats)
     palette = palette_of(seen)
 
     def draw_any(rng: random.Random) -> Scene:
@@ -81,7 +82,7 @@ def stream(
         if rng.random() < recipe.layouts:
             return _layout(rng, labels, planned)
         if rng.random() < recipe.multitask:
-            return _multitask(rng, draw_any, labels)
+            return _multitask(rng, draw_any, labels, frozen)
         if rng.random() < recipe.without_picture:
             return Example({}, without_picture(rng, labels))
         scene = draw_any(rng)
@@ -101,14 +102,32 @@ def palette_of(scenes: list[Scene]) -> dict[str, list[Floats]]:
     return palette
 
 
-def _multitask(rng: random.Random, draw_any: Callable[[random.Random], Scene], labels: tuple[str, ...]) -> Example:
+def _frozen_answers(chats: list[Conversation]) -> dict[str, str]:
+    """Question of our own data -> the frozen model's answer, where the chats have one."""
+    own = set(own_questions()) if chats else set()
+    pairs = [[_text(message) for message in chat.messages] for chat in chats]
+    return {question: answer for question, cut in pairs if question in own and (answer := whole_sentences(cut))}
+
+
+def _text(message: Message) -> str:
+    return "".join(part.text for part in message.parts if isinstance(part, TextPart))
+
+
+def _multitask(
+    rng: random.Random, draw_any: Callable[[random.Random], Scene], labels: tuple[str, ...], frozen: Mapping[str, str]
+) -> Example:
     """A dialogue as the model will meet it at its last question: pictures in focus only, the others by their ids.
 
-    Learnt are the answers whose pictures are the same ones.
+    Learnt are the answers whose pictures are the same ones. Plain questions have the ``frozen`` model's answers, so that chat stays.
     """
     while True:
         dialogue = write_dialogue(rng, draw_any, labels, rng.choice(DIALOGUE_TURNS))
         messages = list(dialogue.conversation.messages)
+        for turn, exchange in enumerate(dialogue.exchanges):
+            asked = _text(messages[2 * turn]) if exchange.task == "chat" else ""
+            question = max((known for known in frozen if asked.startswith(known) or asked.endswith(known)), key=len, default="")
+            if question:
+                messages[2 * turn + 1] = Message("assistant", (TextPart(frozen[question]),))
         focus = in_focus(Conversation(tuple(messages[:-1])))
         learn = {
             number for number in range(1, len(messages), 2) if in_focus(Conversation(tuple(messages[:number]))) == focus
