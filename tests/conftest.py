@@ -27,6 +27,8 @@ settings.load_profile("repeatable")
 REPOSITORY = Path(__file__).resolve().parent.parent
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+CHROMIUM_FLAGS += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+"""A camera with a moving pattern and a microphone that beeps, which no visitor has to allow."""
 
 
 def skip_or_fail(reason: str, variable: str) -> None:

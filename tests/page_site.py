@@ -13,7 +13,7 @@ from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
 from unified_demo.experts.base import ExpertSpec
 from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
-from unified_demo.grammar import GRID
+from unified_demo.grammar import GRID, MediaKind
 from unified_demo.history import History
 from unified_demo.messages import Conversation, RegionPart, TextPart
 from unified_demo.ui.chat import build_chat
@@ -94,10 +94,16 @@ class Site:
 
 
 @contextmanager
-def serve(media: Path, experts: Sequence[ExpertSpec] = (), kept: Path | None = None, port: int | None = None) -> Iterator[Site]:
-    """The page over a scripted model; ``experts`` join a fake segmentation, ``kept`` is the file of the history."""
+def serve(
+    media: Path,
+    experts: Sequence[ExpertSpec] = (),
+    kept: Path | None = None,
+    port: int | None = None,
+    reads: Sequence[MediaKind] = tuple(MediaKind),
+) -> Iterator[Site]:
+    """The page over a scripted model that takes in ``reads``; ``experts`` join a fake segmentation, ``kept`` is the file of the history."""
     script = Script()
-    model = ScriptedModel(script, delay_s=0.02)
+    model = ScriptedModel(script, 0.02, reads)
     engine = load_engine(Settings(media_dir=media), model, (fake_spec(FakeExpert(delay_s=0.05)), *experts))
     blocks = build_chat(engine, History(kept, engine.store.root) if kept else None)
     _, url, _ = blocks.launch(**launch_options(engine, ServeOptions(port=port)), prevent_thread_lock=True, quiet=True)
@@ -133,6 +139,13 @@ class Visitor:
         field.evaluate("field => { field.value = ''; }")  # as a click on the paper clip does, so that the same file may come again
         field.set_input_files(str(path))
         self.page.locator("#um-composer .thumbnail-item, #um-composer .thumbnail-image").first.wait_for()
+
+    def attach_all(self, paths: Sequence[Path]) -> None:
+        """Several files at once; each has been read when its chip is there, data and pictures alike."""
+        field = self.page.locator("#um-composer input[type=file]").first
+        field.evaluate("field => { field.value = ''; }")
+        field.set_input_files([str(path) for path in paths])
+        self.page.locator(".um-draft").nth(len(paths) - 1).wait_for()
 
     def send(self, text: str) -> None:
         self.composer.fill(text)

@@ -10,7 +10,8 @@ PACKAGE = "unified_demo"
 SOURCE = Path(__file__).resolve().parent.parent / PACKAGE
 FLOORS = {
     "errors": 0, "grammar": 0, "messages": 0, "config": 0, "outlines": 0, "weight_sources": 0, "recordings": 0, "profiles": 0,
-    "media": 1, "regions": 1, "parser": 1, "conversation": 1, "turn": 1, "zoo": 1, "transcript": 1, "compiling": 1, "hues": 1,
+    "arrays": 0, "ply": 0, "signals": 0, "previews": 0,
+    "media": 1, "regions": 1, "parser": 1, "conversation": 1, "turn": 1, "zoo": 1, "transcript": 1, "compiling": 1, "hues": 1, "unread": 1,
     "intake": 2, "history": 2, "safety": 2, "provenance": 2, "model": 2, "experts": 2, "data": 2,
     "router": 3, "fakes": 3,
     "engine": 4,
@@ -18,7 +19,20 @@ FLOORS = {
     "ui": 6, "training": 6, "evaluation": 6,
     "serving": 7,
 }  # fmt: skip
-GROUND = ("errors", "grammar", "messages", "config", "outlines", "weight_sources", "recordings", "profiles")
+GROUND = (
+    "errors",
+    "grammar",
+    "messages",
+    "config",
+    "outlines",
+    "weight_sources",
+    "recordings",
+    "profiles",
+    "arrays",
+    "ply",
+    "signals",
+    "previews",
+)
 """Modules of floor 0 may use each other; there is nothing below them."""
 
 

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from page_site import PHOTO, Site, Visitor, serve
 
@@ -87,6 +88,31 @@ def test_axe_finds_nothing_serious_while_answers_are_written_and_after_they_fail
     visitor.finished(2)
     visitor.page.locator("[data-um=language]").click()
     visitor.page.get_by_placeholder("就一张图片提问").wait_for()
+    assert serious(visitor) == []
+    visitor.context.close()
+    assert visitor.errors == []
+
+
+@pytest.mark.parametrize("manner", [{}, {**PHONE, "color_scheme": "dark"}], ids=["light", "dark phone"])
+def test_axe_finds_nothing_serious_in_data_recorder_and_camera(browser: Any, site: Site, manner: dict[str, Any], tmp_path: Path) -> None:
+    np.save(tmp_path / "depth.npy", np.arange(1, 401.0).reshape(20, 20))
+    visitor = Visitor(browser, site.url, permissions=["microphone", "camera"], **manner)
+    page = visitor.page
+    visitor.attach_all([tmp_path / "depth.npy"])
+    assert serious(visitor) == []
+    visitor.send("look")
+    visitor.finished()
+    page.locator('#um-conversation [data-artefact="depth-1"]').hover()
+    page.get_by_role("button", name="Inspect depth-1").click()
+    page.locator("#um-viewer").wait_for()
+    assert serious(visitor) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Record audio").click()
+    page.get_by_role("button", name="Start recording").wait_for()
+    assert serious(visitor) == []
+    page.get_by_role("button", name="Record audio").click()
+    page.get_by_role("button", name="Picture from the camera").click()
+    page.locator(".um-snap:not([disabled])").wait_for()
     assert serious(visitor) == []
     visitor.context.close()
     assert visitor.errors == []

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from page_site import PHOTO, Site, Visitor, serve
 
@@ -100,6 +101,32 @@ def test_new_search_rename_delete_export_import(browser: Any, tmp_path: Path) ->
         page.locator("#um-zip input[type=file]").set_input_files(str(tmp_path / "all.zip"))
         page.wait_for_function("document.querySelectorAll('#um-kept .um-open').length === 2")
         assert sorted(titles(visitor)) == ["Reynard, a fox", "about hens"]
+
+
+def test_data_and_its_preview_are_exported_and_imported(browser: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "depth.npy", np.arange(1, 401.0).reshape(20, 20))
+    with serve(tmp_path / "media", kept=tmp_path / "kept.sqlite") as site, entered(browser, site) as visitor:
+        page = visitor.page
+        visitor.attach_all([tmp_path / "depth.npy"])
+        visitor.send("keep this")
+        visitor.finished()
+        caption = page.locator("#um-conversation .um-data figcaption").text_content()
+        open_drawer(visitor)
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="Export all").click()
+        waiting.value.save_as(tmp_path / "all.zip")
+        with zipfile.ZipFile(tmp_path / "all.zip") as exported:
+            assert sorted(Path(name).suffix for name in exported.namelist()) == [".json", ".npy", ".png"]
+        page.locator("#um-kept li").hover()
+        for _ in range(2):
+            page.get_by_role("button", name="Delete").click()
+        page.locator(".um-welcome").wait_for()
+        assert {path.suffix for path in (tmp_path / "media").iterdir()} <= {".zip"}
+        page.locator("#um-zip input[type=file]").set_input_files(str(tmp_path / "all.zip"))
+        page.locator("#um-kept .um-open").click()
+        visitor.finished()
+        assert page.locator("#um-conversation .um-data figcaption").text_content() == caption and "20 × 20" in caption
+        assert page.locator("#um-conversation .um-data img").evaluate("image => image.decode().then(() => image.naturalWidth)") >= 200
 
 
 def test_what_is_thought_of_an_answer_is_kept_and_exported(browser: Any, tmp_path: Path) -> None:

@@ -97,6 +97,17 @@ def test_two_messages_in_a_row(visitor: Visitor, site: Site) -> None:
     assert site.script.closed.wait(60)
 
 
+def test_each_message_ends_the_answer_before_it(visitor: Visitor, site: Site) -> None:
+    """The page script does nothing for it: Gradio sends at Enter, and who sends stops what is being written."""
+    for number, text in enumerate(("endless", "endless too", "endless as well", "hello"), 1):
+        visitor.composer.fill(text)
+        visitor.composer.press("Enter")
+        visitor.page.wait_for_function("count => document.querySelectorAll('.um-answer').length === count", arg=number)
+    assert visitor.finished(4).locator(".um-text").inner_text() == "Yousaid:hello"
+    states = [answer.get_attribute("data-state") for answer in visitor.page.locator(".um-answer").all()]
+    assert states == ["stopped", "stopped", "stopped", "done"]
+
+
 @pytest.mark.parametrize("text", ["🦊👩‍👩‍👧‍👦 emoji ✨", "مرحبا بالعالم (hello) שלום", "x" * 10_000], ids=["emoji", "rtl", "long"])
 def test_odd_and_long_text_arrives_as_it_was_typed(visitor: Visitor, site: Site, text: str) -> None:
     visitor.send(text)

@@ -32,7 +32,8 @@ def test_braces_agree(english: str) -> None:
 
 
 VISITORS = (
-    "media recordings intake router engine safety history transcript experts/generation experts/layout experts/editing experts/restyling "
+    "media recordings arrays ply signals intake router engine safety history transcript "
+    "experts/generation experts/layout experts/editing experts/restyling "
     "experts/arrangement experts/layered experts/layers "
 )
 VISITORS += "experts/region_editing experts/region_wishes experts/segmentation experts/grounded_sam experts/video ui/keeping parser"

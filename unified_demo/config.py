@@ -32,6 +32,7 @@ class Limits:
 
     ``working_side``: a picture whose longer side is larger is reduced to it once, on arrival;
     boxes and masks then refer to the reduced picture. Videos are reduced to ``video_side`` in the same way.
+    ``data_bytes``, ``data_values`` and ``points`` bound point clouds, depth maps and other arrays.
     """
 
     image_bytes: int = 50 * 2**20
@@ -42,6 +43,9 @@ class Limits:
     video_side: int = 960
     sound_bytes: int = 50 * 2**20
     sound_seconds: float = 180.0
+    data_bytes: int = 50 * 2**20
+    data_values: int = 12_000_000
+    points: int = 2_000_000
     text_characters: int = 10_000
     files: int = 8
 

@@ -18,6 +18,8 @@ SYSTEM_TEXT = "You are a helpful AI assistant named SmolLM, trained by Hugging F
 """The language model's own default; used where no picture is in play, so that plain chat stays what it was."""
 VISIBLE = (MediaKind.IMAGE, MediaKind.VIDEO)
 """Kinds that have a slot; a video is shown by its first frame."""
+SPOKEN_OF = (*VISIBLE, MediaKind.AUDIO)
+"""Kinds whose ids stand in the prompt. A mask is not shown to the model again, and no model here reads data."""
 NO_PICTURE = ""
 """Artefact id of boxes that are planned."""
 
@@ -69,7 +71,7 @@ def render_conversation(
     a plug-in for them, are left out.
     """
     pieces: list[Piece] = []
-    if not conversation.artefacts():
+    if not any(artefact.kind in SPOKEN_OF or artefact.kind == MediaKind.MASK for artefact in conversation.artefacts().values()):
         pieces.append(Text(f"{TURN_START}system\n{SYSTEM_TEXT}{TURN_END}\n", trusted=True))
     for number, message in enumerate(conversation.messages):
         known = tuple(part for part in message.parts if not isinstance(part, TaskCall) or part.task in tags)
@@ -106,9 +108,9 @@ def _render_part(part: Part, answer: bool) -> list[Piece]:
 
 
 def _render_media(part: MediaPart, answer: bool) -> list[Piece]:
-    """An attached picture or video: its id and its slot. An expert's mask is not shown to the model again."""
+    """An attached picture, video or sound: its id and the slot of what can be seen."""
     artefact = part.artefact
-    if artefact.kind == MediaKind.MASK:
+    if artefact.kind not in SPOKEN_OF:
         return []
     slot: list[Piece] = [Picture(artefact.id)] if artefact.kind in VISIBLE else []
     return [*_wrap(grammar.REF, [Text(artefact.id)], loss=False), *slot]

@@ -42,6 +42,7 @@ from unified_demo.messages import (
 from unified_demo.parser import StreamParser
 from unified_demo.router import Router, missing_kind
 from unified_demo.turn import TurnBuilder
+from unified_demo.unread import unread_sentence
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,8 @@ class LanguageBackend(Protocol):
     ``load`` is idempotent and thread-safe. ``generate`` yields surface text and returns timings
     ({"prefill_s", "decode_s", "tokens", ...}); it ends within one step once ``cancel`` is set. Generators of several
     turns are advanced alternately, one step at a time and maybe from changing threads: keep all state inside
-    the generator, and no thread-local mode (``inference_mode``) open across a ``yield``.
+    the generator, and no thread-local mode (``inference_mode``) open across a ``yield``. One that has ``reads``, a tuple of media
+    kinds, is not asked about others: see ``unread.py``.
     """
 
     def load(self) -> None: ...
@@ -135,6 +137,11 @@ class Engine:
     def tasks(self) -> tuple[str, ...]:
         """Tags of the tasks that are offered: exactly those with an expert."""
         return self.router.tasks()
+
+    def reads(self) -> set[MediaKind]:
+        """Kinds that the model takes in, or an expert on offer works on; all of them for a model that does not say."""
+        needs = {kind for task in self.tasks() for kind in self.router.registry.spec(task).needs}
+        return needs | set(getattr(self.model, "reads", tuple(MediaKind)))
 
     def propose(self, artefact: Artefact) -> tuple[Box, ...]:
         """Boxes of what the model sees in a picture; none when it has no such notion. MediaError when the file is gone."""
@@ -321,8 +328,10 @@ class _Turn:
         self._over = False
 
     def events(self) -> Iterator[Event]:
-        self._engine.model.load()
-        with closing(self._deltas()) as deltas:
+        unread = unread_sentence(self._conversation, self._engine.reads())
+        if not unread:
+            self._engine.model.load()
+        with closing(self._say(unread) if unread else self._deltas()) as deltas:
             for delta in deltas:
                 self._raw.append(delta)
                 yield from self._note(self._calls.ready())
@@ -341,6 +350,10 @@ class _Turn:
         if not self._over:
             self._cancel.set()
         self._calls.close()
+
+    def _say(self, sentence: str) -> Generator[str, None, None]:
+        """What needs no model."""
+        yield sentence
 
     def _deltas(self) -> Generator[str, None, None]:
         """The model's text, one step at a time under the engine's lock; notes the model's timings."""

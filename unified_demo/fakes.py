@@ -24,11 +24,12 @@ Script = Sequence[str] | Callable[[Conversation], Iterable[str]]
 class ScriptedModel:
     """Yields the deltas of ``script`` for every turn, or what ``script(conversation)`` gives.
 
-    ``delay_s`` passes before each delta. ``turns`` keeps the conversations it was asked about.
+    ``delay_s`` passes before each delta. ``turns`` keeps the conversations it was asked about. ``reads``: kinds it takes in.
     """
 
-    def __init__(self, script: Script, delay_s: float = 0.0) -> None:
+    def __init__(self, script: Script, delay_s: float = 0.0, reads: Sequence[MediaKind] = tuple(MediaKind)) -> None:
         self.script = script
+        self.reads = tuple(reads)
         self.delay_s = delay_s
         self.turns: list[Conversation] = []
         self.loads = 0

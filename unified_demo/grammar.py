@@ -28,6 +28,27 @@ class MediaKind(StrEnum):
     VIDEO = "vid"
     AUDIO = "aud"
     MASK = "mask"
+    POINTS = "pts"
+    DEPTH = "depth"
+    NORMALS = "norm"
+    IMU = "imu"
+    FMRI = "fmri"
+
+
+KIND_WORDS = {
+    MediaKind.IMAGE: "picture",
+    MediaKind.VIDEO: "video",
+    MediaKind.AUDIO: "sound",
+    MediaKind.MASK: "mask",
+    MediaKind.POINTS: "point cloud",
+    MediaKind.DEPTH: "depth map",
+    MediaKind.NORMALS: "map of surface normals",
+    MediaKind.IMU: "recording of motion",
+    MediaKind.FMRI: "recording of brain activity",
+}
+"""What people call one of them."""
+DATA_KINDS = (MediaKind.POINTS, MediaKind.DEPTH, MediaKind.NORMALS, MediaKind.IMU, MediaKind.FMRI)
+"""Arrays of numbers that are kept with a preview: ``signals.py`` says which shapes are what."""
 
 
 class Task(StrEnum):
@@ -113,7 +134,7 @@ TAGS: tuple[str, ...] = GROUNDING_TAGS + TASK_TAGS
 
 _BOX_TEXT = re.compile(r"\s*\[\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\]\s*", re.ASCII)
 _SPAN_TEXT = re.compile(r"\s*\[\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\]\s*", re.ASCII)
-_REF_TEXT = re.compile(r"\s*((?:img|vid|aud|mask)-\d{1,4})\s*", re.ASCII)
+_REF_TEXT = re.compile(rf"\s*((?:{'|'.join(MediaKind)})-\d{{1,4}})\s*", re.ASCII)
 
 
 @dataclass(frozen=True)

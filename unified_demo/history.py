@@ -163,7 +163,7 @@ class History:
     # ---- inside ----
 
     def _files(self, name: str) -> Iterator[Path]:
-        """The file of this name and, of a video, its poster; only what is there."""
+        """The file of this name and, of a video or data, its poster; only what is there."""
         for member in dict.fromkeys((name, _poster(name))):
             if FILE_NAME.fullmatch(member) and (self.media / member).is_file():
                 yield self.media / member
@@ -184,8 +184,9 @@ class History:
 
 
 def _poster(name: str) -> str:
-    """Videos have their first frame beside them."""
-    return f"{name.split('.', 1)[0]}.jpg" if name.endswith(".mp4") else name
+    """Videos have their first frame beside them, data their preview."""
+    stem, _, suffix = name.partition(".")
+    return f"{stem}.{ {'mp4': 'jpg', 'npy': 'png'}[suffix] }" if suffix in ("mp4", "npy") else name
 
 
 def _short(title: str) -> str:

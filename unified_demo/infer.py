@@ -48,7 +48,7 @@ class InferResult:
                 for region in self.regions
             ],
             "calls": [_call_json(call, end) for call, end in self.calls],
-            "artefacts": [{"id": item.id, "kind": item.kind.name.lower(), "file": item.path.name} for item in self.artefacts],
+            "artefacts": [_artefact_json(item) for item in self.artefacts],
             "timings": {name: float(value) for name, value in self.timings.items()},
             "warnings": list(self.warnings),
         }
@@ -128,6 +128,11 @@ def _as_kind(name: str, value: object, kind: type) -> object:
 
 def _allowed() -> str:
     return ", ".join(item.name for item in fields(GenerationOptions))
+
+
+def _artefact_json(artefact: Artefact) -> dict[str, Any]:
+    facts = {"facts": artefact.facts} if artefact.facts else {}
+    return {"id": artefact.id, "kind": artefact.kind.name.lower(), "file": artefact.path.name, **facts}
 
 
 def _call_json(call: TaskCall, end: CallResult | None) -> dict[str, Any]:

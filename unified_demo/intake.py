@@ -13,7 +13,7 @@ from pathlib import Path
 from unified_demo.config import Limits
 from unified_demo.errors import MediaError, UnifiedError
 from unified_demo.grammar import MediaKind
-from unified_demo.media import MediaStore, upload_kind
+from unified_demo.media import MediaStore
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Part, RegionPart, TextPart
 
 NOTHING_SENT = "The message is empty; write something or attach a picture."
@@ -41,7 +41,7 @@ def user_message(
     marks: Sequence[RegionPart] = (),
     kept: Mapping[str, Artefact] | None = None,
 ) -> tuple[Message | None, list[str]]:
-    """The visitor's message (pictures, videos and sounds first, then the text) and a complaint for each thing that was refused.
+    """The visitor's message (pictures, videos, sounds and data first, then the text) and a complaint for each thing that was refused.
 
     ``marks`` are regions that were drawn, and whole artefacts (without box) that are meant; those of artefacts that are gone are left
     out. ``kept``: artefacts by their file's name that come back, with a message that is edited, and are not stored anew.
@@ -83,14 +83,13 @@ def read_uploads(
         if cancel and cancel.is_set():
             break
         known = (kept or {}).get(str(path)) or (kept or {}).get(Path(path).name)
-        kind = known.kind if known else upload_kind(path)
-        artefact_id = conversation.next_id(kind, given[kind])
         try:
-            artefact = replace(known, id=artefact_id) if known else store.add_upload(path, artefact_id, limits, cancel)
-            found.append((str(path), artefact))
-            given[kind] += 1
+            read = known or store.add_upload(path, "", limits, cancel)
         except MediaError as exc:
             complaints.append(f"{Path(path).name}: {exc}")
+            continue
+        found.append((str(path), replace(read, id=conversation.next_id(read.kind, given[read.kind]))))
+        given[read.kind] += 1
     if len(files) > limits.files:
         complaints.append(f"{len(files)} files were sent; at most {limits.files} at once are allowed, so the others were left out.")
     return found, complaints

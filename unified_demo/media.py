@@ -27,6 +27,7 @@ from unified_demo.errors import MediaError
 from unified_demo.grammar import Box, MediaKind
 from unified_demo.messages import Artefact
 from unified_demo.outlines import mask_to_svg_path
+from unified_demo.previews import draw_preview
 from unified_demo.recordings import (
     Sound,
     Video,
@@ -38,6 +39,7 @@ from unified_demo.recordings import (
     sound_bytes,
     video_bytes,
 )
+from unified_demo.signals import Signal, read_signal
 
 __all__ = (
     "MediaStore",
@@ -46,6 +48,7 @@ __all__ = (
     "load_image",
     "load_mask",
     "load_masklet",
+    "load_signal",
     "load_sound",
     "load_video",
     "mask_to_box",
@@ -204,7 +207,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def upload_kind(path: Path | str) -> MediaKind:
-    """What a visitor's file is, by its content; IMAGE also for what cannot be used (``add_upload`` then says why)."""
+    """Whether a visitor's file is a video or a sound, by its content; IMAGE for all else (``add_upload`` knows more)."""
     return kind_of_recording(Path(path)) or MediaKind.IMAGE
 
 
@@ -222,7 +225,7 @@ class MediaStore:
     def add_upload(
         self, path: Path | str, artefact_id: str, limits: Limits = DEFAULT_LIMITS, cancel: threading.Event | None = None
     ) -> Artefact:
-        """Check, open and keep a visitor's picture, video or sound; its metadata (place, camera) is dropped. Raises MediaError.
+        """Check, open and keep a visitor's picture, video, sound or data; its metadata (place, camera) is dropped. Raises MediaError.
 
         ``cancel`` ends the reading of a video within a frame, with a MediaError.
         """
@@ -232,6 +235,8 @@ class MediaStore:
             return self.add_video(_until(cancel, frames) if cancel else frames, fps, artefact_id)
         if kind == MediaKind.AUDIO:
             return self.add_sound(checked_sound(Path(path), limits), artefact_id)
+        if signal := read_signal(Path(path), limits):
+            return self.add_signal(signal, artefact_id)
         image = open_image(path, limits)
         with Path(path).open("rb") as file:
             photo = file.read(3) == b"\xff\xd8\xff"
@@ -278,6 +283,15 @@ class MediaStore:
         kept = self._write(sound_bytes(sound, _recipe_words(fields)), ".flac")
         return Artefact(artefact_id, MediaKind.AUDIO, kept, duration_s=sound.duration_s, **fields)
 
+    def add_signal(self, signal: Signal, artefact_id: str) -> Artefact:
+        """Keep data as ``.npy`` with a preview beside it."""
+        buffer = io.BytesIO()
+        np.save(buffer, signal.values, allow_pickle=False)
+        kept = self._write(buffer.getvalue(), ".npy")
+        preview = draw_preview(signal)
+        self._replace(poster_path(kept), _png_bytes(preview, {}))
+        return Artefact(artefact_id, signal.kind, kept, *preview.size, duration_s=signal.duration_s, facts=signal.facts)
+
     def _write(self, content: bytes, suffix: str) -> Path:
         target = self.root / (hashlib.sha256(content).hexdigest() + suffix)
         if not target.exists():
@@ -291,9 +305,9 @@ class MediaStore:
         Path(part).replace(target)
 
 
-def poster_path(video: Path) -> Path:
-    """The first frame of a kept video, as JPEG."""
-    return video.with_suffix(".jpg")
+def poster_path(kept: Path) -> Path:
+    """What stands for a kept file that is no picture: the first frame of a video, the preview of data."""
+    return kept.with_suffix(".png" if kept.suffix == ".npy" else ".jpg")
 
 
 def _until(cancel: threading.Event, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -348,6 +362,12 @@ def load_sound(artefact: Artefact) -> Sound:
     """Samples of a sound artefact. MediaError when it is gone."""
     _check_kept(artefact.path)
     return read_sound(artefact.path)
+
+
+def load_signal(artefact: Artefact) -> np.ndarray:
+    """Values of an artefact of data, as ``signals.Signal`` has them. MediaError when it is gone."""
+    _check_kept(artefact.path)
+    return np.load(artefact.path, allow_pickle=False)
 
 
 def _check_kept(path: Path) -> None:

@@ -14,11 +14,11 @@ Role = Literal["user", "assistant"]
 
 @dataclass(frozen=True)
 class Artefact:
-    """One picture, video, sound or mask of a conversation, an upload or an output.
+    """One picture, video, sound, mask or array of data of a conversation, an upload or an output.
 
-    ``path`` is a file written by ``media.MediaStore``. Size in pixels, duration in seconds.
+    ``path`` is a file written by ``media.MediaStore``. Size in pixels (of data: of its preview), duration in seconds.
     ``of`` is the id of the picture a mask belongs to, ``label`` its phrase, ``box`` the region asked for.
-    ``recipe`` says how an output came to be (task, prompt, seed, weights, seconds).
+    ``recipe`` says how an output came to be (task, prompt, seed, weights, seconds), ``facts`` what is in an array of data (``signals.py``).
     """
 
     id: str
@@ -31,6 +31,7 @@ class Artefact:
     label: str = ""
     box: Box | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from unified_demo.config import Drawing
 from unified_demo.errors import ExpertError, RoutingError, UnifiedError
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
 from unified_demo.experts.registry import ExpertRegistry
-from unified_demo.grammar import MediaKind, title_of
+from unified_demo.grammar import KIND_WORDS, MediaKind, title_of
 from unified_demo.messages import Artefact, TaskCall
 from unified_demo.safety import Safety
 
@@ -22,7 +22,6 @@ OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError")
 """Names of what torch and Python raise."""
 MEMORY_HELP = "start with --offload or a smaller --max-memory, or ask for something smaller."
 NO_PICTURE = "there is no picture in this conversation; attach one and ask again"
-_KIND_WORDS = {MediaKind.IMAGE: "picture", MediaKind.VIDEO: "video", MediaKind.AUDIO: "sound", MediaKind.MASK: "mask"}
 
 
 class Router:
@@ -113,11 +112,11 @@ def _choose_inputs(call: TaskCall, spec: ExpertSpec, artefacts: Mapping[str, Art
             raise RoutingError(missing_kind(kind))
         if call.refs:
             got = " and ".join(call.refs)
-            raise RoutingError(f"The {title_of(call.task)} needs a {_KIND_WORDS[kind]}, and {got} is none; name {latest.id} and ask again.")
+            raise RoutingError(f"The {title_of(call.task)} needs a {KIND_WORDS[kind]}, and {got} is none; name {latest.id} and ask again.")
         inputs.append(latest)
     return tuple(inputs)
 
 
 def missing_kind(kind: MediaKind) -> str:
     """The sentence for a conversation that lacks what a task needs."""
-    return NO_PICTURE if kind == MediaKind.IMAGE else NO_PICTURE.replace("picture", _KIND_WORDS[kind])
+    return NO_PICTURE if kind == MediaKind.IMAGE else NO_PICTURE.replace("picture", KIND_WORDS[kind])

@@ -24,7 +24,7 @@ from unified_demo.messages import (
     TurnDone,
 )
 
-FILE_NAME = re.compile(r"[0-9a-f]{64}\.(png|jpg|mp4|flac)")
+FILE_NAME = re.compile(r"[0-9a-f]{64}\.(png|jpg|mp4|flac|npy)")
 """How ``media.MediaStore`` names files; nothing that a browser would run."""
 _KEPT = (TextDelta, RegionFound, CallStarted, TaskCall, GrammarWarning, CallDone, CallFailed, TurnDone)
 """Events that tell what happened; progress is over."""

@@ -17,7 +17,7 @@ from PIL import Image
 
 from unified_demo import grammar
 from unified_demo.config import GenerationOptions, Settings
-from unified_demo.conversation import VISIBLE, render_conversation
+from unified_demo.conversation import SPOKEN_OF, VISIBLE, render_conversation
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box, MediaKind, TaskSpec
 from unified_demo.media import load_image
@@ -109,7 +109,8 @@ class TinyModel:
         wanted, wish = self.wanted(conversation)
         decoder = Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()})
         prefilled = time.perf_counter()
-        references = {key: self.vocabulary.encode(key) for key in artefacts}
+        named = {MediaKind.MASK, *SPOKEN_OF, *(kind for task in self.vocabulary.tasks.values() for kind in task.needs)}
+        references = {key: self.vocabulary.encode(key) for key, artefact in artefacts.items() if artefact.kind in named}
         state = DecodingState(self.vocabulary, tokens.proposals, references, tuple(self.vocabulary.tasks), most=options.max_new_tokens)
         state.wanted, state.wish, state.named = wanted, wish, named_in(conversation)
         if options.constrained:
@@ -338,6 +339,8 @@ def agreed(points: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
 
 class LazyModel:
     """A ``LanguageBackend`` that builds its TinyModel on first use, once; a failed load may be tried again."""
+
+    reads = VISIBLE
 
     def __init__(self, build: Callable[[], TinyModel]) -> None:
         self._build = build

@@ -19,6 +19,7 @@ from typing import Any
 
 from unified_demo import grammar
 from unified_demo.config import SERVER_GRAMMARS, GenerationOptions
+from unified_demo.conversation import VISIBLE
 from unified_demo.errors import ModelLoadError, UnifiedError
 from unified_demo.grammar import MediaKind
 from unified_demo.messages import Conversation
@@ -50,6 +51,8 @@ class Server:
 
 class ServedModel:
     """A ``LanguageBackend`` that asks a server. Waiting for it never holds up other visitors for more than a moment."""
+
+    reads = VISIBLE
 
     def __init__(self, server: Server, offers: Sequence[Offer]) -> None:
         self.server, self.offers = server, tuple(offers)

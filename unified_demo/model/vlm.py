@@ -18,6 +18,7 @@ import torch
 
 from unified_demo.compiling import Compiled
 from unified_demo.config import GenerationOptions, Settings
+from unified_demo.conversation import VISIBLE
 from unified_demo.errors import ModelLoadError, UnifiedError
 from unified_demo.messages import Conversation
 from unified_demo.model.vlm_adapters import load_adapters
@@ -174,6 +175,8 @@ class _Decoder:
 
 class VisionLanguageModel:
     """A ``LanguageBackend``; ``build`` loads network and reader on first use, once. ``offers``: the tasks that may be called."""
+
+    reads = VISIBLE
 
     def __init__(self, build: Callable[[], tuple[Any, Reader]], offers: Sequence[Offer], compiled: bool = False) -> None:
         """``compiled``: the step that writes a token is compiled at its first use."""

@@ -156,6 +156,8 @@ def _present(artefact: Artefact, shown: bool) -> list[Content]:
         return [f"{artefact.id}, a video of {artefact.duration_s:.1f} s:", *listed]
     if artefact.kind == MediaKind.MASK:
         return [f"{artefact.id}: the outline of {grammar.escape(artefact.label) or 'a thing'} in {artefact.of}.\n"]
+    if artefact.kind in grammar.DATA_KINDS:
+        return [f"{artefact.id}: a {grammar.KIND_WORDS[artefact.kind]}, which you cannot read.\n"]
     kind = "a video shown earlier" if artefact.kind == MediaKind.VIDEO else "a sound, which you cannot hear"
     return [f"{artefact.id}: {kind}, {artefact.duration_s:.1f} s.\n"]
 

@@ -36,6 +36,7 @@ _OURS = re.compile(
     r"illustrat|render|attach|upload|file|scene)",
     re.IGNORECASE,
 )
+_OURSELVES = re.compile(r"\byour?(self)?\b", re.IGNORECASE)
 
 
 def sample_chats(
@@ -60,11 +61,14 @@ def answer_own(language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokeniz
 
 
 def own_questions() -> list[str]:
-    """The plain questions in English that training conversations ask, in a fixed order; what is no question keeps our answers."""
+    """The plain questions in English that training conversations ask, in a fixed order.
+
+    What is no question keeps our answers, and so does what is asked about ourselves: the frozen model makes a person up.
+    """
     hidden = held_out_templates()
     asked = [text for name, questions, _ in chats() if name not in hidden for text in questions]
     asked += [text for text, _, language in wishes()[NONE] if language == "english"]
-    return [text for text in dict.fromkeys(asked) if _is_plain(text) and text.endswith("?")]
+    return [text for text in dict.fromkeys(asked) if _is_plain(text) and text.endswith("?") and not _OURSELVES.search(text)]
 
 
 def _answered(

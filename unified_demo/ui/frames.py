@@ -14,9 +14,10 @@ import numpy as np
 from markupsafe import Markup
 
 from unified_demo.errors import UnifiedError
-from unified_demo.grammar import Box, MediaKind
+from unified_demo.grammar import DATA_KINDS, Box, MediaKind
 from unified_demo.media import load_masklet, mask_to_svg_path, poster_path
 from unified_demo.messages import Artefact
+from unified_demo.ui.facts import facts_html, facts_of, kind_words
 from unified_demo.ui.theme import region_colour
 from unified_demo.ui.view import SceneObject
 from unified_demo.ui.words import say
@@ -46,15 +47,23 @@ def media_url(path: Path) -> str:
     return "gradio_api/file=" + quote(path.as_posix())
 
 
+def shown_path(artefact: Artefact) -> Path:
+    """The picture that stands for an artefact where none of its own can be seen."""
+    still = artefact.kind in DATA_KINDS or artefact.kind == MediaKind.VIDEO
+    return poster_path(artefact.path) if still else artefact.path
+
+
 def frame_html(artefact: Artefact, role: Role, things: Sequence[SceneObject] = ()) -> Markup:
     """One artefact with its tools and everything that was found in it: masks and boxes as SVG in its pixels, labels above."""
     things = sorted(things, key=lambda thing: -sum(box.area for box in thing.boxes))
     player = {MediaKind.VIDEO: _video, MediaKind.AUDIO: _sound}.get(artefact.kind, _picture)
+    data = " um-data" if artefact.kind in DATA_KINDS else ""
     return Markup(
-        '<figure class="um-media um-{role}" data-artefact="{id}" data-kind="{kind}" style="--w:{w};--h:{h}">{stage}{timeline}'
+        '<figure class="um-media um-{role}{data}" data-artefact="{id}" data-kind="{kind}" style="--w:{w};--h:{h}">{stage}{timeline}'
         "<figcaption><b>{id}</b>{words}{masks}{tools}</figcaption>{recipe}</figure>"
     ).format(
         role=role,
+        data=data,
         id=artefact.id,
         kind=artefact.kind.value,
         w=artefact.width or 1,
@@ -70,16 +79,17 @@ def frame_html(artefact: Artefact, role: Role, things: Sequence[SceneObject] = (
 
 def _picture(artefact: Artefact, things: Sequence[SceneObject]) -> Markup:
     count = say("1 thing") if len(things) == 1 else say("{n} things", n=len(things))
-    alt = say("{id} with {count} marked", id=artefact.id, count=count) if things else f"{artefact.id} {artefact.label}".strip()
+    told = ": ".join([kind_words(artefact.kind), *facts_of(artefact)]) if artefact.kind in DATA_KINDS else artefact.label
+    alt = say("{id} with {count} marked", id=artefact.id, count=count) if things else f"{artefact.id} {told}".strip()
     image = Markup('<img src="{url}" alt="{alt}" width="{w}" height="{h}" draggable="false">').format(
-        url=media_url(artefact.path), alt=alt, w=artefact.width, h=artefact.height
+        url=media_url(shown_path(artefact)), alt=alt, w=artefact.width, h=artefact.height
     )
     return _stage(artefact, image, things)
 
 
 def _video(artefact: Artefact, things: Sequence[SceneObject]) -> Markup:
     player = Markup('<video src="{url}" poster="{poster}" aria-label="{id}" controls loop muted playsinline></video>').format(
-        url=media_url(artefact.path), poster=media_url(poster_path(artefact.path)), id=artefact.id
+        url=media_url(artefact.path), poster=media_url(shown_path(artefact)), id=artefact.id
     )
     return _stage(artefact, player, things)
 
@@ -127,6 +137,8 @@ def _stage(artefact: Artefact, player: Markup, things: Sequence[SceneObject]) ->
 
 
 def _caption(artefact: Artefact, role: Role) -> Markup:
+    if artefact.kind in DATA_KINDS:
+        return facts_html(artefact)
     if role == "attachment":
         return EMPTY
     size = f"{artefact.width} × {artefact.height}" if artefact.width else ""
@@ -271,7 +283,6 @@ def crop_html(artefact: Artefact, box: Box | None = None) -> Markup:
     """A small cut-out of a picture (or of a video's first frame), for chips."""
     if not artefact.width:
         return Markup('<i class="um-crop um-note">♪</i>')
-    path = poster_path(artefact.path) if artefact.kind == MediaKind.VIDEO else artefact.path
     x0, y0, x1, y1 = box.as_tuple() if box else (0.0, 0.0, 1.0, 1.0)
     return Markup(
         '<svg class="um-crop" viewBox="{x:.1f} {y:.1f} {cw:.1f} {ch:.1f}" preserveAspectRatio="xMidYMid slice" aria-hidden="true">'
@@ -281,7 +292,7 @@ def crop_html(artefact: Artefact, box: Box | None = None) -> Markup:
         y=y0 * artefact.height,
         cw=(x1 - x0) * artefact.width,
         ch=(y1 - y0) * artefact.height,
-        url=media_url(path),
+        url=media_url(shown_path(artefact)),
         w=artefact.width,
         h=artefact.height,
     )

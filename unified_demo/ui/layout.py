@@ -12,14 +12,15 @@ from unified_demo.config import Drawing
 from unified_demo.engine import Engine
 from unified_demo.history import History
 from unified_demo.messages import Message
+from unified_demo.signals import SUFFIXES
 from unified_demo.ui.drawer import Drawer
 from unified_demo.ui.examples import example_cards
-from unified_demo.ui.panel import TITLE, header_html, inspector_html, welcome_html
+from unified_demo.ui.panel import TITLE, camera_html, header_html, inspector_html, welcome_html
 from unified_demo.ui.visit import WINDOW, Visit, question_of
 from unified_demo.ui.warmup import Warmup
 from unified_demo.ui.words import say
 
-FILES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", "video", "audio"]
+FILES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", "video", "audio", *SUFFIXES]
 EVENTS = ("mark", "unmark", "attach", "lost", "edit", "keep", "skip", "again", "open", "rename", "delete", "speak", "earlier", "judge")
 BUS_SCRIPT = f"""
 for (const name of {list(EVENTS)}) {{
@@ -84,7 +85,7 @@ class Layout:
             placeholder="Ask about a picture",
             file_count="multiple",
             file_types=FILES,
-            sources=["upload"],
+            sources=["upload", "microphone"],
             show_label=False,
             label="Message",
             lines=1,
@@ -92,6 +93,7 @@ class Layout:
             max_plain_text_length=2 * self.engine.settings.limits.text_characters,
             autofocus=True,
         )
+        self.camera = gr.HTML(camera_html(), elem_id="um-camera-place", js_on_load=None)
 
     def _place_inspector(self) -> None:
         self.raw = gr.Checkbox(label="Raw representation", info="the tokens behind each answer", elem_id="um-raw-switch")
@@ -109,7 +111,7 @@ class Layout:
     def labelled(self) -> list[Any]:
         """Everything but the composer that has a label of its own."""
         settings = [self.raw, self.seed, self.temperature, *self.drawing.values()]
-        return [*settings, self.new, self.search, self.export, self.upload]
+        return [*settings, self.new, self.search, self.export, self.upload, self.camera]
 
     def labels(self) -> dict[Any, Any]:
         """Those, and the composer, in the language that is spoken; for listeners alone, because it makes components."""
@@ -123,6 +125,7 @@ class Layout:
             self.search: gr.Textbox(placeholder=say("Search")),
             self.export: gr.Button(say("Export all")),
             self.upload: gr.UploadButton(say("Import")),
+            self.camera: camera_html(),
         }
 
 

@@ -10,9 +10,10 @@ from typing import Any
 from markupsafe import Markup
 
 from unified_demo.errors import GrammarError, UnifiedError
-from unified_demo.grammar import Box, MediaKind
+from unified_demo.grammar import DATA_KINDS, Box, MediaKind
 from unified_demo.media import box_from_pixels
 from unified_demo.messages import Artefact, RegionPart
+from unified_demo.ui.facts import kind_words
 from unified_demo.ui.frames import EMPTY, crop_html, frame_html, join
 from unified_demo.ui.visit import Visit
 from unified_demo.ui.words import say
@@ -111,7 +112,7 @@ def marks_html(
     holds, each with a button that opens it in the viewer."""
     known = [(index, mark, artefacts[key]) for index, mark in enumerate(marks) if (key := mark.artefact_id or "") in artefacts]
     chips = join([_chip(index, mark, artefact) for index, mark, artefact in known])
-    pictures = join([_draft(artefact) for artefact in drafts if artefact.kind == MediaKind.IMAGE])
+    pictures = join([_draft(artefact) for artefact in drafts if artefact.kind == MediaKind.IMAGE or artefact.kind in DATA_KINDS])
     note = (
         Markup('<span class="um-editing">{}<button type="button" data-um="keep" aria-label="{}">×</button></span>').format(
             say("Editing an earlier message; what followed it goes"), say("Keep the conversation as it is")
@@ -127,10 +128,11 @@ def marks_html(
 
 
 def _draft(artefact: Artefact) -> Markup:
-    """A picture that waits in the composer; its frame, hidden here, is what the viewer shows."""
+    """A picture, or data, that waits in the composer; its frame, hidden here, is what the viewer shows."""
+    words = say("Mark a region") if artefact.kind == MediaKind.IMAGE else kind_words(artefact.kind)
     return Markup(
         '<span class="um-draft"><button type="button" data-um="draft">{crop}<b>{id}</b>{words}</button><span hidden>{frame}</span></span>'
-    ).format(id=artefact.id, crop=crop_html(artefact), words=say("Mark a region"), frame=frame_html(artefact, "attachment"))
+    ).format(id=artefact.id, crop=crop_html(artefact), words=words, frame=frame_html(artefact, "attachment"))
 
 
 def _chip(index: int, mark: RegionPart, artefact: Artefact) -> Markup:

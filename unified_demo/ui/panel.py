@@ -70,19 +70,32 @@ def _viewer_words() -> Markup:
     return Markup(
         '<span id="um-words" hidden data-how="{how}" data-paint="{paint}" data-keys="{keys}" data-shapes="{shapes}" '
         'data-labels="{labels}" data-opacity="{opacity}" data-close="{close}" data-box="{box}" data-brush="{brush}" '
-        'data-tool="{tool}"></span>'
+        'data-tool="{tool}" data-camera="{camera}" data-snap="{snap}" data-nocamera="{nocamera}"></span>'
     ).format(
         how=say("Drag a box around what you mean, or click on it."),
         paint=say("Paint over what you mean in one stroke, or click on it. The box around the stroke is what counts."),
         box=say("Box"),
         brush=say("Brush"),
         tool=say("Mark with"),
+        camera=say("Picture from the camera"),
+        snap=say("Take the picture"),
+        nocamera=say("There is no camera, or this page may not use it: a browser lends it to https and to this machine alone."),
         keys=say("Arrow keys move a box, Shift with arrows changes its size, Enter marks it, Escape closes."),
         shapes=say("Masks and boxes"),
         labels=say("Labels"),
         opacity=say("Opacity"),
         close=say("Close"),
     )
+
+
+def camera_html() -> Markup:
+    """The button in the composer that opens the camera."""
+    return Markup(
+        '<button type="button" class="um-camera" data-um="camera" aria-label="{words}" title="{words}">'
+        '<svg viewBox="0 0 24 24" aria-hidden="true">'
+        '<path d="M3.500 8.500a2 2 0 0 1 2-2h2.300l1.500-2.300h5.400l1.500 2.300h2.300a2 2 0 0 1 2 2v9a2 2 0 0 1-2 2h-13a2 2 0 0 1-2-2z"/>'
+        '<circle cx="12" cy="12.700" r="3.700"/></svg></button>'
+    ).format(words=say("Picture from the camera"))
 
 
 def status_words(engine: Engine, warmup: Warmup) -> str:
@@ -143,7 +156,8 @@ def _abilities(engine: Engine, warmup: Warmup) -> Markup:
 def _timings(timings: dict[str, float]) -> Markup:
     rows = [(say(words), f"{timings[key]:.2f} s") for key, words in _TIMINGS if key in timings]
     if timings.get("tokens") and timings.get("decode_s"):
-        rows.append((say("speed"), f"{timings['tokens'] / timings['decode_s']:.0f} tokens/s"))
+        speed = timings["tokens"] / timings["decode_s"]
+        rows.append((say("speed"), f"{speed:.{0 if speed >= 10 else 1}f} tokens/s"))
     if not rows:
         return Markup('<p class="um-quiet">{}</p>').format(say("Ask something and the seconds appear here."))
     facts = join([Markup("<dt>{}</dt><dd>{}</dd>").format(*row) for row in rows])

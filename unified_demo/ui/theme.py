@@ -37,7 +37,8 @@ def asset(name: str) -> str:
 
 def page_head() -> str:
     """Style and script for the page's head: in the head they are not rewritten by Gradio, and they run before the first paint."""
-    return f"<style>{asset('style.css')}</style>\n<script>{asset('page.js')}</script>\n<script>{asset('viewer.js')}</script>"
+    scripts = [f"<script>{asset(name)}</script>" for name in ("page.js", "viewer.js", "camera.js")]
+    return "\n".join((f"<style>{asset('style.css')}</style>", *scripts))
 
 
 def build_theme() -> "gr.themes.Base":

@@ -7,11 +7,9 @@
   const opened = new WeakMap();
   const etas = new WeakMap();
   const labelled = new WeakMap(); /* how a picture and its labels looked when they were placed: measuring all at every word is slow */
-  const MOST_PRESSES = 10;
   let arrived = false;
   let attached = "";
   let asked = 0;
-  let presses = 0; /* how often a message that waits may still press the send button */
 
   /* The server hears at once when this window goes and when it is here again, so that it knows a reload from a closed tab. */
   function presence(word) {
@@ -40,6 +38,9 @@
       throw error;
     }
   };
+
+  /* A recording that is attached before its wave is drawn: the recorder stops fetching it, and means no error by that. */
+  addEventListener("unhandledrejection", (event) => { if (event.reason?.name === "AbortError") event.preventDefault(); });
 
   /* What stood in the composer when the window was reloaded, or lost its connection, stands there again. */
   function rewrite() {
@@ -144,13 +145,13 @@
   /* An update redraws attributes, so what the visitor had lit or opened is put back. */
   function settle() {
     document.querySelector(".examples[role=list]")?.removeAttribute("role"); /* a list of buttons without items confuses screen readers */
+    for (const item of document.querySelectorAll("#um-composer [role=listitem]")) item.setAttribute("role", "group"); /* and so do items without a list */
     for (const stage of document.querySelectorAll(".um-stage")) { resizes.observe(stage); placeLabels(stage); }
     for (const answer of document.querySelectorAll(".um-answer")) if (lit.get(answer)) light(answer, lit.get(answer));
     window.umSettle?.();
     const files = [...document.querySelectorAll("#um-composer .thumbnail-item")].map((item) => item.querySelector("img")?.src ?? item.textContent).join("|");
     if (files !== attached) document.dispatchEvent(new CustomEvent("um:attach", { detail: {} }));
     attached = files;
-    if (presses === MOST_PRESSES) sendWaiting();
     showQuestion();
     const current = document.querySelector("#um-kept nav")?.dataset.current;
     if (current) sessionStorage.setItem("um-conversation", current); else if (current === "" && arrived) sessionStorage.removeItem("um-conversation");
@@ -201,32 +202,11 @@
     if (event.key === "k" && (event.ctrlKey || event.metaKey)) {
       if (document.body.classList.toggle("um-history-open")) document.querySelector("#um-search :is(input, textarea)")?.focus();
     } else if (event.key === "/" && !typing) document.querySelector("#um-composer textarea")?.focus();
-    else if (event.key === "Escape" && !document.querySelector("#um-viewer")) document.querySelector("#um-composer .stop-button")?.click();
+    else if (event.key === "Escape" && !document.querySelector("dialog[open]")) document.querySelector("#um-composer .input-row .stop-button")?.click();
     else return;
     event.preventDefault();
   }
 
-  /* A message sent while an answer is being written stops that answer; it goes when what was said so far is kept. */
-  function onEnter(event) {
-    const stop = document.querySelector("#um-composer .stop-button");
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || !stop || !(event.target instanceof Element)) return;
-    if (!event.target.closest("#um-composer textarea")?.value.trim()) return;
-    event.preventDefault();
-    presses = MOST_PRESSES;
-    stop.click();
-  }
-
-  /* The button is there before Gradio has closed the event of the stopped answer; until then it ignores a press. */
-  function sendWaiting() {
-    const send = document.querySelector("#um-composer .submit-button");
-    if (!send && presses < MOST_PRESSES) presses = 0;
-    if (!send || !presses) return;
-    presses -= 1;
-    send.click();
-    setTimeout(sendWaiting, 200);
-  }
-
-  document.addEventListener("keydown", onEnter, true);
   document.addEventListener("keydown", onShortcut);
   document.addEventListener("pointerover", onPoint);
   document.addEventListener("focusin", onPoint);

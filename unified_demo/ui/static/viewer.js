@@ -111,6 +111,7 @@
     viewer.id = "um-viewer";
     viewer.dataset.artefact = figure.dataset.artefact;
     viewer.dataset.kind = figure.dataset.kind;
+    viewer.classList.toggle("um-of-data", figure.classList.contains("um-data"));
     viewer.style.cssText = figure.style.cssText;
     viewer.setAttribute("aria-labelledby", "um-viewer-title");
     const words = document.querySelector("#um-words")?.dataset ?? {};
@@ -135,6 +136,8 @@
       one.addEventListener("change", () => choose(one.value));
     }
     choose(tool);
+    const told = (fact) => [...fact.querySelectorAll("small")].map((end) => end.textContent).join(" – ") || fact.textContent;
+    if (viewer.classList.contains("um-of-data")) text("header p", [...figure.querySelectorAll("figcaption > span:not(.um-tools)")].map(told).join(" · "));
     text('[data-layer="shapes"] + span', words.shapes);
     text('[data-layer="labels"] + span', words.labels);
     text(".um-opacity span", words.opacity);
