@@ -104,6 +104,14 @@ def test_each_phrase_lands_in_its_box(expert: Expert) -> None:
         assert found is not None and found.iou(box) > 0.5
 
 
+def test_three_things_in_three_boxes_are_three(expert: Expert) -> None:
+    boxes = (Box(0.05, 0.1, 0.3, 0.35), Box(0.4, 0.1, 0.65, 0.35), Box(0.2, 0.6, 0.45, 0.85))
+    request = ExpertRequest("three apples", regions=(RegionPart("three apples", boxes),), steps=2)
+    (output,) = [event for event in expert.run(request) if isinstance(event, Output)]
+    assert [row["phrase"] for row in output.recipe["layout"]] == ["apple"] * 3
+    assert [tuple(row["box"]) for row in output.recipe["layout"]] == [box.as_tuple() for box in boxes]
+
+
 def test_what_is_added_to_a_photo_leaves_all_else_bit_by_bit(zoo: Zoo) -> None:
     place = source(zoo, GENERATOR, PIPELINE)
     assert place is not None

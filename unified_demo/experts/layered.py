@@ -3,7 +3,7 @@
 Where the prompt has no layout, the boxes come from a rule (arrangement.py). How layers are drawn and laid is said in layers.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from unified_demo.errors import ExpertError
@@ -41,14 +41,22 @@ class LayeredExpert:
         return things, found.ground, _told(told, found)
 
     def _layout(self, request: ExpertRequest) -> tuple[list[Placed], str, dict[str, Any]]:
-        """A phrase that names several things shares its box among them."""
-        pairs = [(region.phrase, box) for region in request.regions for box in region.boxes]
-        if not 1 <= len(pairs) <= MOST_THINGS:
-            raise ExpertError(f"Layout generation got {len(pairs)} boxes; 1 to {MOST_THINGS} phrases with a box are allowed.")
-        told = self._painter.pipeline.check(*(phrase for phrase, _ in pairs))
-        whole, *found = (arrange(words, self._painter.words) for words in (request.prompt, *(phrase for phrase, _ in pairs)))
-        things = [thing for (_, box), one in zip(pairs, found, strict=True) for thing in within(box, one)]
+        """A phrase that names several things shares its box among them, and has one in each of its boxes where it has several."""
+        count = sum(len(region.boxes) for region in request.regions)
+        if not 1 <= count <= MOST_THINGS:
+            raise ExpertError(f"Layout generation got {count} boxes; 1 to {MOST_THINGS} phrases with a box are allowed.")
+        phrases = [region.phrase for region in request.regions]
+        told = self._painter.pipeline.check(*phrases)
+        whole, *found = (arrange(words, self._painter.words) for words in (request.prompt, *phrases))
+        things = [thing for region, one in zip(request.regions, found, strict=True) for thing in shared(region.boxes, one)]
         return things, next((one.ground for one in (whole, *found) if one.ground), ""), _told(told, *found)
+
+
+def shared(boxes: Sequence[Box], found: Arrangement) -> list[Placed]:
+    """The things of one phrase in its boxes: of "three cups" in three boxes one in each."""
+    if len(boxes) > 1 and len(found.groups) == 1:
+        return [Placed(found.groups[0].phrase, box) for box in boxes]
+    return [thing for box in boxes for thing in within(box, found)]
 
 
 def within(box: Box, found: Arrangement) -> list[Placed]:
