@@ -81,6 +81,12 @@ def test_a_call_and_its_mask_share_the_colour_of_the_phrase() -> None:
     assert made.objects[1].masks == [mask(1, LEFT)]
 
 
+def test_the_boxes_of_a_plan_lie_in_no_picture_that_is_there() -> None:
+    planned = (RegionPart("a fox", (LEFT,)),)
+    assert view(TaskCall(0, "layout", "a fox", (), planned), CallDone(0, 1.0, (), {})).objects == {}
+    assert view(TaskCall(0, "seg", "a fox", (), planned), CallDone(0, 1.0, (), {})).objects != {}
+
+
 def test_a_mask_without_a_box_belongs_to_the_region_that_was_asked_for() -> None:
     made = view(TaskCall(0, "seg", "it", (), (RegionPart("it", (RIGHT,)),)), CallDone(0, 1.0, (mask(1),), {}))
     assert len(made.objects) == 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from unified_demo.engine import STOPPED
-from unified_demo.grammar import Box, MediaKind, TimeSpan
+from unified_demo.grammar import PLANNING_TAGS, Box, MediaKind, TimeSpan
 from unified_demo.messages import (
     Artefact,
     CallDone,
@@ -242,7 +242,7 @@ class AnswerView:
     def _on_call(self, event: TaskCall) -> None:
         step = self.steps.setdefault(event.index, Step(event.index, event.task))
         step.call, step.status = event, "queued"
-        for region in event.regions:
+        for region in () if event.task in PLANNING_TAGS else event.regions:
             artefact_id = region.artefact_id or next(iter(event.refs), None) or self._latest_picture()
             for box in region.boxes:
                 if artefact_id:
