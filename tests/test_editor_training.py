@@ -183,15 +183,19 @@ def test_training_learns_what_edits_add(maker: SceneMaker, components: Component
     assert rows[-1]["loss"] < 0.7 * rows[-1]["noisy"]
 
 
-def test_training_resumes_to_the_batch(maker: SceneMaker, components: Components, tmp_path: Path) -> None:
+def test_training_learns_from_batches_that_differ_and_resumes_to_the_batch(
+    maker: SceneMaker, components: Components, tmp_path: Path
+) -> None:
     rows: list[dict] = []
-    trainer(maker, components, tmp_path / "whole", 5).run(rows.append)
+    trainer(maker, components, tmp_path / "whole", 64).run(rows.append)
+    assert rows[0]["loss"] == pytest.approx(rows[0]["noisy"], rel=0.05), "at first nothing is changed"
+    assert sum(row["loss"] for row in rows[32:]) < 0.9 * sum(row["noisy"] for row in rows[32:])
     parts: list[dict] = []
-    first = trainer(maker, components, tmp_path / "parts", 5)
-    for _ in range(2):
+    first = trainer(maker, components, tmp_path / "parts", 64)
+    for _ in range(5):
         parts.append(first.train_step())
     first.save()
-    trainer(maker, components, tmp_path / "parts", 5).run(parts.append)
+    trainer(maker, components, tmp_path / "parts", 64).run(parts.append)
     assert [row["loss"] for row in parts] == [row["loss"] for row in rows]
 
 
