@@ -174,5 +174,14 @@ def expected_edges(stage: dict[str, float]) -> tuple[float, ...]:
     return (left + x0 * stage["width"], top + y0 * stage["height"], left + x1 * stage["width"], top + y1 * stage["height"])
 
 
+def places(*shown: Any) -> list[dict[str, float]]:
+    """Where the elements are on the screen, all at one moment: the page may scroll between two questions."""
+    handles = [one.element_handle() for one in shown]
+    return handles[0].evaluate(
+        "(_, all) => all.map(one => one.getBoundingClientRect()).map(({ x, y, width, height }) => ({ x, y, width, height }))",
+        handles,
+    )
+
+
 def edges(box: dict[str, float]) -> tuple[float, ...]:
     return (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])

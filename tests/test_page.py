@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_site import PHOTO, SLACK_PX, SPELT, Site, Visitor, edges, expected_edges, serve
+from page_site import PHOTO, SLACK_PX, SPELT, Site, Visitor, edges, expected_edges, places, serve
 from PIL import Image
 
 from unified_demo.assembly import load_engine
@@ -35,8 +35,8 @@ def test_photo_to_text_box_and_mask(visitor: Visitor) -> None:
         assert raw not in visitor.page.locator("body").inner_text()
     image = answer.locator(".um-stage img")
     assert image.evaluate("image => image.complete && image.naturalWidth") == 1024
-    shown = image.bounding_box()
-    assert edges(answer.locator(".um-box").bounding_box()) == pytest.approx(expected_edges(shown), abs=SLACK_PX)
+    shown, box = places(image, answer.locator(".um-box"))
+    assert edges(box) == pytest.approx(expected_edges(shown), abs=SLACK_PX)
     outline = answer.locator(".um-mask")
     assert len(outline.get_attribute("d")) > 10
     drawn = outline.evaluate(
@@ -276,10 +276,9 @@ def test_a_phone_shows_everything_without_scrolling_sideways(visitor: Visitor) -
     visitor.send("segment the dog")
     answer = visitor.finished()
     assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390
-    stage = answer.locator(".um-stage").bounding_box()
+    stage, box, label = places(answer.locator(".um-stage"), answer.locator(".um-box"), answer.locator(".um-label"))
     assert stage["width"] <= 390
-    assert edges(answer.locator(".um-box").bounding_box()) == pytest.approx(expected_edges(stage), abs=SLACK_PX)
-    label = answer.locator(".um-label").bounding_box()
+    assert edges(box) == pytest.approx(expected_edges(stage), abs=SLACK_PX)
     assert label["x"] >= stage["x"] and label["x"] + label["width"] <= stage["x"] + stage["width"] + 0.5
     assert label["y"] >= stage["y"] - 0.5 and label["y"] + label["height"] <= stage["y"] + stage["height"] + 0.5
     visitor.page.get_by_label("Inspector").click()
@@ -293,9 +292,9 @@ def test_a_small_tall_picture_keeps_its_boxes_in_place(visitor: Visitor, tmp_pat
     visitor.attach(tall)
     visitor.send("segment the dog")
     answer = visitor.finished()
-    shown = answer.locator(".um-stage img").bounding_box()
+    shown, box = places(answer.locator(".um-stage img"), answer.locator(".um-box"))
     assert shown["width"] / shown["height"] == pytest.approx(0.2, abs=0.01)
-    assert edges(answer.locator(".um-box").bounding_box()) == pytest.approx(expected_edges(shown), abs=SLACK_PX)
+    assert edges(box) == pytest.approx(expected_edges(shown), abs=SLACK_PX)
 
 
 def test_the_first_question_waits_for_the_weights_and_can_be_stopped(
@@ -343,8 +342,7 @@ def test_the_real_model_finds_and_cuts_out_a_dog(browser: Any, tmp_path: Path) -
         answer = visitor.finished()
         assert answer.get_attribute("data-state") == "done"
         assert answer.locator(".um-text").inner_text().strip()
-        shown = answer.locator(".um-stage img").bounding_box()
-        found = answer.locator(".um-box").first.bounding_box()
+        shown, found = places(answer.locator(".um-stage img"), answer.locator(".um-box").first)
         dog = (0.03, 0.03, 0.88, 0.96)
         want = (shown["x"] + dog[0] * shown["width"], shown["y"] + dog[1] * shown["height"])
         assert found["x"] == pytest.approx(want[0], abs=0.12 * shown["width"])

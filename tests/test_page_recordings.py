@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_site import SLACK_PX, Visitor, edges, expected_edges, serve
+from page_site import SLACK_PX, Visitor, edges, expected_edges, places, serve
 
 from unified_demo.fakes import FakeExpert, fake_spec
 from unified_demo.grammar import MediaKind
@@ -36,15 +36,14 @@ def test_masks_of_a_video_go_with_its_frames_and_a_span_goes_to_its_moment(brows
                 arg="1" if frame == 0 else "0",
             )
         assert shown.count() == 1
-        frame = stage.bounding_box()
+        frame, mask = places(stage, shown)
         one_pixel_of_the_video = frame["width"] / 64
-        assert edges(shown.bounding_box()) == pytest.approx(expected_edges(frame), abs=SLACK_PX + 2 * one_pixel_of_the_video)
+        assert edges(mask) == pytest.approx(expected_edges(frame), abs=SLACK_PX + 2 * one_pixel_of_the_video)
 
         visitor.send("when does it bark")
         answer = visitor.finished(3)
         span = answer.locator('[data-artefact="aud-1"] .um-span')
-        line = answer.locator(".um-timeline").bounding_box()
-        bar = span.bounding_box()
+        line, bar = places(answer.locator(".um-timeline"), span)
         assert (bar["x"] - line["x"]) / line["width"] == pytest.approx(0.25, abs=0.02)
         assert bar["width"] / line["width"] == pytest.approx(0.25, abs=0.02)
         answer.locator("mark.um-phrase").hover()

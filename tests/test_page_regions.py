@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_site import BOX, PHOTO, SLACK_PX, Site, Visitor, edges, serve
+from page_site import BOX, PHOTO, SLACK_PX, Site, Visitor, edges, places, serve
 from PIL import Image
 
 from unified_demo.fakes import fake_spec
@@ -52,12 +52,12 @@ def test_a_dragged_box_arrives_within_two_pixels(visitor: Visitor, site: Site) -
     wanted = (0.6, 0.1, 0.85, 0.4)
     drag(visitor, stage, wanted)
     assert "img-1" in chips(visitor, 1).inner_text()
-    frame = stage.bounding_box()
+    frame, drawn = places(stage, stage.locator(".um-pending"))
     pixels = [
         frame["x"] + wanted[0] * frame["width"], frame["y"] + wanted[1] * frame["height"],
         frame["x"] + wanted[2] * frame["width"], frame["y"] + wanted[3] * frame["height"],
     ]  # fmt: skip
-    assert edges(stage.locator(".um-pending").bounding_box()) == pytest.approx(pixels, abs=SLACK_PX)
+    assert edges(drawn) == pytest.approx(pixels, abs=SLACK_PX)
     visitor.send("what is this?")
     visitor.finished(2)
     chips(visitor, 0)
@@ -240,9 +240,8 @@ def test_labels_never_cover_each_other(visitor: Visitor) -> None:
     visitor.send("crowd")
     stage = visitor.finished().locator(".um-stage")
     visitor.page.wait_for_timeout(300)
-    labels = [edges(label.bounding_box()) for label in stage.locator(".um-label:not(.is-crowded)").all()]
+    frame, *labels = map(edges, places(stage, *stage.locator(".um-label:not(.is-crowded)").all()))
     assert len(labels) >= 4
-    frame = edges(stage.bounding_box())
     for index, one in enumerate(labels):
         assert one[0] >= frame[0] - 1 and one[1] >= frame[1] - 1 and one[2] <= frame[2] + 1 and one[3] <= frame[3] + 1
         for other in labels[:index]:
