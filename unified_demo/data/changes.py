@@ -93,7 +93,7 @@ class Changer(Writer):
         shown = self.shown(choice.seen, expression)
         asked = HERE if shown else self.casual(expression.asked)
         user = self.ask(phrasing, values | {"e": asked}, choice.name, shown)
-        prompt, said, outcome = self._done(phrasing.operation, values, choice.seen, expression)
+        prompt, said, outcome = self.done(phrasing.operation, values, choice.seen, expression)
         region = self.region(choice.seen, prompt, expression.targets)
         answer = (TextPart(said), call(Task.REASONING_EDITING, prompt, (choice.seen.id,), (region,)))
         scene = choice.seen.scene
@@ -102,7 +102,7 @@ class Changer(Writer):
         topic = recoloured if phrasing.operation == "recolour" else None
         return Exchange("redit", (phrasing.id,), user, answer, "call", ((outcome,),), choice.seen.id, topic)
 
-    def _done(self, operation: str, values: dict[str, str], seen: Seen, expression: Expression) -> tuple[str, str, Outcome]:
+    def done(self, operation: str, values: dict[str, str], seen: Seen, expression: Expression) -> tuple[str, str, Outcome]:
         """What the expert is told, what the user is told, and what comes out."""
         scene, target, thing = seen.scene, expression.targets[0], expression.said
         assert scene is not None

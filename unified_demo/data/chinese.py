@@ -46,10 +46,11 @@ def to_traditional() -> dict[int, str]:
 @cache
 def in_script(key: str, traditional: bool) -> tuple[str, ...]:
     """The requests of ``[ask]`` in one script; Traditional are those that GB 2312, the set of Simplified characters, cannot write."""
-    return tuple(request for request in words()["ask"][key] if _is_traditional(request) == traditional)
+    return tuple(request for request in words()["ask"][key] if is_traditional(request) == traditional)
 
 
-def _is_traditional(text: str) -> bool:
+def is_traditional(text: str) -> bool:
+    """Whether GB 2312, the set of Simplified characters, cannot write it."""
     try:
         text.encode("gb2312")
     except UnicodeEncodeError:
@@ -106,7 +107,7 @@ class ChineseWriter(Observer):
         name, measure = words()["things"].get(label) or words()["more_things"][label]
         return f"{DIGITS[count]}{measure}{name}" if count else name
 
-    def _thing(self, seen: Seen, single: bool = False) -> tuple[str, Expression] | None:
+    def thing(self, seen: Seen, single: bool = False) -> tuple[str, Expression] | None:
         """(Chinese, the same in English with its targets)."""
         assert seen.scene is not None
         by_label = {label: ids for label, ids in self.describer(seen).by_label.items() if label in words()["things"] and ids}
@@ -148,13 +149,13 @@ class ChineseWriter(Observer):
         if self.rng.random() < 0.12 and (absent := self._absent(seen)):
             sentence = f"I cannot see {said(absent[1], 1)} in this {'video' if task == 'vseg' else 'picture'}."
             return self._exchange(task, self._ask(task, e=absent[0]), (TextPart(sentence),), about=seen.id, manner="refuse")
-        found = self._thing(seen, single=task == "vseg")
+        found = self.thing(seen, single=task == "vseg")
         if not found:
             return None
         asked = self._ask(task, e=found[0])
         if task == "ground":
             return self._exchange(task, asked, self._found(seen, found[1]), about=seen.id, manner="answer")
-        answer, outcome = self._called(task, seen, found[1])
+        answer, outcome = self.called(task, seen, found[1])
         return self._exchange(task, asked, answer, (outcome,), seen.id)
 
     def _describe(self, task: str) -> Exchange | None:
@@ -276,7 +277,7 @@ class ChineseWriter(Observer):
             return None
         if self.rng.random() < 0.2:
             return self._add(seen)
-        found = self._thing(seen, single=True)
+        found = self.thing(seen, single=True)
         if not found:
             return None
         chinese, thing = found

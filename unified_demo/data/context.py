@@ -229,6 +229,11 @@ def with_thing(scene: Scene, label: str, box: Box, rng: random.Random) -> Scene:
     )
 
 
+def known_colour(colour: str) -> bool:
+    """Whether ``with_colour`` can draw it."""
+    return _NEAREST_COLOUR.get(colour, colour) in COLOURS
+
+
 def with_colour(scene: Scene, index: int, colour: str) -> Scene:
     """The scene with one thing mostly in ``colour``."""
     shares = scene.regions[index].colours * 0.25

@@ -24,8 +24,8 @@ from unified_demo.messages import Conversation, MediaPart, Message, Part, TaskCa
 SceneSource = Callable[[random.Random], Scene]
 
 WEIGHTS = {
-    "seg": 8, "ground": 7, "redit": 7, "edit": 6, "question": 7, "caption": 3, "gen": 5, "layout": 5, "ivgen": 5, "several": 7, "chat": 5,
-    "vseg": 5, "vgen": 5, "vedit": 3, "agen": 4,
+    "seg": 8, "ground": 6, "redit": 11, "edit": 6, "question": 6, "caption": 3, "gen": 6, "layout": 4, "ivgen": 7, "several": 14,
+    "chat": 5, "vseg": 5, "vgen": 7, "vedit": 4, "agen": 5,
 }  # fmt: skip
 """How often each task is asked for; what needs a video counts twice while there is one."""
 FOLLOWS, UPLOADS = 0.45, 0.1
@@ -103,7 +103,8 @@ def _needs(task: str) -> tuple[MediaKind, ...]:
     if task in TASK_TAGS:
         return TASKS[Task(task)].needs
     return {
-        "question": (MediaKind.IMAGE,), "several": (MediaKind.IMAGE,), "caption": (MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO),
+        "question": (MediaKind.IMAGE,), "several": (MediaKind.IMAGE, MediaKind.VIDEO),
+        "caption": (MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO),
         "ground": (MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO),
     }.get(task, ())  # fmt: skip
 

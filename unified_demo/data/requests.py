@@ -1,6 +1,6 @@
 """``draw_request``: one request of a given task, in the words of the committed phrasings, with its answer.
 
-Tasks are the ten tags of ``grammar.Task`` and "caption", "question", "ground", "chat" and "several" (two calls in one answer).
+Tasks are the ten tags of ``grammar.Task`` and "caption", "question", "ground", "chat" and "several" (two or three calls in one answer).
 The work is done by the writers of ``understanding``, ``creations`` and ``changes``.
 """
 
@@ -16,6 +16,7 @@ from unified_demo.data.chinese import ChineseWriter, in_script
 from unified_demo.data.context import Choice, Context
 from unified_demo.data.creations import Creator
 from unified_demo.data.exchanges import Exchange, Writer, carry_out, numbered
+from unified_demo.data.several import SeveralWriter
 from unified_demo.data.split import held_out_templates
 from unified_demo.data.understanding import Answerer, Observer
 from unified_demo.data.wishes import NONE, WishWriter
@@ -44,6 +45,8 @@ REQUESTS = (*WRITERS, "chat", "several")
 """Everything ``draw_request`` knows."""
 CREATED = ("gen", "vgen", "agen", "layout")
 CHANGED = ("seg", "edit", "redit", "ivgen")
+WRITTEN = 0.6
+"""Share of the training requests with several wishes that were written whole, where one fits what is attached."""
 TRIES = 12
 CHINESE = 0.2
 """Share of the training requests that are made in Chinese."""
@@ -157,7 +160,11 @@ def draw_chat(rng: random.Random, context: Context) -> Exchange:
 
 
 def draw_several(rng: random.Random, context: Context) -> Exchange | None:
-    """Two calls in one answer: two wishes at once, or a second step on the result of the first."""
+    """Several calls in one answer: several wishes at once, or a second step on the result of the first."""
+    if context.part == "train" and rng.random() < WRITTEN:
+        language = "chinese" if rng.random() < CHINESE_WHOLE else "english"
+        if written := SeveralWriter(rng, context).bundle(language):
+            return written
     pictures = bool(context.of_kind(MediaKind.IMAGE))
     if pictures and rng.random() < 0.4:
         return _chained(rng, context, rng.choice(("edit", "redit")))

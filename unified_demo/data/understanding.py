@@ -115,7 +115,7 @@ class Observer(Writer):
             return Exchange(
                 task, (phrasing.id,), user, self._found(choice.seen, expression), about=choice.seen.id, topic=_grown(expression)
             )
-        answer, outcome = self._called(task, choice.seen, expression)
+        answer, outcome = self.called(task, choice.seen, expression)
         return Exchange(task, (phrasing.id,), user, answer, "call", (outcome,), choice.seen.id, _grown(expression))
 
     def _refused(self, task: str, operation: str, choice: Choice) -> Exchange | None:
@@ -132,7 +132,7 @@ class Observer(Writer):
             return None
         return self.which_one(self.phrasing(task, operation), {"e": f"the {label}", "one": f"the {label}"}, choice, label)
 
-    def _called(self, task: str, seen: Seen, expression: Expression) -> tuple[tuple[Part, ...], tuple[Outcome, ...]]:
+    def called(self, task: str, seen: Seen, expression: Expression) -> tuple[tuple[Part, ...], tuple[Outcome, ...]]:
         region = self.region(seen, expression.said, expression.targets)
         tag = Task(task)
         made = call(tag, expression.said, (seen.id,), (region,))

@@ -36,6 +36,7 @@ _OURS = re.compile(
     r"illustrat|render|attach|upload|file|scene)",
     re.IGNORECASE,
 )
+_REFUSED = re.compile(r"\b(chatbot|as an AI|I'm sorry|I apologize|I don't have the ability|I'm unable|I cannot|I can't)\b", re.IGNORECASE)
 _OURSELVES = re.compile(r"\byour?(self)?\b", re.IGNORECASE)
 
 
@@ -74,10 +75,10 @@ def own_questions() -> list[str]:
 def _answered(
     language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerBase", asked: list[str], sampled: bool = True
 ) -> Iterator[tuple[str, str]]:
-    """Each question with its answer, but for empty ones."""
+    """Each question with its answer, but for empty ones and for such as say what a chatbot cannot do: that becomes a habit with wishes."""
     prompts = [f"{SYSTEM}{question}{TURN_END}\n{ANSWER_START}" for question in asked]
     said = _continue(language_model, tokenizer, prompts, MOST_SAID, sampled) if prompts else []
-    yield from ((question, answer) for question, answer in zip(asked, said, strict=True) if answer)
+    yield from ((question, answer) for question, answer in zip(asked, said, strict=True) if answer and not _REFUSED.search(answer))
 
 
 def whole_sentences(answer: str) -> str:
