@@ -375,7 +375,7 @@ def _check_kept(path: Path) -> None:
         raise MediaError("This recording is no longer stored; please send it again.")
 
 
-@lru_cache(maxsize=12)
+@lru_cache(maxsize=4)
 def _open_kept(path: Path, mode: str) -> Image.Image:
     try:
         with Image.open(path) as image:

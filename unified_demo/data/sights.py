@@ -11,18 +11,23 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
-from unified_demo.data.cutouts import open_picture
+from unified_demo.data.catalogue import Catalogue
+from unified_demo.data.compose import render_plan
+from unified_demo.data.cutouts import CutoutLibrary, open_picture
+from unified_demo.data.plans import draw_plan
 from unified_demo.errors import MediaError
 from unified_demo.grammar import Box
 from unified_demo.regions import Floats, Region, Sight
 
 logger = logging.getLogger(__name__)
 
+LEAST_VISIBLE = 0.5
+"""Share of a composed thing that must be seen for its name to be kept."""
 SUFFIXES = (".webp", ".jpg", ".jpeg", ".png")
 
 
@@ -73,6 +78,24 @@ def draw_pictures(
             broken += 1
     if broken:
         logger.warning("%d of %d pictures were left out", broken, count)
+
+
+def compose_pictures(catalogue: Catalogue, library: CutoutLibrary, count: int, seed: int) -> Iterator[tuple[Image.Image, list[Named]]]:
+    """``count`` composed scenes of things that are not held out, with the name and the visible box of each; the same for the same seed."""
+    for index in range(count):
+        rng = random.Random(f"sights-{seed}-{index}")
+        background: Literal["photo", "drawn"] = "photo" if catalogue.backgrounds and rng.random() < 0.5 else "drawn"
+        plan = draw_plan(rng, catalogue, "train", background=background)
+        try:
+            composed = render_plan(plan, library)
+        except MediaError:
+            continue  # The library has logged which file is broken.
+        seen = [
+            Named(item.noun, box)
+            for item, box, share in zip(plan.objects, composed.boxes, composed.visible, strict=True)
+            if box is not None and share >= LEAST_VISIBLE
+        ]
+        yield composed.image, seen
 
 
 def _collage(rng: random.Random, items: list[tuple[Path, str]], backgrounds: list[Path]) -> tuple[Image.Image, list[Named]]:

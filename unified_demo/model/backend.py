@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from unified_demo.conversation import SPOKEN_OF, VISIBLE, render_conversation
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box, MediaKind, TaskSpec
 from unified_demo.media import load_image
-from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TextPart
+from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TaskCall, TextPart
 from unified_demo.model.decoding import choose, default_filters
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.detection import Detector
@@ -29,12 +29,14 @@ from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
 from unified_demo.model.lora_moe import FFN_PROJECTIONS
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
+from unified_demo.model.naming import Names, StandIns, with_names
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.perception import Perception
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
 from unified_demo.model.tuning import cast_added
 from unified_demo.model.zero_shot import LONGEST_WISH, PluginChooser
 from unified_demo.recordings import frames_at
+from unified_demo.regions import Sight
 from unified_demo.zoo import Zoo
 
 MOST_PROMPT_TOKENS = 4096
@@ -51,18 +53,22 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture the model has looked at: what it adds to the prompt and its proposals' boxes."""
+    """A picture the model has looked at: what it adds to the prompt, its proposals' boxes, and what they were made of."""
 
     projected: ProjectedPicture
     boxes: tuple[Box, ...]
+    sight: Sight | None = None
 
 
 class TinyModel:
     """Network, vocabulary and perception of one process; safe to use from several generators at once."""
 
-    def __init__(self, network: MultimodalNetwork, vocabulary: Vocabulary, perception: Perception, tasks: tuple[str, ...]) -> None:
-        """``tasks``: tags of the tasks on offer. The network writes calls of all; one without a tool is answered with NO_TOOL."""
-        self.network, self.vocabulary, self.perception, self.tasks = network, vocabulary, perception, tasks
+    def __init__(
+        self, network: MultimodalNetwork, vocabulary: Vocabulary, perception: Perception, tasks: tuple[str, ...], names: Names | None = None
+    ) -> None:
+        """``tasks``: tags of the tasks on offer. The network writes calls of all; one without a tool is answered with NO_TOOL.
+        ``names`` finds what is asked for by a noun that is no label; without it labels alone count."""
+        self.network, self.vocabulary, self.perception, self.tasks, self.names = network, vocabulary, perception, tasks, names
         tags = [tag for tag in grammar.TASK_TAGS if tag not in tasks]
         self._missing = {vocabulary.tag_ids[grammar.open_tag(tag)]: grammar.TASKS[grammar.Task(tag)].title for tag in tags}
         self._label_words = LabelWords(vocabulary, network.language_model.get_input_embeddings().weight.detach().cpu())
@@ -77,15 +83,30 @@ class TinyModel:
         """Perceive a picture or the first frame of a video, once; MediaError when its file is gone."""
         with self._lock:
             if artefact.path not in self._seen:
-                sight = self.perception.look(_still(artefact))
-                encoded = encode_picture(sight.image, sight.regions, self._label_words)
-                with torch.no_grad():
-                    projected = self.network.project(_on(encoded, self.network.word_mean.device))
-                self._seen[artefact.path] = Seen(projected, tuple(region.box for region in sight.regions))
+                self._seen[artefact.path] = self._project(self.perception.look(_still(artefact)))
                 while len(self._seen) > REMEMBERED_PICTURES:
                     self._seen.popitem(last=False)
             self._seen.move_to_end(artefact.path)
             return self._seen[artefact.path]
+
+    def look_for(self, seen: dict[str, Seen], conversation: Conversation) -> tuple[dict[str, Seen], StandIns | None]:
+        """The pictures with proposals for what is asked for by nouns that are no labels, and what stands in for those nouns."""
+        wishes = "; ".join(_wishes(conversation))
+        sights = {key: item.sight for key, item in seen.items() if item.sight}
+        found = {key: self.names.found(sight.regions, wishes) for key, sight in sights.items()} if self.names else {}
+        nouns = dict.fromkeys(noun for places in found.values() for rows in places.values() for noun, _ in rows)
+        if not nouns or not self.names:
+            return seen, None
+        labels = " ".join(region.label for sight in sights.values() for region in sight.regions)
+        stand_ins = self.names.stand_ins(nouns, f"{labels} {wishes}")
+        named = {key: self._project(with_names(sights[key], found[key], stand_ins)) for key in sights if found[key]}
+        return seen | named, stand_ins
+
+    def _project(self, sight: Sight) -> Seen:
+        encoded = encode_picture(sight.image, sight.regions, self._label_words)
+        with torch.no_grad():
+            projected = self.network.project(_on(encoded, self.network.word_mean.device))
+        return Seen(projected, tuple(region.box for region in sight.regions), sight)
 
     def generate(
         self, conversation: Conversation, options: GenerationOptions, cancel: threading.Event
@@ -105,7 +126,9 @@ class TinyModel:
         looked = time.perf_counter()
         if cancel.is_set():
             return {"look_s": looked - started}
-        tokens = self._tokens(since(conversation, focus), seen)
+        told = since(conversation, focus)
+        seen, stand_ins = self.look_for(seen, told)
+        tokens = self._tokens(stand_ins.put(told) if stand_ins else told, seen)
         wanted, wish = self.wanted(conversation)
         decoder = Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()})
         prefilled = time.perf_counter()
@@ -130,10 +153,12 @@ class TinyModel:
             held += writer.write(token)
             waiting = waiting and token < self.vocabulary.vocab_size and len(state.written) < LONGEST_PROMISE
             if held and not waiting:
-                yield held
+                if shown := stand_ins.back(held) if stand_ins else held:
+                    yield shown
                 held = ""
             decoder.step(token)
-        if text := held + writer.flush():
+        text = held + writer.flush()
+        if text := stand_ins.back(text) + stand_ins.rest() if stand_ins else text:
             yield text
         end = time.perf_counter()
         return {
@@ -188,6 +213,16 @@ class TinyModel:
                     "so please shorten it or start anew."
                 )
             conversation = shorter
+
+
+def _wishes(conversation: Conversation) -> Iterator[str]:
+    """What the user wrote and what the tools were told."""
+    for message in conversation.messages:
+        for part in message.parts:
+            if isinstance(part, TaskCall):
+                yield part.prompt
+            elif isinstance(part, TextPart) and message.role == "user":
+                yield part.text
 
 
 def _still(artefact: Artefact) -> Image.Image:
@@ -388,7 +423,8 @@ def _build(settings: Settings, zoo: Zoo, tasks: Sequence[TaskSpec]) -> TinyModel
         layer.record = True
     cast_added(language_model, dtype)
     pack_linears(language_model)
-    return TinyModel(network, vocabulary, load_perception(settings, zoo), tuple(task.tag for task in tasks))
+    names = Names.load(zoo.path("tiny_names"))
+    return TinyModel(network, vocabulary, load_perception(settings, zoo), tuple(task.tag for task in tasks), names)
 
 
 def load_perception(settings: Settings, zoo: Zoo) -> Perception:
