@@ -98,7 +98,8 @@ class TinyModel:
         if not nouns or not self.names:
             return seen, None
         labels = " ".join(region.label for sight in sights.values() for region in sight.regions)
-        stand_ins = self.names.stand_ins(nouns, f"{labels} {wishes}")
+        said = " ".join(part.text for message in conversation.messages for part in message.parts if isinstance(part, TextPart))
+        stand_ins = self.names.stand_ins(nouns, f"{labels} {wishes} {said}")
         named = {key: self._project(with_names(sights[key], found[key], stand_ins)) for key in sights if found[key]}
         return seen | named, stand_ins
 
