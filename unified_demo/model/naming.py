@@ -50,11 +50,11 @@ STAND_INS = (
 )  # fmt: skip
 """Labels, one and several."""
 _BEFORE = re.compile(
-    r"\b(?:in|on|with|near|by|beside|behind|under|above|below|over|wearing|holding|riding|than|(?:next|close) to"
+    r"\b(?:in|on|with|near|by|beside|behind|under|above|below|over|wearing|holding|riding|than|into|like|as|(?<!look )for|(?:next|close) to"
     r"|(?:left|right|front|top) of)"
     r" (?:(?:the|an?|his|her|its|their|that|this|my) )?(?:\w+ )?$"
 )
-"""What stands before a noun that only says where or which another thing is."""
+"""What stands before a noun that only says where or which another thing is, or what it shall become."""
 
 
 class Names:
