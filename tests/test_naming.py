@@ -71,7 +71,8 @@ def test_the_nouns_that_are_asked_for(names: Names, text: str, nouns: list[str])
 
 
 def test_labels_of_the_detector_are_not_looked_for() -> None:
-    assert spellings(["dog", "badger", "puppy"]) == {"badger": "badger", "badgers": "badger"}
+    found = spellings(["dog", "badger", "puppy", "can", "cook"], people=["cook"])
+    assert found == {"badger": "badger", "badgers": "badger"}
 
 
 # ---- which proposals it may mean ----
