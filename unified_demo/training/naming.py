@@ -40,10 +40,11 @@ SAID = ("A {noun} is a kind of", "This is a photo of a {noun}", "The {noun} look
 FITS = 0.5
 """A proposal shows a thing when their boxes' intersection over union is at least this."""
 WHOLE = 0.95
-NOT_LOOKED_FOR = frozenset(
-    "bass bow box can cap clamp conference die drill drink drum fan fire fly gear gift goal heart hook key map match painting pan plug ring"
-    " saw scales scroll seal shell shield shower slide star sun swing target thread tick watch".split()
-) | {"faces", "faces easy", "car side"}  # fmt: skip
+NOT_LOOKED_FOR = {
+    "bass", "bow", "box", "can", "cap", "clamp", "conference", "die", "drill", "drink", "drum", "fan", "fire", "fly", "gear", "gift",
+    "goal", "heart", "hook", "key", "map", "match", "painting", "pan", "plug", "ring", "saw", "scales", "scroll", "seal", "shell",
+    "shield", "shower", "slide", "star", "sun", "swing", "target", "thread", "tick", "watch", "faces", "faces easy", "car side",
+}  # fmt: skip
 """Words that mostly mean something else in a request ("can you", "slide it to the left"), and classes that are no names."""
 STRANGERS = 64
 """Nouns in each batch that none of its pictures was drawn for."""
