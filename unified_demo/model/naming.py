@@ -25,23 +25,10 @@ NEAR = 1.0
 """How far behind the best proposal others may be: "the left hedgehog" needs both."""
 MOST = 3
 SAME_PLACE = 0.6
-KINDS = (
-    "person",
-    "bird",
-    "boat",
-    "car",
-    "truck",
-    "train",
-    "sports ball",
-    "potted plant",
-    "chair",
-    "dining table",
-    "dog",
-    "cat",
-    "bottle",
-    "cup",
-    "bowl",
-)
+KINDS = frozenset(
+    ("person", "bird", "boat", "car", "truck", "train", "sports ball", "potted plant", "chair", "dining table", "dog", "cat", "bottle",
+     "cup", "bowl")
+)  # fmt: skip
 """Labels that say a kind: a sure bird may be a flamingo, while a sure cow is no llama."""
 VOWELS = "aeiou"
 STAND_INS = (
