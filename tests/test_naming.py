@@ -94,6 +94,15 @@ def test_several_of_a_kind_are_found_but_each_place_once(names: Names) -> None:
     assert len(found) == MOST and len({place % 4 for place in found}) == MOST
 
 
+def test_what_a_picture_was_made_from_is_there(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = replace(region("igloo", 0.15), box=Box(0.2, 0.3, 0.25, 0.35))
+    whole = replace(region("igloo", 0.1), box=Box(0.1, 0.1, 0.9, 0.9))
+    seen = sight(part, whole, region("badger", 0.7))
+    monkeypatch.setattr("unified_demo.model.naming.LEAST", 50.0)
+    assert names.found(seen.regions, "cut out the igloo") == {} == names.found(seen.regions, "cut out the igloo", "a red badger")
+    assert list(names.found(seen.regions, "cut out the igloo", "an igloo")) == [2]
+
+
 def test_what_the_detector_is_sure_of_is_nothing_else(names: Names) -> None:
     for label, score, count in (("cow", 0.9, 0), ("cow", 0.3, 1), ("bird", 0.9, 1)):
         assert len(names.found(sight(region("badger", 0.1, label, score)).regions, "the badger")) == count

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from unified_demo.conversation import SPOKEN_OF, VISIBLE, render_conversation
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box, MediaKind, TaskSpec
 from unified_demo.media import load_image
-from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TaskCall, TextPart
+from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TextPart
 from unified_demo.model.decoding import choose, default_filters
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.detection import Detector
@@ -29,7 +29,7 @@ from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
 from unified_demo.model.lora_moe import FFN_PROJECTIONS
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
-from unified_demo.model.naming import Names, StandIns, with_names
+from unified_demo.model.naming import Names, StandIns, made_from, wishes_of, with_names
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.perception import Perception
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
@@ -91,9 +91,10 @@ class TinyModel:
 
     def look_for(self, seen: dict[str, Seen], conversation: Conversation) -> tuple[dict[str, Seen], StandIns | None]:
         """The pictures with proposals for what is asked for by nouns that are no labels, and what stands in for those nouns."""
-        wishes = "; ".join(_wishes(conversation))
+        wishes = "; ".join(wishes_of(conversation))
         sights = {key: item.sight for key, item in seen.items() if item.sight}
-        found = {key: self.names.found(sight.regions, wishes) for key, sight in sights.items()} if self.names else {}
+        prompts = made_from(conversation)
+        found = {key: self.names.found(sight.regions, wishes, prompts.get(key, "")) for key, sight in sights.items()} if self.names else {}
         nouns = dict.fromkeys(noun for places in found.values() for rows in places.values() for noun, _ in rows)
         if not nouns or not self.names:
             return seen, None
@@ -214,16 +215,6 @@ class TinyModel:
                     "so please shorten it or start anew."
                 )
             conversation = shorter
-
-
-def _wishes(conversation: Conversation) -> Iterator[str]:
-    """What the user wrote and what the tools were told."""
-    for message in conversation.messages:
-        for part in message.parts:
-            if isinstance(part, TaskCall):
-                yield part.prompt
-            elif isinstance(part, TextPart) and message.role == "user":
-                yield part.text
 
 
 def _still(artefact: Artefact) -> Image.Image:
