@@ -62,7 +62,7 @@ def bundles(language: str) -> tuple[Bundle, ...]:
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedThing:
     """A thing of the picture or video ``seen``, and what the message calls it."""
 
     seen: Seen
@@ -110,9 +110,9 @@ class SeveralWriter(Writer):
         answer = (TextPart(SAID[len(calls)]), *numbered(calls))
         return Exchange("several", (name,), (TextPart(asked),), answer, "call", tuple(outcomes), attached)
 
-    def _named_things(self, bundle: Bundle) -> dict[str, Named] | None:
+    def _named_things(self, bundle: Bundle) -> dict[str, NamedThing] | None:
         """The things that the slots stand for; None where the picture or video has no such things."""
-        things: dict[str, Named] = {}
+        things: dict[str, NamedThing] = {}
         kind = MediaKind.VIDEO if MediaKind.VIDEO in bundle.needs else MediaKind.IMAGE
         known = self.known(kind)
         for slot in bundle.slots:
@@ -127,7 +127,7 @@ class SeveralWriter(Writer):
                 found = (self.casual(expression.asked), expression) if expression else None
             if not found or any(found[1].targets == other.expression.targets for other in things.values()):
                 return None
-            things[slot] = Named(known[0], *found)
+            things[slot] = NamedThing(known[0], *found)
         return things
 
     def _about(self, step: Step, seen: dict[str, Seen], given: list[str]) -> Seen | None:
@@ -136,7 +136,7 @@ class SeveralWriter(Writer):
         kind = next(iter(TASKS[step.task].needs), None)
         return self.context.of_kind(kind)[0] if kind else None
 
-    def _step(self, step: Step, about: Seen | None, things: dict[str, Named]) -> tuple[TaskCall, tuple[Outcome, ...]]:
+    def _step(self, step: Step, about: Seen | None, things: dict[str, NamedThing]) -> tuple[TaskCall, tuple[Outcome, ...]]:
         slot = next((slot for slot in SLOTS if f"{{{slot}}}" in step.told), "")
         told = step.told.format(**{slot: thing.expression.said for slot, thing in things.items()})
         if about is None:
@@ -152,7 +152,7 @@ class SeveralWriter(Writer):
         outcome = Outcome(about.scene, label=told) if step.task == Task.IMAGE_TO_VIDEO else changed(about, told)
         return call(step.task, told, (about.id,)), (outcome,)
 
-    def _after(self, frame: str, thing: Named) -> Outcome:
+    def _after(self, frame: str, thing: NamedThing) -> Outcome:
         """What "remove {e}", "replace {e} with a cat", "make {e} red" leave; nothing is known after a colour that nobody draws."""
         operation, _, rest = frame.partition(" ")
         values = {"new": rest.partition(" with ")[2], "colour": rest.removeprefix("{e} ").removeprefix("{f} ")}

@@ -45,6 +45,9 @@ _BEFORE = re.compile(
 )
 """What stands before a noun that only says where or which another thing is, or what it shall become."""
 
+LONGEST_BEFORE = 60
+"""Characters; a question may be long."""
+
 
 class Names:
     """``words``: what is looked for in a question, with the noun it stands for; ``vectors`` (nouns, width) of unit length."""
@@ -70,7 +73,11 @@ class Names:
 
     def asked(self, text: str) -> list[str]:
         """The nouns that a text asks for, in order; not those that only say where another thing is ("the dog on the carpet")."""
-        found = [match for match in self._pattern.finditer(text) if not _BEFORE.search(text[: match.start()].lower())]
+        found = [
+            match
+            for match in self._pattern.finditer(text)
+            if not _BEFORE.search(text[max(0, match.start() - LONGEST_BEFORE) : match.start()].lower())
+        ]
         return list(dict.fromkeys(self._words[match.group().lower()] for match in found))
 
     def logits(self, noun: str, features: np.ndarray) -> np.ndarray:
