@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unified_demo.data.expressions import article
+from unified_demo.data.nouns import countable, said
 from unified_demo.data.split import held_out_objects, held_out_templates
 from unified_demo.errors import UnifiedError
 
 FOLDER = Path(__file__).with_name("phrasings")
+BARE = 0.35
+"""Share of the training prompts for pictures that are a noun and little else; the held-out wishes stay those of the first session."""
 MANNERS = ("direct", "polite", "indirect", "terse", "misspelt")
 SubSet = Literal["train", "held_out", "all"]
 
@@ -152,6 +155,8 @@ def draw_change(rng: random.Random, group: str | None = None) -> Change:
 
 def draw_prompt(rng: random.Random, part: SubSet = "train") -> str:
     """A prompt for a picture: who, how, doing what, where, when and in which style, most of it optional."""
+    if part == "train" and rng.random() < BARE:
+        return draw_bare_prompt(rng, part)
     kind = rng.choice(["creature", "creature", "people", "thing", "thing", "view"])
     nouns = entries("pictures", {"creature": "creatures", "people": "people", "thing": "things", "view": "views"}[kind], part)
     noun = rng.choice(nouns)
@@ -167,6 +172,14 @@ def draw_prompt(rng: random.Random, part: SubSet = "train") -> str:
         pieces.append(rng.choice(entries("pictures", "times", part)))
     prompt = " ".join(pieces)
     return f"{prompt}, {rng.choice(entries('pictures', 'styles', part))}" if rng.random() < 0.3 else prompt
+
+
+def draw_bare_prompt(rng: random.Random, part: SubSet = "train") -> str:
+    """Something of every day and little else: "a comb", "two green pears", "some soup on a table"."""
+    noun = rng.choice(entries("pictures", "everyday", part))
+    count = rng.choice((2, 2, 3, 4)) if countable(noun) and rng.random() < 0.15 else 1
+    prompt = said(noun, count, rng.choice(entries("pictures", "thing_looks", part)) if rng.random() < 0.25 else "")
+    return f"{prompt} {rng.choice(entries('pictures', 'settings', part))}" if rng.random() < 0.15 else prompt
 
 
 def draw_film(rng: random.Random, part: SubSet = "train") -> str:

@@ -18,8 +18,10 @@ from unified_demo.data.exchanges import Exchange, countable_of
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.layout_prompts import Planned, draw_told, read_planned
 from unified_demo.data.multitask import write_dialogue
+from unified_demo.data.requests import draw_request
 from unified_demo.data.scenes import Scene, draw_scene, read_pairs
 from unified_demo.data.sights import Named, load_shards
+from unified_demo.data.wordings import draw_bare_prompt
 from unified_demo.messages import Conversation, Message, RegionPart, TaskCall, TextPart
 from unified_demo.model.backend import in_focus, since
 from unified_demo.regions import SURE, Floats, Sight, with_second_names, without_feature
@@ -41,12 +43,14 @@ class Recipe:
     """Share of multi-task dialogues."""
     layouts: float = 0.0
     """Share of lone requests for layouts."""
+    created: float = 0.0
+    """Share of lone requests for something new, most of them a picture of a bare noun."""
     plain: float = 0.0
     """Share of plain chat that is kept as it was, where such chats are given."""
 
 
 GROUNDING = Recipe()
-MULTITASK = Recipe(multitask=0.75, layouts=0.18, plain=0.15)
+MULTITASK = Recipe(multitask=0.75, layouts=0.13, created=0.08, plain=0.15)
 RECIPES = {"grounding": GROUNDING, "multitask": MULTITASK}
 
 DIALOGUE_TURNS = (1, 1, 1, 1, 2, 2, 3, 4)
@@ -81,6 +85,8 @@ def stream(
             return Example({}, rng.choice(chats), keep=True)
         if rng.random() < recipe.layouts:
             return _layout(rng, labels, planned)
+        if rng.random() < recipe.created:
+            return _created(rng, labels)
         if rng.random() < recipe.multitask:
             return _multitask(rng, draw_any, labels, frozen)
         if rng.random() < recipe.without_picture:
@@ -154,6 +160,24 @@ def _layout(rng: random.Random, labels: tuple[str, ...], planned: list[Planned])
         asked = ChineseWriter(rng, context).write("layout")
     else:
         asked = Creator(rng, context).layout(rng.choice(planned) if planned and roll < 0.75 else None)
+    assert asked is not None
+    return _alone(asked)
+
+
+def _created(rng: random.Random, labels: tuple[str, ...]) -> Example:
+    """Somebody asks for a picture, a film or a sound, and nothing is attached: "draw a comb" is not about a comb that is missing."""
+    context = Context(labels)
+    task = rng.choices(("gen", "vgen", "agen"), (4, 1, 1))[0]
+    roll = rng.random()
+    asked: Exchange | None = None
+    if roll < 0.15:
+        asked = ChineseWriter(rng, context).write(task)
+    elif task == "gen" and roll < 0.85:
+        asked = Creator(rng, context).picture(draw_bare_prompt(rng))
+    return _alone(asked or draw_request(rng, task, context))
+
+
+def _alone(asked: Exchange | None) -> Example:
     assert asked is not None
     return Example({}, Conversation((Message("user", asked.user), Message("assistant", asked.answer))))
 
