@@ -22,7 +22,7 @@ from unified_demo.evaluation.bars import INK
 from unified_demo.evaluation.benchmark import ALL, Context, Result, Row, grouped, stratified
 from unified_demo.evaluation.symbolic import SymbolicModel
 from unified_demo.messages import Conversation
-from unified_demo.model.backend import in_focus, since
+from unified_demo.model.focus import in_focus, since
 from unified_demo.model.lora_moe import LoraMoeLinear
 
 Floats = npt.NDArray[np.floating]

@@ -4,11 +4,10 @@ Looks at the pictures, embeds the rendered conversation, prefills, then decodes 
 that were looked at are remembered. It parses nothing and calls no expert.
 """
 
-import re
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Generator, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +20,14 @@ from unified_demo.conversation import SPOKEN_OF, VISIBLE, render_conversation
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box, MediaKind, TaskSpec
 from unified_demo.media import load_image
-from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TextPart
+from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TextPart
 from unified_demo.model.decoding import choose, default_filters
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
+from unified_demo.model.focus import in_focus, named_in, since
+from unified_demo.model.guiding import Guide, promising
+from unified_demo.model.intents import IntentHead, IntentReader, load_head
 from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
 from unified_demo.model.lora_moe import FFN_PROJECTIONS
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
@@ -41,7 +43,7 @@ from unified_demo.zoo import Zoo
 
 MOST_PROMPT_TOKENS = 4096
 LONGEST_PROMISE = 10
-"""Tokens that may stand before a call ("Here is the clip."); they wait until it is known whether there is a tool for it."""
+"""Tokens that may stand before a call ("Here is the clip."); they wait until it is known which call it is and that there is a tool."""
 NO_TOOL = "I have no tool for {task} here."
 REMEMBERED_PICTURES = 32
 NAMES = {
@@ -64,11 +66,19 @@ class TinyModel:
     """Network, vocabulary and perception of one process; safe to use from several generators at once."""
 
     def __init__(
-        self, network: MultimodalNetwork, vocabulary: Vocabulary, perception: Perception, tasks: tuple[str, ...], names: Names | None = None
+        self,
+        network: MultimodalNetwork,
+        vocabulary: Vocabulary,
+        perception: Perception,
+        tasks: tuple[str, ...],
+        names: Names | None = None,
+        intents: IntentHead | None = None,
     ) -> None:
         """``tasks``: tags of the tasks on offer. The network writes calls of all; one without a tool is answered with NO_TOOL.
-        ``names`` finds what is asked for by a noun that is no label; without it labels alone count."""
+        ``names`` finds what is asked for by a noun that is no label; without it labels alone count. ``intents`` says which calls are
+        plausible; without it the network decides alone."""
         self.network, self.vocabulary, self.perception, self.tasks, self.names = network, vocabulary, perception, tasks, names
+        self._intents = IntentReader(intents, network.language_model, vocabulary) if intents else None
         tags = [tag for tag in grammar.TASK_TAGS if tag not in tasks]
         self._missing = {vocabulary.tag_ids[grammar.open_tag(tag)]: grammar.TASKS[grammar.Task(tag)].title for tag in tags}
         self._label_words = LabelWords(vocabulary, network.language_model.get_input_embeddings().weight.detach().cpu())
@@ -136,28 +146,45 @@ class TinyModel:
         prefilled = time.perf_counter()
         named = {MediaKind.MASK, *SPOKEN_OF, *(kind for task in self.vocabulary.tasks.values() for kind in task.needs)}
         references = {key: self.vocabulary.encode(key) for key, artefact in artefacts.items() if artefact.kind in named}
-        state = DecodingState(self.vocabulary, tokens.proposals, references, tuple(self.vocabulary.tasks), most=options.max_new_tokens)
-        state.wanted, state.wish, state.named = wanted, wish, named_in(conversation)
+        kinds = frozenset(artefact.kind for artefact in artefacts.values())
+        guide = self.guide(conversation, kinds, bool(tokens.proposals)) if options.constrained and not wanted else None
         if options.constrained:
-            self._admit(decoder, {artefact.kind for artefact in artefacts.values()})
+            self._admit(decoder, kinds | set(NAMES) if guide and guide.wants_something_new() else kinds)
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
-        writer = SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
+
+        def begin(tasks: Sequence[str]) -> tuple[DecodingState, SurfaceWriter]:
+            state = DecodingState(self.vocabulary, tokens.proposals, dict(references), tasks, most=options.max_new_tokens)
+            state.wanted, state.wish, state.named = wanted, wish, named_in(conversation)
+            return state, SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
+
+        state, writer = begin(tuple(self.vocabulary.tasks))
         generator = torch.Generator().manual_seed(options.seed)
-        held, waiting = "", bool(self._missing)
+        held, shown, due, first = "", False, deque[int](), decoder.logits.clone()
         while len(state.written) < options.max_new_tokens and not cancel.is_set():
-            token = self._next(decoder.logits, state, options, generator)
+            told_to = bool(due)
+            token = due.popleft() if due else self._next(decoder.logits, state, options, generator)
+            if guide and not told_to and (other := guide.instead(token, state, shown)):
+                if other.anew:
+                    guide.without_calls = other.without_calls
+                    if other.without_calls:
+                        first[state.written[0] if state.written else token] = -torch.inf
+                    decoder.rewind(len(state.written), first.clone())
+                    held, (state, writer) = "", begin(() if other.without_calls else tuple(self.vocabulary.tasks))
+                due.extend(other.tokens)
+                continue
             if token == self.vocabulary.end_id:
                 break
             if token in self._missing:
-                held = ("" if waiting else " ") + NO_TOOL.format(task=self._missing[token].lower())
+                held = ("" if not shown else " ") + NO_TOOL.format(task=self._missing[token].lower())
                 break
             state.add(token)
+            if guide:
+                guide.note(token)
             held += writer.write(token)
-            waiting = waiting and token < self.vocabulary.vocab_size and len(state.written) < LONGEST_PROMISE
-            if held and not waiting:
-                if shown := stand_ins.back(held) if stand_ins else held:
-                    yield shown
-                held = ""
+            if held and not self._waits(held, state, shown, guide):
+                if text := stand_ins.back(held) if stand_ins else held:
+                    yield text
+                held, shown = "", True
             decoder.step(token)
         text = held + writer.flush()
         if text := stand_ins.back(text) + stand_ins.rest() if stand_ins else text:
@@ -172,13 +199,24 @@ class TinyModel:
             **decoder.gate_usage(),
         }
 
+    def guide(self, conversation: Conversation, kinds: frozenset[MediaKind], pointing: bool) -> Guide | None:
+        """What holds the answer to the last message to plausible calls; None without a reader of intents, and for no words."""
+        intent = self._intents.read(conversation) if self._intents else None
+        return Guide(intent, self.vocabulary, kinds, pointing) if intent else None
+
+    def _waits(self, held: str, state: DecodingState, shown: bool, guide: Guide | None) -> bool:
+        """Whether the words so far may be no more than the promise of a call: then they wait until it is known which it is."""
+        if shown or state.written[-1] >= self.vocabulary.vocab_size or len(state.written) >= LONGEST_PROMISE:
+            return False
+        return bool(self._missing) or bool(guide and (promising(held) or guide.wants_something_new()))
+
     def _next(self, logits: torch.Tensor, state: DecodingState, options: GenerationOptions, generator: torch.Generator) -> int:
         if options.constrained:
             for rule in self._filters:
                 rule.apply(logits, state)
         return choose(logits, options.temperature, generator)
 
-    def _admit(self, decoder: "Decoder", kinds: set[MediaKind]) -> None:
+    def _admit(self, decoder: "Decoder", kinds: Collection[MediaKind]) -> None:
         """An answer does not begin with "There is no picture" where there is one: then its second choice begins it."""
         first, taken = decoder.logits, 0
         while taken < len(self._denial) and int(decoder.logits.argmax()) == self._denial[taken]:
@@ -225,67 +263,6 @@ def _on(picture: EncodedPicture, device: torch.device) -> EncodedPicture:
     return EncodedPicture(**{name: tensor.to(device) for name, tensor in vars(picture).items()})
 
 
-ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
-_STILL, _MOVING = "picture|photo|image", "video|clip|film|movie|recording"
-_THING = f"{_STILL}|{_MOVING}"
-_NAMED = re.compile(
-    rf"(?P<id>(?:img|vid)-\d+)|(?P<ordinal>{'|'.join(ORDINALS)}) (?P<ranked>{_THING})|(?P<counted>{_THING}) (?P<number>\d)\b"
-    rf"|(?P<original>original)\b|\bmy (?:own )?(?P<own>{_THING})\b|(?P<sent>{_THING}) (?:that )?I (?:sent|attached|uploaded|gave)\b",
-    re.IGNORECASE,
-)
-
-
-def in_focus(conversation: Conversation) -> list[str]:
-    """Ids of what the last question is about: those it names or marks regions in, else the pictures and the videos attached last."""
-    shown = [_visible(message) for message in conversation.messages]
-    every = [artefact.id for row in shown for artefact in row]
-    question = conversation.messages[-1].parts if conversation.messages else ()
-    named = set(named_in(conversation))
-    named |= {part.artefact_id for part in question if isinstance(part, RegionPart) and part.artefact_id}
-    of_kind = [[[artefact.id for artefact in row if artefact.kind == kind] for row in shown] for kind in VISIBLE]
-    latest = {key for rows in of_kind for key in next((row for row in reversed(rows) if row), [])}
-    return [key for key in every if key in (named or latest)]
-
-
-def named_in(conversation: Conversation) -> list[str]:
-    """Ids of the pictures and videos that the last question names, in the order of the conversation.
-
-    A name is an id (``img-1``, ``vid-1``), a place ("the second picture", "clip 2"), "original" (the first picture), or "my photo" or
-    "the video I sent" where the user sent one alone.
-    """
-    shown = [(message.role == "user", artefact) for message in conversation.messages for artefact in _visible(message)]
-    question = conversation.messages[-1].parts if conversation.messages else ()
-    named = {key for part in question if isinstance(part, TextPart) for key in _named(part.text, shown)}
-    return [artefact.id for _, artefact in shown if artefact.id in named]
-
-
-def _named(text: str, shown: list[tuple[bool, Artefact]]) -> set[str]:
-    """``shown``: whether the user sent it, and what it is."""
-    keys = set()
-    for found in _NAMED.finditer(text):
-        if found["id"]:
-            keys.add(found["id"].lower())
-            continue
-        own = found["own"] or found["sent"]
-        word = found["ranked"] or found["counted"] or own or "picture"
-        kind = MediaKind.VIDEO if word.lower() in _MOVING.split("|") else MediaKind.IMAGE
-        meant = [artefact.id for by_user, artefact in shown if artefact.kind == kind and (by_user or not own)]
-        place = ORDINALS.index(found["ordinal"].lower()) if found["ordinal"] else int(found["number"]) - 1 if found["number"] else 0
-        if 0 <= place < len(meant) and (not own or len(meant) == 1):
-            keys.add(meant[place])
-    return keys
-
-
-def since(conversation: Conversation, focus: list[str]) -> Conversation:
-    """The conversation from the first message on that carries something in ``focus``; what was said of others would mislead."""
-    starts = [index for index, message in enumerate(conversation.messages) if {artefact.id for artefact in _visible(message)} & set(focus)]
-    return Conversation(conversation.messages[min(starts, default=0) :])
-
-
-def _visible(message: Message) -> list[Artefact]:
-    return [part.artefact for part in message.parts if isinstance(part, MediaPart) and part.artefact.kind in VISIBLE]
-
-
 def _without_oldest(conversation: Conversation) -> Conversation | None:
     """The conversation without the words of its oldest message that has any; media and the last message stay. None when nothing can go."""
     for index, message in enumerate(conversation.messages[:-1]):
@@ -325,9 +302,9 @@ class Decoder:
 
     def rewind(self, count: int, logits: torch.Tensor) -> None:
         """Forget the last ``count`` tokens that were fed; ``logits`` are what they were before those."""
-        self._cache.crop(-count)
-        del self._ids[-count:]
-        if self._gates:
+        if count:
+            self._cache.crop(-count)
+            del self._ids[-count:]
             del self._gates[-count:]
         self.logits = logits
 
@@ -416,7 +393,8 @@ def _build(settings: Settings, zoo: Zoo, tasks: Sequence[TaskSpec]) -> TinyModel
     cast_added(language_model, dtype)
     pack_linears(language_model)
     names = Names.load(zoo.path("tiny_names"))
-    return TinyModel(network, vocabulary, load_perception(settings, zoo), tuple(task.tag for task in tasks), names)
+    intents = load_head(zoo.path("tiny_intents"))
+    return TinyModel(network, vocabulary, load_perception(settings, zoo), tuple(task.tag for task in tasks), names, intents)
 
 
 def load_perception(settings: Settings, zoo: Zoo) -> Perception:

@@ -23,7 +23,7 @@ from unified_demo.data.scenes import Scene, draw_scene, read_pairs
 from unified_demo.data.sights import Named, load_shards
 from unified_demo.data.wordings import draw_bare_prompt
 from unified_demo.messages import Conversation, Message, RegionPart, TaskCall, TextPart
-from unified_demo.model.backend import in_focus, since
+from unified_demo.model.focus import in_focus, since
 from unified_demo.regions import SURE, Floats, Sight, with_second_names, without_feature
 from unified_demo.training.chats import own_questions, read_chats, whole_sentences
 from unified_demo.training.loop import Example
@@ -84,9 +84,9 @@ def stream(
         if chats and rng.random() < recipe.plain:
             return Example({}, rng.choice(chats), keep=True)
         if rng.random() < recipe.layouts:
-            return _layout(rng, labels, planned)
+            return _alone(layout_request(rng, labels, planned))
         if rng.random() < recipe.created:
-            return _created(rng, labels)
+            return _alone(created(rng, labels))
         if rng.random() < recipe.multitask:
             return _multitask(rng, draw_any, labels, frozen)
         if rng.random() < recipe.without_picture:
@@ -147,7 +147,7 @@ def _multitask(
         return Example(scenes, kept, frozenset(number - cut for number in learn))
 
 
-def _layout(rng: random.Random, labels: tuple[str, ...], planned: list[Planned]) -> Example:
+def layout_request(rng: random.Random, labels: tuple[str, ...], planned: list[Planned]) -> Exchange:
     """Somebody asks for a picture with things in their places, often in the words of NSR-1K where those are given.
 
     One time in four it is just a picture, of the same kind of prompt: what asks for places are the words around it.
@@ -161,10 +161,10 @@ def _layout(rng: random.Random, labels: tuple[str, ...], planned: list[Planned])
     else:
         asked = Creator(rng, context).layout(rng.choice(planned) if planned and roll < 0.75 else None)
     assert asked is not None
-    return _alone(asked)
+    return asked
 
 
-def _created(rng: random.Random, labels: tuple[str, ...]) -> Example:
+def created(rng: random.Random, labels: tuple[str, ...]) -> Exchange:
     """Somebody asks for a picture, a film or a sound, and nothing is attached: "draw a comb" is not about a comb that is missing."""
     context = Context(labels)
     task = rng.choices(("gen", "vgen", "agen"), (4, 1, 1))[0]
@@ -174,11 +174,12 @@ def _created(rng: random.Random, labels: tuple[str, ...]) -> Example:
         asked = ChineseWriter(rng, context).write(task)
     elif task == "gen" and roll < 0.85:
         asked = Creator(rng, context).picture(draw_bare_prompt(rng))
-    return _alone(asked or draw_request(rng, task, context))
-
-
-def _alone(asked: Exchange | None) -> Example:
+    asked = asked or draw_request(rng, task, context)
     assert asked is not None
+    return asked
+
+
+def _alone(asked: Exchange) -> Example:
     return Example({}, Conversation((Message("user", asked.user), Message("assistant", asked.answer))))
 
 

@@ -1,0 +1,120 @@
+"""Holds an answer to the calls that its message plausibly asks for (``intents``), where the network would write others.
+
+The network writes what it likes as long as each call, and the end of the answer, is plausible. Where it is not, the likeliest choice
+takes its place: with a fresh promise where nothing was shown yet, else as the next tag. Refusals stay: only the network knows what
+is in the picture. It knows token ids and probabilities; it runs no network.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from unified_demo import grammar
+from unified_demo.grammar import MediaKind, Task
+from unified_demo.model.decoding_state import DecodingState
+from unified_demo.model.intents import NO_CALL, Intent
+from unified_demo.model.tokens import Vocabulary
+
+PLAUSIBLE = 0.3
+"""A choice is plausible when it is at least so many times as likely as the best one."""
+PROMISES: dict[str, tuple[str, ...]] = {
+    Task.IMAGE_GENERATION: ("I will draw it.", "Here you are."),
+    Task.LAYOUT_GENERATION: ("I will place them like this.", "Here is the arrangement."),
+    Task.VIDEO_GENERATION: ("I will film it.", "Here is the clip."),
+    Task.AUDIO_GENERATION: ("Here is the sound.", "Listen."),
+    Task.IMAGE_TO_VIDEO: ("I will animate it.", "Here it moves."),
+    Task.IMAGE_EDITING: ("Here you are.", "I will change it."),
+    Task.REASONING_EDITING: ("Here you are.",),
+    Task.VIDEO_EDITING: ("Here you are.", "I will change the clip."),
+}  # fmt: skip
+"""What stands before a call and says nothing else; the first is used here. Outlines have none: they point first."""
+PROMISES_OF_SEVERAL = {2: "I will do both.", 3: "I will do all three."}
+POINTS_FIRST = (Task.IMAGE_SEGMENTATION.value, Task.VIDEO_SEGMENTATION.value)
+HERE, POINTING = "Here is", grammar.PHRASE
+
+
+@dataclass(frozen=True)
+class Redirection:
+    """What is written instead. ``anew``: the answer so far is taken back; ``without_calls``: and another begins, with no task tag in it."""
+
+    tokens: tuple[int, ...] = ()
+    anew: bool = False
+    without_calls: bool = False
+
+
+@dataclass
+class Guide:
+    """Of one answer. ``kinds``: media of the conversation; ``pointing``: whether there is something to point at."""
+
+    intent: Intent
+    vocabulary: Vocabulary
+    kinds: frozenset[MediaKind]
+    pointing: bool
+    without_calls: bool = False
+    called: list[str] = field(default_factory=list)
+
+    def wants_something_new(self) -> bool:
+        """The message asks for what needs nothing of the conversation, and every other choice is implausible."""
+        likely = self._plausible()
+        return bool(likely) and all(tag != NO_CALL and not grammar.TASKS[Task(tag)].needs for tag in likely)
+
+    def note(self, token: int) -> None:
+        """Take note of a token that was written."""
+        tags = self.vocabulary.tags
+        place = token - self.vocabulary.vocab_size
+        if 0 <= place < len(tags) and tags[place].startswith("</") and tags[place].strip("</>") in grammar.TASK_TAGS:
+            self.called.append(tags[place].strip("</>"))
+
+    def instead(self, token: int, state: DecodingState, shown: bool) -> Redirection | None:
+        """What to write in place of ``token``, which the network chose; None where that is as good. ``shown``: whether words of the answer
+        were shown already."""
+        if state.inside or state.boxes_due or state.wanted or self.without_calls:
+            return None
+        choice = self._choice(token, state)
+        likely = self._plausible()
+        if choice is None or choice in likely or not likely:
+            return None
+        best = likely[0]
+        if choice == NO_CALL and grammar.TASKS[Task(best)].needs and not state.pointed_any and not self.called:
+            return None
+        words_only = all(written < self.vocabulary.vocab_size for written in state.written)
+        anew = words_only and not shown
+        if best == NO_CALL:
+            return Redirection(anew=True, without_calls=True) if anew else Redirection((self.vocabulary.end_id,))
+        return Redirection((*(self._promise(best) if anew else ()), self._opening(best, anew)), anew)
+
+    def _choice(self, token: int, state: DecodingState) -> str | None:
+        """What the network has decided on with this token; None where it only goes on."""
+        if token == self.vocabulary.end_id:
+            return NO_CALL
+        tag = next((tag for tag in grammar.TASK_TAGS if self.vocabulary.tag_ids[grammar.open_tag(tag)] == token), None)
+        if tag is None and token == self.vocabulary.tag_ids[grammar.open_tag(grammar.PHRASE)] and not self.called and not state.pointed_any:
+            points = [choice for choice in self._plausible() if choice == NO_CALL or choice in POINTS_FIRST]
+            return None if points else POINTING
+        return tag
+
+    def _plausible(self) -> list[str]:
+        """Choices that may come now, best first; calls only whose media are there."""
+        shares = self.intent.next(self.called)
+        there = self.kinds | {grammar.TASKS[Task(tag)].gives for tag in self.called}
+        able = {tag: share for tag, share in shares.items() if tag == NO_CALL or set(grammar.TASKS[Task(tag)].needs) <= there}
+        best = max(shares, key=shares.__getitem__)
+        if best not in able:
+            return []
+        return sorted((tag for tag, share in able.items() if share >= PLAUSIBLE * shares[best]), key=lambda tag: -shares[tag])
+
+    def _promise(self, tag: str) -> Sequence[int]:
+        several = PROMISES_OF_SEVERAL.get(len(self.intent.plan()))
+        if several:
+            return self.vocabulary.encode(several)
+        return self.vocabulary.encode(PROMISES[tag][0] if tag in PROMISES else HERE if self.pointing else PROMISES[Task.IMAGE_EDITING][0])
+
+    def _opening(self, tag: str, anew: bool) -> int:
+        points = anew and tag in POINTS_FIRST and self.pointing and len(self.intent.plan()) == 1
+        return self.vocabulary.tag_ids[grammar.open_tag(grammar.PHRASE if points else tag)]
+
+
+def promising(text: str) -> bool:
+    """Whether ``text`` may be, or become, no more than a promise of a call."""
+    said = text.strip()
+    known = (*(promise for row in PROMISES.values() for promise in row), *PROMISES_OF_SEVERAL.values(), HERE)
+    return any(promise.startswith(said) for promise in known)

@@ -1,0 +1,197 @@
+"""What a message asks for, read before the answer is written: which calls, and in which order.
+
+The layers below the tuning are frozen, so what they make of a message can be kept on disk and a small network of its own learns from it
+in minutes (``training.intents``), from many times the messages that the adapters see: attention over the words' states, then one choice
+after the other, each knowing those before it. ``model.guiding`` holds the answer to what is plausible. It decodes nothing.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from unified_demo.errors import ModelLoadError
+from unified_demo.grammar import TASK_TAGS, MediaKind
+from unified_demo.messages import Conversation, RegionPart, TaskCall, TextPart
+from unified_demo.model.tokens import Vocabulary
+
+NO_CALL, SAID = "", "say"
+"""The answer has no (further) call; the answer before had none."""
+CHOICES = (*TASK_TAGS, NO_CALL)
+KINDS = (MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO)
+BEFORE = (NO_CALL, SAID, *TASK_TAGS)
+MOST_CALLS = 3
+LONGEST = 96
+"""Tokens of a message that are read: its beginning and its end."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a message is read with: ``kinds`` of media in the conversation; ``last``, the tag of the last call of the answer before, SAID,
+    or NO_CALL where there is none."""
+
+    kinds: frozenset[MediaKind]
+    last: str = NO_CALL
+
+    @classmethod
+    def of(cls, conversation: Conversation) -> "Situation":
+        answers = [message for message in conversation.messages if message.role == "assistant"]
+        calls = [part for part in answers[-1].parts if isinstance(part, TaskCall)] if answers else []
+        known = calls[-1].task if calls and calls[-1].task in TASK_TAGS else SAID if answers else NO_CALL
+        return cls(frozenset(artefact.kind for artefact in conversation.artefacts().values()), str(known))
+
+    def vector(self) -> torch.Tensor:
+        """(len(KINDS) + len(BEFORE),) of zeros and ones."""
+        return torch.tensor([float(kind in self.kinds) for kind in KINDS] + [float(self.last == tag) for tag in BEFORE])
+
+
+SITUATION_WIDTH = len(KINDS) + len(BEFORE)
+DONE_WIDTH = 2 * len(TASK_TAGS) + 1 + MOST_CALLS + 1
+
+
+def done_vector(called: Sequence[str]) -> torch.Tensor:
+    """(DONE_WIDTH,): how often each task was called, which was the last, and how many calls there are."""
+    vector = torch.zeros(DONE_WIDTH)
+    for tag in called:
+        vector[TASK_TAGS.index(tag)] += 1
+    vector[len(TASK_TAGS) + (TASK_TAGS.index(called[-1]) if called else len(TASK_TAGS))] = 1
+    vector[2 * len(TASK_TAGS) + 1 + min(len(called), MOST_CALLS)] = 1
+    return vector
+
+
+@dataclass(frozen=True)
+class IntentConfig:
+    """``hidden``: width of the language model; ``layer``: how many of its layers are read through."""
+
+    hidden: int = 576
+    layer: int = 14
+    width: int = 160
+    queries: int = 8
+    blocks: int = 1
+    heads: int = 4
+    dropout: float = 0.3
+
+
+class IntentHead(nn.Module):
+    """Words' states to choices, for one message or a batch of them."""
+
+    def __init__(self, config: IntentConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.norm, self.into, self.drop = nn.LayerNorm(config.hidden), nn.Linear(config.hidden, config.width), nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(
+            nn.TransformerEncoderLayer(config.width, config.heads, 2 * config.width, config.dropout, batch_first=True, norm_first=True)
+            for _ in range(config.blocks)
+        )
+        self.query = nn.Linear(config.width, config.queries)
+        self.choose = nn.Sequential(
+            nn.Linear(config.queries * config.width + SITUATION_WIDTH + DONE_WIDTH, 256),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(256, len(CHOICES)),
+        )
+
+    def pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(batch, length, hidden) states and the (batch, length) mask of those that are words -> (batch, queries * width)."""
+        hidden = self.drop(self.into(self.norm(states)))
+        for block in self.blocks:
+            hidden = block(hidden, src_key_padding_mask=~mask)
+        shares = self.query(hidden).masked_fill(~mask[..., None], -torch.inf).softmax(1)
+        return torch.einsum("btq,btw->bqw", shares, hidden).flatten(1)
+
+    def forward(self, pooled: torch.Tensor, situation: torch.Tensor, done: torch.Tensor) -> torch.Tensor:
+        """(..., queries * width), (..., SITUATION_WIDTH), (..., DONE_WIDTH) -> (..., len(CHOICES)) logits."""
+        return cast(torch.Tensor, self.choose(torch.cat([pooled, situation, done], -1)))
+
+
+class Intent:
+    """What one message asks for."""
+
+    def __init__(self, head: IntentHead, pooled: torch.Tensor, situation: torch.Tensor) -> None:
+        self._head, self._pooled, self._situation = head, pooled, situation
+        self._shares: dict[tuple[str, ...], dict[str, float]] = {}
+
+    def next(self, called: Sequence[str] = ()) -> dict[str, float]:
+        """Probability of each choice for the call after ``called``; of NO_CALL that there is none."""
+        key = tuple(called)
+        if key not in self._shares:
+            with torch.no_grad():
+                logits = self._head(self._pooled, self._situation, done_vector(key))
+            self._shares[key] = dict(zip(CHOICES, logits.softmax(-1).tolist(), strict=True))
+        return self._shares[key]
+
+    def plan(self) -> tuple[str, ...]:
+        """The likeliest calls, one after the other, MOST_CALLS at most."""
+        calls: list[str] = []
+        while len(calls) < MOST_CALLS:
+            shares = self.next(calls)
+            best = max(shares, key=shares.__getitem__)
+            if best == NO_CALL:
+                break
+            calls.append(best)
+        return tuple(calls)
+
+
+class IntentReader:
+    """Reads messages with the frozen lower layers of ``language_model`` and a trained head."""
+
+    def __init__(self, head: IntentHead, language_model: nn.Module, vocabulary: Vocabulary) -> None:
+        self._head, self._backbone, self._vocabulary = head.eval().requires_grad_(False), language_model.model, vocabulary
+
+    def read(self, conversation: Conversation) -> Intent | None:
+        """The wish of the last message; None where it has no words."""
+        text = words_of(conversation)
+        if not text:
+            return None
+        ids = tokens_of(self._vocabulary, text)
+        with torch.no_grad():
+            tokens = torch.tensor([ids], device=self._backbone.embed_tokens.weight.device)
+            states = lower_states(self._backbone, tokens, self._head.config.layer)
+            pooled = self._head.pool(states.float().cpu(), torch.ones(1, len(ids), dtype=torch.bool))[0]
+        return Intent(self._head, pooled, Situation.of(conversation).vector())
+
+
+def words_of(conversation: Conversation) -> str:
+    """What the last message says, without its media; a region that is marked in it by its phrase."""
+    parts = conversation.messages[-1].parts if conversation.messages else ()
+    said = "".join(part.text if isinstance(part, TextPart) else part.phrase if isinstance(part, RegionPart) else "" for part in parts)
+    return " ".join(said.split())
+
+
+def tokens_of(vocabulary: Vocabulary, text: str) -> list[int]:
+    """Of a message that is read; of a long one, its beginning and its end."""
+    ids = vocabulary.encode(" " + text)
+    return ids if len(ids) <= LONGEST else ids[: LONGEST // 2] + ids[-LONGEST // 2 :]
+
+
+def lower_states(backbone: nn.Module, ids: torch.Tensor, layer: int) -> torch.Tensor:
+    """(batch, length) token ids, padded on the right -> (batch, length, hidden) states behind the first ``layer`` layers of a Llama."""
+    hidden = backbone.embed_tokens(ids)
+    places = torch.arange(ids.shape[1], device=ids.device)[None]
+    angles = backbone.rotary_emb(hidden, places)
+    for block in backbone.layers[:layer]:
+        hidden = block(hidden, attention_mask=None, position_ids=places, position_embeddings=angles)
+    return cast(torch.Tensor, hidden)
+
+
+def save_head(head: IntentHead, path: Path) -> None:
+    """Half precision, with its configuration."""
+    state = {name: tensor.detach().half().contiguous() for name, tensor in head.state_dict().items()}
+    save_file(state, path, {"config": json.dumps(asdict(head.config))})
+
+
+def load_head(path: Path) -> IntentHead:
+    """Inverse of ``save_head``; ModelLoadError when the file does not fit this code."""
+    try:
+        with safe_open(path, "pt") as handle:
+            head = IntentHead(IntentConfig(**json.loads((handle.metadata() or {})["config"])))
+            head.load_state_dict({name: handle.get_tensor(name).float() for name in handle.keys()})  # noqa: SIM118
+            return head
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as exc:
+        raise ModelLoadError(f"{path.name} does not fit this version of the code ({exc}); take the weights of the same commit.") from exc

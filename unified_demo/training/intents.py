@@ -1,0 +1,235 @@
+"""``python -m unified_demo.training.intents``: teach a small head what messages ask for (``model.intents``); half an hour on one core.
+
+Messages are drawn as for the adapters (``recipes``): frames, whole wishes, several wishes, dialogues, in English and Chinese; pictures
+are not needed. The frozen lower layers of the language model read each message once; the head learns from what they make of it.
+Refusals are left out: a wish for what is not there is the same wish.
+"""
+
+import argparse
+import logging
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from unified_demo.config import Settings
+from unified_demo.data.exchanges import Exchange
+from unified_demo.data.knowledge import knowledge
+from unified_demo.data.multitask import Dialogue, write_dialogue
+from unified_demo.data.scenes import draw_scene
+from unified_demo.errors import UnifiedError
+from unified_demo.grammar import TASK_TAGS
+from unified_demo.messages import Conversation, Message
+from unified_demo.model.intents import (
+    CHOICES,
+    MOST_CALLS,
+    NO_CALL,
+    IntentConfig,
+    IntentHead,
+    Situation,
+    done_vector,
+    load_head,
+    lower_states,
+    save_head,
+    tokens_of,
+    words_of,
+)
+from unified_demo.model.loading import load_language_model
+from unified_demo.model.tokens import Vocabulary
+from unified_demo.training.chats import read_chats
+from unified_demo.training.recipes import created, layout_request
+from unified_demo.zoo import Zoo
+
+logger = logging.getLogger("unified_demo.training.intents")
+
+CREATED, LAYOUTS = 0.05, 0.04
+"""Shares of lone messages for something new, and for layouts; the rest come from dialogues."""
+TURNS = (1, 1, 1, 2, 3)
+WISH_WEIGHT = 2
+"""How often a message that was written whole is learnt in an epoch, where frames with words in their slots are learnt once."""
+WRITTEN = ("wish", "chinese")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A message, what it is read with, and the tags of the calls that it asks for, in order."""
+
+    text: str
+    situation: Situation
+    calls: tuple[str, ...]
+    written: bool = False
+
+
+@dataclass(frozen=True)
+class IntentOptions:
+    epochs: int = 6
+    batch: int = 64
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    smoothing: float = 0.05
+    seed: int = 0
+
+
+# ---- messages ----
+
+
+def draw_lessons(rng: random.Random, count: int) -> list[Lesson]:
+    """``count`` messages, none twice in the same situation."""
+    found: dict[tuple[str, Situation], Lesson] = {}
+    labels = tuple(knowledge())
+    while len(found) < count:
+        for lesson in _draw(rng, labels):
+            if lesson.text:
+                found.setdefault((lesson.text, lesson.situation), lesson)
+    return list(found.values())[:count]
+
+
+def _draw(rng: random.Random, labels: tuple[str, ...]) -> Iterator[Lesson]:
+    roll = rng.random()
+    if roll < CREATED + LAYOUTS:
+        exchange = created(rng, labels) if roll < CREATED else layout_request(rng, labels, [])
+        alone = Conversation((Message("user", exchange.user),))
+        yield Lesson(words_of(alone), Situation.of(alone), _calls(exchange), _written(exchange))
+        return
+    dialogue = write_dialogue(rng, lambda given: draw_scene(given, labels, [], {}), labels, rng.choice(TURNS))
+    yield from lessons_of(dialogue)
+
+
+def lessons_of(dialogue: Dialogue) -> Iterator[Lesson]:
+    """What each message of a dialogue asks for; not those that were refused."""
+    for turn, exchange in enumerate(dialogue.exchanges):
+        asked = Conversation(dialogue.conversation.messages[: 2 * turn + 1])
+        refused = exchange.task in (*TASK_TAGS, "several") and not exchange.calls() and not exchange.templates[0].endswith("unsaid")
+        if not refused:
+            yield Lesson(words_of(asked), Situation.of(asked), _calls(exchange), _written(exchange))
+
+
+def _calls(exchange: Exchange) -> tuple[str, ...]:
+    return tuple(str(call.task) for call in exchange.calls())[:MOST_CALLS]
+
+
+def _written(exchange: Exchange) -> bool:
+    return any(word in name for name in exchange.templates for word in WRITTEN)
+
+
+def chat_lessons(path: Path) -> list[Lesson]:
+    """Questions of kept chats: they ask for no call."""
+    chats = [Conversation(chat.messages[:1]) for chat in read_chats(path)]
+    return [Lesson(words_of(chat), Situation.of(chat), (), True) for chat in chats]
+
+
+# ---- states ----
+
+
+def states_of(language_model: nn.Module, vocabulary: Vocabulary, texts: Sequence[str], layer: int, batch: int = 64) -> list[torch.Tensor]:
+    """(length, hidden) bf16 states of each text behind the first ``layer`` layers."""
+    ids = [tokens_of(vocabulary, text) for text in texts]
+    found: list[torch.Tensor] = [torch.empty(0)] * len(ids)
+    order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+    for start in range(0, len(order), batch):
+        rows = order[start : start + batch]
+        padded = nn.utils.rnn.pad_sequence([torch.tensor(ids[row]) for row in rows], batch_first=True)
+        with torch.no_grad():
+            states = lower_states(language_model.model, padded, layer)
+        for row, one in zip(rows, states, strict=True):
+            found[row] = one[: len(ids[row])].to(torch.bfloat16).clone()
+        if start % (100 * batch) == 0:
+            logger.info("read %d of %d messages", start, len(order))
+    return found
+
+
+# ---- learning ----
+
+
+def learn(lessons: Sequence[Lesson], states: Sequence[torch.Tensor], options: IntentOptions, config: IntentConfig) -> IntentHead:
+    """A head that gives each lesson's calls, one after the other, and then NO_CALL."""
+    torch.manual_seed(options.seed)
+    rng = random.Random(options.seed)
+    head = IntentHead(config).train()
+    rows = [index for index, lesson in enumerate(lessons) for _ in range(WISH_WEIGHT if lesson.written else 1)]
+    optimizer = torch.optim.AdamW(head.parameters(), options.lr, weight_decay=options.weight_decay)
+    steps = options.epochs * (len(rows) // options.batch + 1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, steps, pct_start=0.1)
+    for epoch in range(options.epochs):
+        started, total = time.monotonic(), 0.0
+        batches = _batches(rng, rows, states, options.batch)
+        for batch in batches:
+            loss = _loss(head, [lessons[row] for row in batch], [states[row] for row in batch], options.smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            total += float(loss.detach())
+        logger.info("epoch %d: loss %.3f, %.0f s", epoch + 1, total / len(batches), time.monotonic() - started)
+    return head.eval()
+
+
+def _batches(rng: random.Random, rows: Sequence[int], states: Sequence[torch.Tensor], size: int) -> list[list[int]]:
+    """Rows in random batches, each of about equally long messages."""
+    mixed = rng.sample(list(rows), len(rows))
+    pools = [sorted(mixed[start : start + 20 * size], key=lambda row: len(states[row])) for start in range(0, len(mixed), 20 * size)]
+    batches = [pool[start : start + size] for pool in pools for start in range(0, len(pool), size)]
+    rng.shuffle(batches)
+    return batches
+
+
+def _loss(head: IntentHead, lessons: Sequence[Lesson], states: Sequence[torch.Tensor], smoothing: float) -> torch.Tensor:
+    pooled = head.pool(*padded(states))
+    steps = [(row, step) for row, lesson in enumerate(lessons) for step in range(min(len(lesson.calls) + 1, MOST_CALLS + 1))]
+    situations = torch.stack([lessons[row].situation.vector() for row, _ in steps])
+    done = torch.stack([done_vector(lessons[row].calls[:step]) for row, step in steps])
+    wanted = torch.tensor([CHOICES.index((*lessons[row].calls, NO_CALL)[step]) for row, step in steps])
+    return functional.cross_entropy(head(pooled[[row for row, _ in steps]], situations, done), wanted, label_smoothing=smoothing)
+
+
+def padded(states: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(batch, length, hidden) float32 states and the (batch, length) mask of what is no padding."""
+    rows = nn.utils.rnn.pad_sequence([row.float() for row in states], batch_first=True)
+    lengths = torch.tensor([len(row) for row in states])
+    return rows, torch.arange(rows.shape[1])[None] < lengths[:, None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m unified_demo.training.intents", description=__doc__)
+    parser.add_argument("--count", type=int, default=36_000, help="messages that are drawn")
+    parser.add_argument("--chats", type=Path, help="chats.jsonl made by 'training chats': questions that ask for no call")
+    parser.add_argument("--epochs", type=int, default=IntentOptions.epochs)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--weights", type=Path, default=Path("weights/tiny/intents.safetensors"), help="where the head is written")
+    flags = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        _run(flags)
+    except UnifiedError as error:
+        logger.error("%s", error)
+        return 1
+    return 0
+
+
+def _run(flags: argparse.Namespace) -> None:
+    settings = Settings()
+    zoo = Zoo(settings.cache_dir, settings.weights_dir)
+    language_model, tokenizer = load_language_model(
+        zoo.path("language_model"), settings.cache_dir / "converted" / "language_model", torch.bfloat16
+    )
+    vocabulary = Vocabulary(tokenizer, language_model.config.vocab_size)
+    lessons = draw_lessons(random.Random(flags.seed), flags.count)
+    lessons += chat_lessons(flags.chats) if flags.chats else []
+    logger.info("%d messages, %d written whole", len(lessons), sum(lesson.written for lesson in lessons))
+    config = replace(IntentConfig(), hidden=language_model.config.hidden_size)
+    states = states_of(language_model.eval(), vocabulary, [lesson.text for lesson in lessons], config.layer)
+    head = learn(lessons, states, IntentOptions(epochs=flags.epochs, seed=flags.seed), config)
+    save_head(head, flags.weights)
+    load_head(flags.weights)
+    logger.info("wrote %s, %d bytes", flags.weights, flags.weights.stat().st_size)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
