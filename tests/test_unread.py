@@ -96,3 +96,15 @@ def test_data_leaves_no_trace_in_the_prompt() -> None:
 def test_every_kind_has_a_name_and_an_id_that_can_be_read() -> None:
     assert set(KIND_WORDS) == set(MediaKind) > set(DATA_KINDS)
     assert all(read_ref(f"{kind.value}-3") == f"{kind.value}-3" for kind in MediaKind)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "answered"),
+    [("draw a lighthouse", True, True), ("draw a lighthouse", False, False), ("draw what you hear", True, False), ("", True, False)],
+)
+def test_a_wish_that_has_nothing_to_do_with_the_file_goes_to_the_model(text: str, wanted: bool, answered: bool, tmp_path: Path) -> None:
+    engine, model = engine_of(tmp_path, VISIBLE)
+    model.wants_something_new = lambda conversation: wanted
+    done = list(engine.respond(asked(text, SOUND)))[-1]
+    assert isinstance(done, TurnDone) and len(model.turns) == int(answered)
+    assert done.raw == "Guessed." if answered else done.raw.startswith("I cannot hear sounds")

@@ -43,6 +43,7 @@ def test_what_is_known_is_drawn_and_looks_are_left_out(prompt: str, left_out: tu
         ("a snow leopard", "'leopard' is not among"),
         ("a glass table", "'table' is not among"),
         ("Freiheit", "'freiheit' is not among"),
+        ("a piñata", "'piñata' is not among"),
         ("a fox book", "'fox book' is not among the 9 nouns that can be drawn here; near ones are book, fox"),
         ("a teddy", "near ones are teddy bear"),
         ("something", "some are bear"),

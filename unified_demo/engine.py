@@ -42,7 +42,7 @@ from unified_demo.messages import (
 from unified_demo.parser import StreamParser
 from unified_demo.router import Router, missing_kind
 from unified_demo.turn import TurnBuilder
-from unified_demo.unread import unread_sentence
+from unified_demo.unread import speaks_of_what_came, unread_sentence
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class LanguageBackend(Protocol):
     ({"prefill_s", "decode_s", "tokens", ...}); it ends within one step once ``cancel`` is set. Generators of several
     turns are advanced alternately, one step at a time and maybe from changing threads: keep all state inside
     the generator, and no thread-local mode (``inference_mode``) open across a ``yield``. One that has ``reads``, a tuple of media
-    kinds, is not asked about others: see ``unread.py``.
+    kinds, is not asked about others (``unread.py``), unless its ``wants_something_new(conversation)`` says that they do not matter.
     """
 
     def load(self) -> None: ...
@@ -142,6 +142,14 @@ class Engine:
         """Kinds that the model takes in, or an expert on offer works on; all of them for a model that does not say."""
         needs = {kind for task in self.tasks() for kind in self.router.registry.spec(task).needs}
         return needs | set(getattr(self.model, "reads", tuple(MediaKind)))
+
+    def unread(self, conversation: Conversation) -> str:
+        """The sentence that answers a message whose files nobody can read; empty where the model is to answer."""
+        sentence = unread_sentence(conversation, self.reads())
+        if not sentence or speaks_of_what_came(conversation):
+            return sentence
+        wants_new = getattr(self.model, "wants_something_new", None)
+        return "" if wants_new and wants_new(conversation) else sentence
 
     def propose(self, artefact: Artefact) -> tuple[Box, ...]:
         """Boxes of what the model sees in a picture; none when it has no such notion. MediaError when the file is gone."""
@@ -328,7 +336,7 @@ class _Turn:
         self._over = False
 
     def events(self) -> Iterator[Event]:
-        unread = unread_sentence(self._conversation, self._engine.reads())
+        unread = self._engine.unread(self._conversation)
         if not unread:
             self._engine.model.load()
         with closing(self._say(unread) if unread else self._deltas()) as deltas:

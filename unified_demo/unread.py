@@ -10,6 +10,11 @@ from unified_demo.grammar import MediaKind
 from unified_demo.messages import Artefact, Conversation, MediaPart, RegionPart, TextPart
 
 _ID = re.compile(rf"\b(?:{'|'.join(MediaKind)})-\d+\b", re.IGNORECASE)
+_ABOUT_IT = re.compile(
+    r"\b(?:this|that|these|those|it|its|them|attached|file|sounds?|audio|recordings?|hear|heard|listen|points?|cloud|depth|normals|motion)\b"
+    r"|这|那|它|附件|声音|录音|听|點雲|点云",
+    re.IGNORECASE,
+)
 _NAMES = {
     MediaKind.IMAGE: "pictures",
     MediaKind.VIDEO: "videos",
@@ -39,6 +44,14 @@ def unread_sentence(conversation: Conversation, readable: Collection[MediaKind])
         f"I cannot {' or '.join(said)} yet: {kept} kept and shown here, but I have not looked into {them}; "
         f"please ask me about {able or 'something else'}."
     )
+
+
+def speaks_of_what_came(conversation: Conversation) -> bool:
+    """Whether the words of the last message point at something ("draw what you hear in this"), and do not only come with a file."""
+    parts = conversation.messages[-1].parts if conversation.messages else ()
+    said = " ".join(part.text for part in parts if isinstance(part, TextPart))
+    marked = any(isinstance(part, RegionPart) for part in parts)
+    return marked or not said.strip() or bool(_ABOUT_IT.search(said) or _ID.search(said))
 
 
 def meant_by_last(conversation: Conversation) -> tuple[Artefact, ...]:

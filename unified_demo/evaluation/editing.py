@@ -41,7 +41,7 @@ MEASURES = {
     "similarity inside": "cosine of DINOv2 features to the wished picture, inside the mask or of the whole picture, -1 to 1",
     "PSNR to wished": "dB against the wished picture, where there is one",
     "SSIM to wished": "the same as structural similarity",
-    "errors": "edits that did not come; each counts as a black picture",
+    "errors": "edits that did not come; the picture is then what it was, as on the page",
 }
 AS_PHOTOGRAPH = "as a photograph"
 MOST_DB = 100.0
@@ -205,10 +205,10 @@ def load(path: Path) -> Pixels:
 
 
 def score(case: EditCase, edited: Pixels | None, look: Look) -> dict[str, float | None]:
-    """Every measure that the case allows; an edit that did not come counts as a black picture. Sizes are brought to the one before."""
+    """Every measure that the case allows; an edit that did not come leaves the picture as it was. Sizes are brought to the one before."""
     before = load(case.before)
     size = (before.shape[1], before.shape[0])
-    ours = np.zeros_like(before) if edited is None else _resized(edited, size)
+    ours = before if edited is None else _resized(edited, size)
     figures: dict[str, float | None] = dict.fromkeys(name for name in MEASURES if name != "errors")
     seen = look(ours)
     if case.mask is not None and case.mask.any() and not case.mask.all():

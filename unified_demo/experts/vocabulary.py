@@ -25,7 +25,7 @@ _SMALL = frozenset({
     "as",
 })  # fmt: skip
 _ARTICLE = re.compile(r"\s*(?:and )?(?:an?|the|some|one|two|three|four|five|six|\d+) ")
-_WORD = re.compile(r"[a-z0-9][a-z0-9'-]*")
+_WORD = re.compile(r"[^\W_][\w'-]*")
 
 
 @dataclass(frozen=True)

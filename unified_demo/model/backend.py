@@ -206,9 +206,11 @@ class TinyModel:
 
     def _waits(self, held: str, state: DecodingState, shown: bool, guide: Guide | None) -> bool:
         """Whether the words so far may be no more than the promise of a call: then they wait until it is known which it is."""
-        if shown or state.written[-1] >= self.vocabulary.vocab_size or len(state.written) >= LONGEST_PROMISE:
+        if shown or state.written[-1] >= self.vocabulary.vocab_size:
             return False
-        return bool(self._missing) or bool(guide and (promising(held) or guide.wants_something_new()))
+        if guide and promising(held):
+            return True
+        return len(state.written) < LONGEST_PROMISE and (bool(self._missing) or bool(guide and guide.wants_something_new()))
 
     def _next(self, logits: torch.Tensor, state: DecodingState, options: GenerationOptions, generator: torch.Generator) -> int:
         if options.constrained:
@@ -367,6 +369,11 @@ class LazyModel:
     def propose(self, artefact: Artefact) -> tuple[Box, ...]:
         """Boxes of what the model sees in a picture. MediaError when its file is gone."""
         return self.model.look(artefact).boxes
+
+    def wants_something_new(self, conversation: Conversation) -> bool:
+        """Whether the last message asks for what needs none of its files, such as a picture from words."""
+        guide = self.model.guide(conversation, frozenset(), False)
+        return guide is not None and guide.wants_something_new()
 
     def generate(
         self, conversation: Conversation, options: GenerationOptions, cancel: threading.Event

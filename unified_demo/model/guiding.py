@@ -69,25 +69,25 @@ class Guide:
         were shown already."""
         if state.inside or state.boxes_due or state.wanted or self.without_calls:
             return None
-        choice = self._choice(token, state)
+        choice = self._choice(token)
         likely = self._plausible()
         if choice is None or choice in likely or not likely:
             return None
         best = likely[0]
-        if choice == NO_CALL and grammar.TASKS[Task(best)].needs and not state.pointed_any and not self.called:
-            return None
         words_only = all(written < self.vocabulary.vocab_size for written in state.written)
+        if choice == NO_CALL and words_only and grammar.TASKS[Task(best)].needs:
+            return None
         anew = words_only and not shown
         if best == NO_CALL:
             return Redirection(anew=True, without_calls=True) if anew else Redirection((self.vocabulary.end_id,))
         return Redirection((*(self._promise(best) if anew else ()), self._opening(best, anew)), anew)
 
-    def _choice(self, token: int, state: DecodingState) -> str | None:
+    def _choice(self, token: int) -> str | None:
         """What the network has decided on with this token; None where it only goes on."""
         if token == self.vocabulary.end_id:
             return NO_CALL
         tag = next((tag for tag in grammar.TASK_TAGS if self.vocabulary.tag_ids[grammar.open_tag(tag)] == token), None)
-        if tag is None and token == self.vocabulary.tag_ids[grammar.open_tag(grammar.PHRASE)] and not self.called and not state.pointed_any:
+        if tag is None and token == self.vocabulary.tag_ids[grammar.open_tag(grammar.PHRASE)] and not self.called:
             points = [choice for choice in self._plausible() if choice == NO_CALL or choice in POINTS_FIRST]
             return None if points else POINTING
         return tag

@@ -1,0 +1,283 @@
+"""What a message asks for, read before the answer, and how the answer is held to it."""
+
+import random
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_model import make_network, make_scene, project
+
+from unified_demo.config import GenerationOptions, Settings
+from unified_demo.errors import ModelLoadError
+from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
+from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
+from unified_demo.model.backend import Decoder, Seen, TinyModel
+from unified_demo.model.guiding import PROMISES, Guide, promising
+from unified_demo.model.intents import (
+    CHOICES,
+    LONGEST,
+    NO_CALL,
+    SAID,
+    IntentConfig,
+    IntentHead,
+    IntentReader,
+    Situation,
+    done_vector,
+    load_head,
+    lower_states,
+    save_head,
+    tokens_of,
+    words_of,
+)
+from unified_demo.training.intents import IntentOptions, Lesson, draw_lessons, learn, padded, states_of
+
+PICTURE = Artefact("img-1", MediaKind.IMAGE, Path("1.png"))
+SMALL = IntentConfig(hidden=64, layer=1, width=16, queries=2, blocks=1, heads=2, dropout=0.0)
+
+
+@pytest.fixture(scope="module")
+def built():
+    return make_network()
+
+
+def asked(text: str, *media: Artefact) -> Conversation:
+    return Conversation((Message("user", (*map(MediaPart, media), TextPart(text))),))
+
+
+# ---- reading ----
+
+
+def test_lower_states_are_those_of_the_language_model_and_padding_changes_nothing(built):
+    network, _ = built
+    backbone = network.language_model.model
+    rows = torch.tensor([[5, 9, 300, 41, 7], [8, 8, 2, 0, 0]])
+    with torch.no_grad():
+        reference = backbone(input_ids=rows[:1], output_hidden_states=True).hidden_states[1]
+        assert torch.allclose(lower_states(backbone, rows, 1)[:1], reference, atol=1e-5)
+        assert torch.allclose(lower_states(backbone, rows, 1)[1, :3], lower_states(backbone, rows[1:, :3], 1)[0], atol=1e-5)
+        assert not torch.allclose(lower_states(backbone, rows, 2)[:1], reference, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "last"),
+    [((), NO_CALL), ((TextPart("Paris."),), SAID), ((TextPart("Here."), TaskCall(0, Task.IMAGE_EDITING, "winter", ("img-1",))), "edit")],
+)
+def test_a_situation_is_what_is_there_and_what_was_called_last(answer: tuple[Part, ...], last: str):
+    before = (Message("assistant", answer),) if answer else ()
+    conversation = Conversation((*asked("hello", PICTURE).messages, *before, *asked("and now?").messages))
+    situation = Situation.of(conversation)
+    assert situation == Situation(frozenset({MediaKind.IMAGE}), last)
+    assert situation.vector().sum() == 2
+
+
+def test_a_message_is_read_with_its_marked_regions_and_a_long_one_at_both_ends(built):
+    _, vocabulary = built
+    shown = RegionPart("this dog", (), artefact_id="img-1")
+    message = Message("user", (MediaPart(PICTURE), TextPart("cut out "), shown, TextPart(" please")))
+    assert words_of(Conversation((message,))) == "cut out this dog please"
+    assert words_of(asked("", PICTURE)) == "" and words_of(Conversation(())) == ""
+    whole = vocabulary.encode(" first " + "and " * 400 + "last")
+    assert tokens_of(vocabulary, "first " + "and " * 400 + "last") == whole[: LONGEST // 2] + whole[-LONGEST // 2 :]
+
+
+def test_padding_is_not_read_and_choices_know_those_before(built):
+    torch.manual_seed(0)
+    head = IntentHead(SMALL).eval()
+    states = [torch.randn(3, 64), torch.randn(7, 64)]
+    together = head.pool(*padded(states))
+    assert torch.allclose(together[0], head.pool(*padded(states[:1]))[0], atol=1e-5)
+    situation = Situation(frozenset()).vector()
+    first, second = (head(together[0], situation, done_vector(called)) for called in ((), ("gen",)))
+    assert first.shape == (len(CHOICES),) and not torch.allclose(first, second, atol=1e-3)
+    assert not torch.equal(done_vector(("gen",)), done_vector(("gen", "gen")))
+
+
+def test_a_head_learns_what_messages_ask_for_one_call_after_the_other(built):
+    network, vocabulary = built
+    nothing = Situation(frozenset())
+    wishes = {"segment the red": ("seg",), "Here is the": (), "please! segment": ("gen", "agen")}
+    things = ("dog", "cat", "car", "cup", "bird", "chair", "clock", "boat")
+    lessons = [Lesson(f"{wish} {thing}", nothing, calls) for wish, calls in wishes.items() for thing in things]
+    states = states_of(network.language_model, vocabulary, [lesson.text for lesson in lessons], 1)
+    head = learn(lessons, states, IntentOptions(epochs=40, batch=8, lr=5e-3), SMALL)
+    reader = IntentReader(head, network.language_model, vocabulary)
+    right = [reader.read(asked(lesson.text)).plan() == lesson.calls for lesson in lessons]
+    assert sum(right) >= 0.9 * len(lessons)
+    assert reader.read(asked("")) is None
+
+
+def test_lessons_are_wishes_and_not_refusals():
+    lessons = draw_lessons(random.Random(0), 250)
+    assert len({(lesson.text, lesson.situation) for lesson in lessons}) == len(lessons) == 250
+    assert {lesson.calls[0] for lesson in lessons if lesson.calls} == set(TASK_TAGS)
+    for lesson in lessons:
+        first = TASKS[Task(lesson.calls[0])] if lesson.calls else None
+        assert not first or set(first.needs) <= lesson.situation.kinds, lesson
+
+
+def test_a_head_survives_its_file_and_another_file_is_named(tmp_path: Path):
+    head = IntentHead(SMALL).eval()
+    save_head(head, tmp_path / "intents.safetensors")
+    again = load_head(tmp_path / "intents.safetensors").eval()
+    states = padded([torch.randn(4, 64)])
+    assert again.config == SMALL and torch.allclose(again.pool(*states), head.pool(*states), atol=1e-2)
+    (tmp_path / "intents.safetensors").write_bytes(b"no such thing")
+    with pytest.raises(ModelLoadError, match=r"intents\.safetensors does not fit"):
+        load_head(tmp_path / "intents.safetensors")
+
+
+# ---- guiding ----
+
+
+class Told:
+    """An intent whose choices are given: by how many calls there were, {choice: probability}."""
+
+    def __init__(self, *steps: dict[str, float]) -> None:
+        self.steps = steps
+
+    def next(self, called=()):
+        return dict.fromkeys(CHOICES, 0.0) | self.steps[min(len(called), len(self.steps) - 1)]
+
+    def plan(self):
+        calls = []
+        while len(calls) < 3 and (best := max((shares := self.next(calls)), key=shares.__getitem__)):
+            calls.append(best)
+        return tuple(calls)
+
+
+END = {NO_CALL: 1.0}
+
+
+def written(built, monkeypatch, intent: Told, script: str, conversation: Conversation, second: str = "W") -> list[str]:
+    """What is shown of an answer when the network writes ``script`` word for word, or ``second`` where that is forbidden."""
+    network, vocabulary = built
+    model = TinyModel(network, vocabulary, None, TASK_TAGS)
+    monkeypatch.setattr(model, "look", lambda artefact: _seen(network, vocabulary, int(artefact.path.stem)))
+    monkeypatch.setattr(model, "guide", lambda _, kinds, pointing: Guide(intent, vocabulary, kinds, pointing))
+    pieces = script.replace("<", "\0<").replace(">", ">\0").split("\0")
+    wanted = [
+        token for piece in pieces for token in ([vocabulary.tag_ids[piece]] if piece in vocabulary.tag_ids else vocabulary.encode(piece))
+    ]
+
+    def say(decoder, hidden):
+        start = decoder.__dict__.setdefault("start", len(decoder._ids))
+        done = decoder._ids[start:]
+        follows = wanted[len(done)] if done == wanted[: len(done)] and len(done) < len(wanted) else vocabulary.end_id
+        decoder.logits = torch.zeros(vocabulary.point_base + len(decoder._proposals))
+        decoder.logits[vocabulary.encode(second)[0]] = 1.0 if not done else 0.0
+        decoder.logits[follows] = 9.0
+
+    monkeypatch.setattr(Decoder, "_look_ahead", say)
+    return list(model.generate(conversation, GenerationOptions(max_new_tokens=200), threading.Event()))
+
+
+def _seen(network, vocabulary, seed: int) -> Seen:
+    scene = make_scene(seed)
+    return Seen(project(network, vocabulary, scene), tuple(region.box for region in scene.regions))
+
+
+def test_a_plausible_answer_stays_word_for_word(built, monkeypatch):
+    answer = "Here you are.<gen>a dog</gen>"
+    assert "".join(written(built, monkeypatch, Told({"gen": 0.6, "layout": 0.4}, END), answer, asked("draw a dog"))) == answer
+    layout = written(built, monkeypatch, Told({"layout": 0.7, "gen": 0.3}, END), answer, asked("draw a dog"))
+    assert "".join(layout) == answer
+
+
+def test_a_call_that_nobody_asked_for_gives_way_and_its_promise_with_it(built, monkeypatch):
+    shown = written(built, monkeypatch, Told({"vgen": 0.9, "gen": 0.1}, END), "I will draw it.<gen>a dog</gen>", asked("film a dog"))
+    assert "".join(shown).startswith("I will film it.<vgen>") and "draw" not in "".join(shown)
+
+
+def test_a_wish_for_something_new_is_not_answered_with_a_missing_picture(built, monkeypatch):
+    shown = written(built, monkeypatch, Told({"gen": 1.0}, END), "There is no picture in this conversation yet.", asked("draw a comb"))
+    assert "".join(shown).startswith(("W<gen>", "I will draw it.<gen>"))
+    assert "There is no" not in "".join(shown)
+
+
+def test_a_refusal_of_what_needs_a_picture_stays(built, monkeypatch):
+    refusal = "I cannot see a cat in this picture."
+    shown = written(built, monkeypatch, Told({"seg": 1.0}, END), refusal, asked("cut out the cat", PICTURE))
+    assert "".join(shown) == refusal
+
+
+def test_a_call_that_is_missing_is_added_and_one_too_many_is_not_made(built, monkeypatch):
+    both = Told({"gen": 1.0}, {"agen": 1.0}, END)
+    one = "I will do both.<gen>a dog</gen>"
+    assert "".join(written(built, monkeypatch, both, one, asked("a dog and its bark"))).startswith(one + "<agen>")
+    two = "I will do both.<gen>a dog</gen><agen>a bark</agen>"
+    assert "".join(written(built, monkeypatch, Told({"gen": 1.0}, END), two, asked("a dog"))) == one
+
+
+def test_words_where_nothing_is_to_be_called(built, monkeypatch):
+    shown = written(built, monkeypatch, Told(END), "Listen.<agen>a bark</agen>", asked("why do dogs bark?"))
+    assert "".join(shown) == "W"
+
+
+def test_an_outline_points_first_and_a_picture_is_not_pointed_into(built, monkeypatch):
+    outline = written(built, monkeypatch, Told({"seg": 1.0}, END), "Here you are.<edit><ref>img-1</ref>dog</edit>", asked("dog", PICTURE))
+    assert "".join(outline).startswith("Here is<p>") and "</p><box>" in "".join(outline) and "<seg><ref>img-1</ref>" in "".join(outline)
+    edit = written(built, monkeypatch, Told({"edit": 1.0}, END), "Here is<p> the dog</p><box>", asked("winter", PICTURE))
+    assert "".join(edit).startswith("Here you are.<edit><ref>img-1</ref>")
+
+
+def test_what_needs_media_that_are_not_there_is_left_to_the_network(built, monkeypatch):
+    answer = "Here you are.<gen>a dog</gen>"
+    assert "".join(written(built, monkeypatch, Told({"vedit": 1.0}, END), answer, asked("make the video older"))) == answer
+
+
+@pytest.mark.parametrize(("text", "may"), [("", True), ("Here is the cl", True), ("Here is the dog", False), ("Paris is", False)])
+def test_only_what_may_become_a_promise_waits(text: str, may: bool):
+    assert promising(text) is may
+
+
+def test_promises_are_those_that_the_adapters_learnt():
+    from unified_demo.data.wishes import SAID as LEARNT
+
+    assert all(set(PROMISES[task]) == set(said) for task, said in LEARNT.items())
+
+
+# ---- the committed weights ----
+
+PLAIN = (
+    "comb", "couch", "tie", "plate", "cook", "fir", "pair of shorts", "notebook", "spruce", "paintbrush", "pie", "candle", "sandwich",
+    "bomb", "flame", "temple", "onion", "dancer", "magnet", "bear", "butterfly", "scooter", "mango", "stop sign",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def committed():
+    from unified_demo.model.backend import Zoo, load_multimodal_lm
+
+    settings = Settings()
+    return load_multimodal_lm(settings, Zoo(settings.cache_dir, settings.weights_dir), tuple(TASKS.values())).model
+
+
+@pytest.mark.weights
+def test_plain_things_are_drawn(committed):
+    drawn = {thing: "".join(_answer(committed, asked(f"draw a {thing}"))) for thing in PLAIN}
+    assert sum("<gen>" in answer for answer in drawn.values()) >= len(PLAIN) - 1, drawn
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("text", "kinds", "calls"),
+    [
+        ("cut out the dog", {MediaKind.IMAGE}, ("seg",)),
+        ("where is the dog?", {MediaKind.IMAGE}, ()),
+        ("remove the dog", {MediaKind.IMAGE}, ("redit",)),
+        ("make it winter", {MediaKind.IMAGE}, ("edit",)),
+        ("the sound of rain", set(), ("agen",)),
+        ("a short clip of waves, please", set(), ("vgen",)),
+        ("what is the capital of France?", set(), ()),
+        ("画一只猫", set(), ("gen",)),
+        ("draw a lighthouse and make the sound of waves", set(), ("gen", "agen")),
+    ],
+)
+def test_the_committed_head_reads_plain_wishes(committed, text: str, kinds: set[MediaKind], calls: tuple[str, ...]):
+    media = [Artefact(f"{kind.value}-1", kind, Path("1.png")) for kind in kinds]
+    assert committed._intents.read(asked(text, *media)).plan() == calls
+
+
+def _answer(model: TinyModel, conversation: Conversation) -> list[str]:
+    return list(model.generate(conversation, GenerationOptions(max_new_tokens=24), threading.Event()))
