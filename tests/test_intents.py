@@ -10,6 +10,7 @@ from tiny_model import make_network, make_scene, project
 
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.errors import ModelLoadError
+from unified_demo.evaluation.symbolic import SymbolicModel
 from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
 from unified_demo.model.backend import Decoder, Seen, TinyModel
@@ -237,6 +238,14 @@ def test_promises_are_those_that_the_adapters_learnt():
     assert all(set(PROMISES[task]) == set(said) for task, said in LEARNT.items())
 
 
+def test_the_model_that_the_benchmarks_ask_is_guided_too(built):
+    network, vocabulary = built
+    asks = SymbolicModel(TinyModel(network, vocabulary, None, TASK_TAGS, intents=IntentHead(SMALL)))
+    guide = asks.guide(asked("draw a dog"), frozenset(), False)
+    assert guide is not None and sum(guide.intent.next().values()) == pytest.approx(1)
+    assert asks.guide(asked("", PICTURE), frozenset(), False) is None
+
+
 # ---- the committed weights ----
 
 PLAIN = (
@@ -276,7 +285,7 @@ def test_plain_things_are_drawn(committed):
 )
 def test_the_committed_head_reads_plain_wishes(committed, text: str, kinds: set[MediaKind], calls: tuple[str, ...]):
     media = [Artefact(f"{kind.value}-1", kind, Path("1.png")) for kind in kinds]
-    assert committed._intents.read(asked(text, *media)).plan() == calls
+    assert committed.guide(asked(text, *media), frozenset(kinds), False).intent.plan() == calls
 
 
 def _answer(model: TinyModel, conversation: Conversation) -> list[str]:

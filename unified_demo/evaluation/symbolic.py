@@ -26,7 +26,7 @@ class SymbolicModel(TinyModel):
     """
 
     def __init__(self, model: TinyModel) -> None:
-        super().__init__(model.network, model.vocabulary, model.perception, model.tasks)
+        super().__init__(model.network, model.vocabulary, model.perception, model.tasks, intents=model.intents)
         self.scenes: Mapping[str, Scene] = {}
 
     def load(self) -> None:

@@ -78,7 +78,8 @@ class TinyModel:
         ``names`` finds what is asked for by a noun that is no label; without it labels alone count. ``intents`` says which calls are
         plausible; without it the network decides alone."""
         self.network, self.vocabulary, self.perception, self.tasks, self.names = network, vocabulary, perception, tasks, names
-        self._intents = IntentReader(intents, network.language_model, vocabulary) if intents else None
+        self.intents = intents
+        self._reader = IntentReader(intents, network.language_model, vocabulary) if intents else None
         tags = [tag for tag in grammar.TASK_TAGS if tag not in tasks]
         self._missing = {vocabulary.tag_ids[grammar.open_tag(tag)]: grammar.TASKS[grammar.Task(tag)].title for tag in tags}
         self._label_words = LabelWords(vocabulary, network.language_model.get_input_embeddings().weight.detach().cpu())
@@ -201,7 +202,7 @@ class TinyModel:
 
     def guide(self, conversation: Conversation, kinds: frozenset[MediaKind], pointing: bool) -> Guide | None:
         """What holds the answer to the last message to plausible calls; None without a reader of intents, and for no words."""
-        intent = self._intents.read(conversation) if self._intents else None
+        intent = self._reader.read(conversation) if self._reader else None
         return Guide(intent, self.vocabulary, kinds, pointing) if intent else None
 
     def _waits(self, held: str, state: DecodingState, shown: bool, guide: Guide | None) -> bool:
