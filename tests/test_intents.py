@@ -14,6 +14,7 @@ from unified_demo.evaluation.symbolic import SymbolicModel
 from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
 from unified_demo.model.backend import Decoder, Seen, TinyModel
+from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.guiding import PROMISES, Guide, promising
 from unified_demo.model.intents import (
     CHOICES,
@@ -208,6 +209,17 @@ def test_a_call_that_is_missing_is_added_and_one_too_many_is_not_made(built, mon
     assert "".join(written(built, monkeypatch, both, one, asked("a dog and its bark"))).startswith(one + "<agen>")
     two = "I will do both.<gen>a dog</gen><agen>a bark</agen>"
     assert "".join(written(built, monkeypatch, Told({"gen": 1.0}, END), two, asked("a dog"))) == one
+
+
+def test_more_calls_than_were_learnt_are_the_networks_and_nothing_is_begun_at_the_end(built, monkeypatch):
+    four = "I will do both." + "<gen>a dog</gen>" * 4
+    assert "".join(written(built, monkeypatch, Told({"gen": 1.0}, {"gen": 1.0}, {"gen": 1.0}, END), four, asked("four dogs"))) == four
+    _, vocabulary = built
+    state = DecodingState(vocabulary, [], {}, TASK_TAGS, most=200)
+    guide = Guide(Told({"gen": 1.0}, END), vocabulary, frozenset(), False)
+    assert guide.instead(vocabulary.end_id, state, True) is not None
+    state.written = vocabulary.encode("the ") * 150
+    assert guide.instead(vocabulary.end_id, state, True) is None
 
 
 def test_words_where_nothing_is_to_be_called(built, monkeypatch):

@@ -273,11 +273,16 @@ class SaysWhatIsThere(LogitFilter):
             logits[self.cannot] = -torch.inf
 
 
+def closing(state: DecodingState) -> bool:
+    """Whether only TO_CLOSE tokens are left of a room that is not very short."""
+    return state.most >= 2 * TO_CLOSE and len(state.written) >= state.most - TO_CLOSE
+
+
 class ClosesInTime(LogitFilter):
     """With TO_CLOSE tokens left nothing new is opened, and what is open is closed as soon as it may be. A very short room is no rule."""
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
-        if state.most < 2 * TO_CLOSE or len(state.written) < state.most - TO_CLOSE:
+        if not closing(state):
             return
         ids, name = state.vocabulary.tag_ids, state.innermost
         if not name and not state.boxes_due:

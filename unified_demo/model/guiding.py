@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from unified_demo import grammar
 from unified_demo.grammar import MediaKind, Task
+from unified_demo.model.decoding import closing
 from unified_demo.model.decoding_state import DecodingState
-from unified_demo.model.intents import NO_CALL, Intent
+from unified_demo.model.intents import MOST_CALLS, NO_CALL, Intent
 from unified_demo.model.tokens import Vocabulary
 
 PLAUSIBLE = 0.3
@@ -67,7 +68,7 @@ class Guide:
     def instead(self, token: int, state: DecodingState, shown: bool) -> Redirection | None:
         """What to write in place of ``token``, which the network chose; None where that is as good. ``shown``: whether words of the answer
         were shown already."""
-        if state.inside or state.boxes_due or state.wanted or self.without_calls:
+        if state.inside or state.boxes_due or state.wanted or self.without_calls or len(self.called) >= MOST_CALLS or closing(state):
             return None
         choice = self._choice(token)
         likely = self._plausible()
