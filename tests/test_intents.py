@@ -151,10 +151,10 @@ class Told:
 END = {NO_CALL: 1.0}
 
 
-def written(built, monkeypatch, intent: Told, script: str, conversation: Conversation, second: str = "W") -> list[str]:
-    """What is shown of an answer when the network writes ``script`` word for word, or ``second`` where that is forbidden."""
+def written(built, monkeypatch, intent: Told, script: str, conversation: Conversation, tasks=TASK_TAGS) -> list[str]:
+    """What is shown of an answer when the network writes ``script`` word for word, or "W" where that is forbidden."""
     network, vocabulary = built
-    model = TinyModel(network, vocabulary, None, TASK_TAGS)
+    model = TinyModel(network, vocabulary, None, tasks)
     monkeypatch.setattr(model, "look", lambda artefact: _seen(network, vocabulary, int(artefact.path.stem)))
     monkeypatch.setattr(model, "guide", lambda _, kinds, pointing: Guide(intent, vocabulary, kinds, pointing))
     pieces = script.replace("<", "\0<").replace(">", ">\0").split("\0")
@@ -167,7 +167,7 @@ def written(built, monkeypatch, intent: Told, script: str, conversation: Convers
         done = decoder._ids[start:]
         follows = wanted[len(done)] if done == wanted[: len(done)] and len(done) < len(wanted) else vocabulary.end_id
         decoder.logits = torch.zeros(vocabulary.point_base + len(decoder._proposals))
-        decoder.logits[vocabulary.encode(second)[0]] = 1.0 if not done else 0.0
+        decoder.logits[vocabulary.encode("W")[0]] = 1.0 if not done else 0.0
         decoder.logits[follows] = 9.0
 
     monkeypatch.setattr(Decoder, "_look_ahead", say)
@@ -209,6 +209,14 @@ def test_a_call_that_is_missing_is_added_and_one_too_many_is_not_made(built, mon
     assert "".join(written(built, monkeypatch, both, one, asked("a dog and its bark"))).startswith(one + "<agen>")
     two = "I will do both.<gen>a dog</gen><agen>a bark</agen>"
     assert "".join(written(built, monkeypatch, Told({"gen": 1.0}, END), two, asked("a dog"))) == one
+
+
+def test_where_one_of_two_wishes_has_no_tool_the_other_is_done(built, monkeypatch):
+    both = Told({"agen": 0.6, "gen": 0.4}, {"gen": 1.0}, END)
+    shown = written(built, monkeypatch, both, "Listen.<agen>a bark</agen>", asked("a dog and its bark"), tasks=("gen",))
+    assert "".join(shown).startswith("I have no tool for audio generation here. <gen>")
+    alone = written(built, monkeypatch, Told({"agen": 1.0}, END), "Listen.<agen>a bark</agen>", asked("bark"), tasks=("gen",))
+    assert "".join(alone) == "I have no tool for audio generation here."
 
 
 def test_more_calls_than_were_learnt_are_the_networks_and_nothing_is_begun_at_the_end(built, monkeypatch):

@@ -27,7 +27,7 @@ from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.focus import in_focus, named_in, since
 from unified_demo.model.guiding import Guide, promising
-from unified_demo.model.intents import IntentHead, IntentReader, load_head
+from unified_demo.model.intents import NO_CALL, IntentHead, IntentReader, load_head
 from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
 from unified_demo.model.lora_moe import FFN_PROJECTIONS
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
@@ -81,7 +81,7 @@ class TinyModel:
         self.intents = intents
         self._reader = IntentReader(intents, network.language_model, vocabulary) if intents else None
         tags = [tag for tag in grammar.TASK_TAGS if tag not in tasks]
-        self._missing = {vocabulary.tag_ids[grammar.open_tag(tag)]: grammar.TASKS[grammar.Task(tag)].title for tag in tags}
+        self._missing = {vocabulary.tag_ids[grammar.open_tag(tag)]: tag for tag in tags}
         self._label_words = LabelWords(vocabulary, network.language_model.get_input_embeddings().weight.detach().cpu())
         self._filters = default_filters(vocabulary)
         self._chooser = PluginChooser(network.language_model, vocabulary, network.tuned_layers) if vocabulary.plugins else None
@@ -176,8 +176,14 @@ class TinyModel:
             if token == self.vocabulary.end_id:
                 break
             if token in self._missing:
-                held = ("" if not shown else " ") + NO_TOOL.format(task=self._missing[token].lower())
-                break
+                held = ("" if not shown else " ") + NO_TOOL.format(task=grammar.title_of(self._missing[token]))
+                after = guide.go_on(self._missing[token]) if guide else NO_CALL
+                if after == NO_CALL:
+                    break
+                yield held + " "
+                held, shown = "", True
+                due.append(self.vocabulary.tag_ids[grammar.open_tag(after)])
+                continue
             state.add(token)
             if guide:
                 guide.note(token)

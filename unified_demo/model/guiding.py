@@ -83,6 +83,12 @@ class Guide:
             return Redirection(anew=True, without_calls=True) if anew else Redirection((self.vocabulary.end_id,))
         return Redirection((*(self._promise(best) if anew else ()), self._opening(best, anew)), anew)
 
+    def go_on(self, tag: str) -> str:
+        """``tag`` has no tool: the call that comes after it all the same, or NO_CALL."""
+        self.called.append(tag)
+        likely = self._plausible() if len(self.called) < MOST_CALLS else []
+        return likely[0] if likely and likely[0] != tag else NO_CALL
+
     def _choice(self, token: int) -> str | None:
         """What the network has decided on with this token; None where it only goes on."""
         if token == self.vocabulary.end_id:

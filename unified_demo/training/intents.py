@@ -21,6 +21,7 @@ from torch.nn import functional
 from unified_demo.config import Settings
 from unified_demo.data.exchanges import Exchange
 from unified_demo.data.knowledge import knowledge
+from unified_demo.data.layout_prompts import Planned, read_planned
 from unified_demo.data.multitask import Dialogue, write_dialogue
 from unified_demo.data.scenes import draw_scene
 from unified_demo.errors import UnifiedError
@@ -48,7 +49,7 @@ from unified_demo.zoo import Zoo
 
 logger = logging.getLogger("unified_demo.training.intents")
 
-CREATED, LAYOUTS = 0.05, 0.04
+CREATED, LAYOUTS = 0.05, 0.1
 """Shares of lone messages for something new, and for layouts; the rest come from dialogues."""
 TURNS = (1, 1, 1, 2, 3)
 WISH_WEIGHT = 2
@@ -79,21 +80,21 @@ class IntentOptions:
 # ---- messages ----
 
 
-def draw_lessons(rng: random.Random, count: int) -> list[Lesson]:
-    """``count`` messages, none twice in the same situation."""
+def draw_lessons(rng: random.Random, count: int, planned: Sequence[Planned] = ()) -> list[Lesson]:
+    """``count`` messages, none twice in the same situation. ``planned``: prompts of NSR-1K with their boxes."""
     found: dict[tuple[str, Situation], Lesson] = {}
     labels = tuple(knowledge())
     while len(found) < count:
-        for lesson in _draw(rng, labels):
+        for lesson in _draw(rng, labels, list(planned)):
             if lesson.text:
                 found.setdefault((lesson.text, lesson.situation), lesson)
     return list(found.values())[:count]
 
 
-def _draw(rng: random.Random, labels: tuple[str, ...]) -> Iterator[Lesson]:
+def _draw(rng: random.Random, labels: tuple[str, ...], planned: list[Planned]) -> Iterator[Lesson]:
     roll = rng.random()
     if roll < CREATED + LAYOUTS:
-        exchange = created(rng, labels) if roll < CREATED else layout_request(rng, labels, [])
+        exchange = created(rng, labels) if roll < CREATED else layout_request(rng, labels, planned)
         alone = Conversation((Message("user", exchange.user),))
         yield Lesson(words_of(alone), Situation.of(alone), _calls(exchange), _written(exchange))
         return
@@ -200,6 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m unified_demo.training.intents", description=__doc__)
     parser.add_argument("--count", type=int, default=36_000, help="messages that are drawn")
     parser.add_argument("--chats", type=Path, help="chats.jsonl made by 'training chats': questions that ask for no call")
+    parser.add_argument("--pairs", type=Path, help="NSR-1K spatial.train.json")
     parser.add_argument("--epochs", type=int, default=IntentOptions.epochs)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/intents.safetensors"), help="where the head is written")
@@ -220,7 +222,8 @@ def _run(flags: argparse.Namespace) -> None:
         zoo.path("language_model"), settings.cache_dir / "converted" / "language_model", torch.bfloat16
     )
     vocabulary = Vocabulary(tokenizer, language_model.config.vocab_size)
-    lessons = draw_lessons(random.Random(flags.seed), flags.count)
+    planned = read_planned(flags.pairs.parent) if flags.pairs else []
+    lessons = draw_lessons(random.Random(flags.seed), flags.count, planned)
     lessons += chat_lessons(flags.chats) if flags.chats else []
     logger.info("%d messages, %d written whole", len(lessons), sum(lesson.written for lesson in lessons))
     config = replace(IntentConfig(), hidden=language_model.config.hidden_size)
