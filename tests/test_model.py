@@ -36,7 +36,7 @@ from unified_demo.model.decoding import choose, default_filters, next_in_box
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.focus import in_focus, named_in, since
 from unified_demo.model.loading import load_trained, read_config, save_trained
-from unified_demo.model.plan_rules import number_of
+from unified_demo.model.plan_rules import compared, number_of
 from unified_demo.model.pointing import answer_places
 from unified_demo.model.tokens import IGNORE_INDEX, SurfaceWriter
 from unified_demo.parser import StreamParser
@@ -364,6 +364,41 @@ def test_a_thing_of_a_plan_has_as_many_boxes_as_it_is_said_to_have(built, said, 
 )
 def test_numbers_of_phrases(phrase, number):
     assert number_of(phrase) == number
+
+
+@pytest.mark.parametrize(
+    ("phrase", "asked", "bounds"),
+    [
+        ("a few cats", "three cars with a few cats, the number of cars is more than that of cats", (1, 2)),
+        ("a few traffic lights", "One car and a few traffic lights; the number of car is less than that of traffic lights", (2, 12)),
+        ("cat", "a photo of two cars and the same number of cats", (2, 2)),
+        ("a few buses", "four cars with a few buss, the number of buss is fewer than the number of cars", (1, 3)),
+        ("a few dogs", "three cars with a few cats, the number of cars is more than that of cats", (0, 12)),
+        ("a few cats", "some cars with a few cats, the number of cars is more than that of cats", (0, 12)),
+        ("a few cats", "a few cats", (0, 12)),
+    ],
+)
+def test_numbers_that_are_said_by_comparing(phrase, asked, bounds):
+    assert compared(phrase, asked) == bounds
+
+
+@pytest.mark.parametrize(("relation", "least", "most"), [("more", 1, 2), ("less", 4, 12)])
+def test_a_compared_thing_of_a_plan_has_fitting_boxes(built, relation, least, most):
+    _, vocabulary = built
+    for seed in range(4):
+        generator = torch.Generator().manual_seed(seed)
+        asked = f"three cups and a few cats, the number of cups is {relation} than that of cats"
+        state, rules = DecodingState(vocabulary, [], {}, TASK_TAGS, asked=asked), default_filters(vocabulary)
+        for piece in ("<layout>", "<p>", "a few cats", "</p>"):
+            for token in [vocabulary.tag_ids[piece]] if piece.startswith("<") else vocabulary.encode(piece):
+                state.add(token)
+        begun = len(state.written)
+        while state.inside and state.inside[-1] != "p" and len(state.written) < begun + 600:
+            logits = torch.randn(vocabulary.point_base, generator=generator)
+            for rule in rules:
+                rule.apply(logits, state)
+            state.add(choose(logits, 1.0, generator))
+        assert least <= state.written[begun:].count(vocabulary.tag_ids["</box>"]) <= most
 
 
 def test_a_plan_may_name_things_where_there_is_no_picture_yet(built):

@@ -27,7 +27,7 @@ from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.focus import in_focus, named_in, since
 from unified_demo.model.guiding import Guide, promising
-from unified_demo.model.intents import NO_CALL, IntentHead, IntentReader, load_head
+from unified_demo.model.intents import NO_CALL, IntentHead, IntentReader, load_head, words_of
 from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
 from unified_demo.model.lora_moe import FFN_PROJECTIONS
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
@@ -155,7 +155,7 @@ class TinyModel:
 
         def begin(tasks: Sequence[str]) -> tuple[DecodingState, SurfaceWriter]:
             state = DecodingState(self.vocabulary, tokens.proposals, dict(references), tasks, most=options.max_new_tokens)
-            state.wanted, state.wish, state.named = wanted, wish, named_in(conversation)
+            state.wanted, state.wish, state.named, state.asked = wanted, wish, named_in(conversation), words_of(conversation)
             return state, SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
 
         state, writer = begin(tuple(self.vocabulary.tasks))

@@ -14,6 +14,7 @@ class DecodingState:
     ``proposals``: (artefact id, index) per pointing token. ``references``: artefact id -> its token ids; what the calls of this answer
     will give joins them. ``tasks``: offered tags. ``wanted``: the tag of the plug-in that is to be
     called, with the ids ``wish`` as its words.
+    ``asked``: the words of the message.
     ``picture`` is the one last pointed into or referred to; a call stays with it. ``named``: artefacts that the question names.
     ``calls`` are closed already. ``most`` tokens may be written in all.
     """
@@ -34,6 +35,7 @@ class DecodingState:
     most: int = 1 << 16
     wanted: str = ""
     wish: Sequence[int] = ()
+    asked: str = ""
     named: Sequence[str] = ()
 
     def add(self, token_id: int) -> None:

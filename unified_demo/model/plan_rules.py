@@ -4,6 +4,8 @@
 The words are those of ``data.layout_prompts.PLACES``. It knows token ids and no network; ``decoding`` has the rules that use it.
 """
 
+import re
+
 from unified_demo import grammar
 from unified_demo.model.decoding_state import DecodingState
 
@@ -26,6 +28,11 @@ OPPOSITE = {
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 HEAPS = ("few", "couple", "pair", "group", "lot", "bunch", "number", "set", "row", "pile", "herd", "flock", "crowd", "stack", "dozen")
 """Behind "a" they say that there are more than one, and not how many."""
+_MORE = ("more", "greater", "higher", "larger")
+_THING = r"([a-z]+(?: [a-z]+)?)"
+_COMPARED = re.compile(rf"number of {_THING} is ({'|'.join(_MORE)}|less|fewer|lower|smaller) than (?:that|the number) of {_THING}")
+_SAME = re.compile(rf"same number of {_THING}")
+_NUMBERED = re.compile(rf"\b({'|'.join(NUMBERS)}|\d+) {_THING}")
 
 
 def bounds_of(state: DecodingState) -> Bounds:
@@ -61,8 +68,10 @@ def box_due(state: DecodingState) -> bool | None:
     close = vocabulary.tag_ids[grammar.close_tag(grammar.PHRASE)]
     if close not in rest:
         return None
-    wanted = number_of(vocabulary.tokenizer.decode(rest[: rest.index(close)]))
-    return None if wanted is None else rest.count(vocabulary.tag_ids[grammar.close_tag(grammar.BOX)]) < wanted
+    phrase, boxes = vocabulary.tokenizer.decode(rest[: rest.index(close)]), rest.count(vocabulary.tag_ids[grammar.close_tag(grammar.BOX)])
+    number = number_of(phrase)
+    least, most = (number, number) if number is not None else compared(phrase, state.asked)
+    return True if boxes < least else False if boxes >= most else None
 
 
 def number_of(phrase: str) -> int | None:
@@ -74,6 +83,38 @@ def number_of(phrase: str) -> int | None:
     if first in ("a", "an"):
         return None if second in HEAPS or not second else 1
     return int(first) if first.isdecimal() and 0 < int(first) <= len(NUMBERS) else None
+
+
+def compared(phrase: str, asked: str) -> tuple[int, int]:
+    """Least and most of "a few cats" where the message says how many there are of something else and which of both are more.
+
+    "three cars with a few cats, the number of cars is more than that of cats": one or two; "the same number of cats": three.
+    """
+    thing = " ".join(word for word in phrase.lower().split() if word not in ("a", "an", "the", *HEAPS))
+    message = " ".join(asked.lower().split())
+    for first, how, second in _COMPARED.findall(message):
+        for one, other, is_more in ((first, second, how in _MORE), (second, first, how not in _MORE)):
+            number = _number_in(message, other) if _alike(thing, one) else None
+            if number is not None:
+                return (number + 1, len(NUMBERS)) if is_more else (1, max(1, number - 1))
+    same = _SAME.search(message)
+    numbered = _NUMBERED.search(message)
+    if same and numbered and _alike(thing, same[1]):
+        number = number_of(numbered[0]) or 1
+        return number, number
+    return 0, len(NUMBERS)
+
+
+def _number_in(message: str, thing: str) -> int | None:
+    """How many of a thing a message names outright."""
+    found = [match for match in _NUMBERED.finditer(message) if _alike(match[2], thing) or match[2].startswith(thing)]
+    return number_of(found[0][0]) if found else None
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two nouns differ by no more than an ending: "bus" and "buses"."""
+    shared = next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return shared >= max(3, min(len(one), len(other)) - 1) and abs(len(one) - len(other)) <= 2
 
 
 def _words_before(state: DecodingState, end: int) -> str:
