@@ -10,12 +10,11 @@ from tiny_model import make_network, make_scene, project
 
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.errors import ModelLoadError
-from unified_demo.evaluation.symbolic import SymbolicModel
 from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
 from unified_demo.model.backend import Decoder, Seen, TinyModel
 from unified_demo.model.decoding_state import DecodingState
-from unified_demo.model.guiding import PROMISES, Guide, promising
+from unified_demo.model.guiding import POINTS_FIRST, Guide, promising
 from unified_demo.model.intents import (
     CHOICES,
     LONGEST,
@@ -32,6 +31,7 @@ from unified_demo.model.intents import (
     tokens_of,
     words_of,
 )
+from unified_demo.promises import PROMISES
 from unified_demo.training.intents import IntentOptions, Lesson, draw_lessons, learn, padded, states_of
 
 PICTURE = Artefact("img-1", MediaKind.IMAGE, Path("1.png"))
@@ -252,18 +252,9 @@ def test_only_what_may_become_a_promise_waits(text: str, may: bool):
     assert promising(text) is may
 
 
-def test_promises_are_those_that_the_adapters_learnt():
-    from unified_demo.data.wishes import SAID as LEARNT
-
-    assert all(set(PROMISES[task]) == set(said) for task, said in LEARNT.items())
-
-
-def test_the_model_that_the_benchmarks_ask_is_guided_too(built):
-    network, vocabulary = built
-    asks = SymbolicModel(TinyModel(network, vocabulary, None, TASK_TAGS, intents=IntentHead(SMALL)))
-    guide = asks.guide(asked("draw a dog"), frozenset(), False)
-    assert guide is not None and sum(guide.intent.next().values()) == pytest.approx(1)
-    assert asks.guide(asked("", PICTURE), frozenset(), False) is None
+def test_every_task_has_a_promise_that_waits_or_points_first():
+    assert set(PROMISES) | set(POINTS_FIRST) == set(TASK_TAGS)
+    assert all(promising(promise) for promises in PROMISES.values() for promise in promises)
 
 
 # ---- the committed weights ----

@@ -337,6 +337,22 @@ def test_the_second_thing_of_a_plan_is_opposite_of_the_first(built, said, other)
     assert (words == f", {other}") is (other is not None)
 
 
+def boxes_of_plan(vocabulary, seed: int, pieces: list[str], asked: str = "") -> int:
+    """How many boxes a network that wants nothing gives the thing with which a plan begins."""
+    generator = torch.Generator().manual_seed(seed)
+    state, rules = DecodingState(vocabulary, [], {}, TASK_TAGS, asked=asked), default_filters(vocabulary)
+    for piece in ("<layout>", *pieces):
+        for token in [vocabulary.tag_ids[piece]] if piece.startswith("<") else vocabulary.encode(piece):
+            state.add(token)
+    begun = len(state.written)
+    while state.inside and state.inside[-1] != "p" and len(state.written) < begun + 600:
+        logits = torch.randn(vocabulary.point_base, generator=generator)
+        for rule in rules:
+            rule.apply(logits, state)
+        state.add(choose(logits, 1.0, generator))
+    return state.written[begun:].count(vocabulary.tag_ids["</box>"])
+
+
 @pytest.mark.parametrize(
     ("said", "phrase", "boxes"),
     [("", "three cups", 3), ("on the left", "2 dogs", 2), ("", "a vase", 1), ("", "one old vase", 1), ("", "twelve eggs", 12)],
@@ -344,18 +360,7 @@ def test_the_second_thing_of_a_plan_is_opposite_of_the_first(built, said, other)
 def test_a_thing_of_a_plan_has_as_many_boxes_as_it_is_said_to_have(built, said, phrase, boxes):
     _, vocabulary = built
     for seed in range(3):
-        generator = torch.Generator().manual_seed(seed)
-        state, rules = DecodingState(vocabulary, [], {}, TASK_TAGS), default_filters(vocabulary)
-        for piece in ("<layout>", *([said] if said else []), "<p>", phrase, "</p>"):
-            for token in [vocabulary.tag_ids[piece]] if piece.startswith("<") else vocabulary.encode(piece):
-                state.add(token)
-        begun = len(state.written)
-        while state.inside and state.inside[-1] != "p" and len(state.written) < begun + 600:
-            logits = torch.randn(vocabulary.point_base, generator=generator)
-            for rule in rules:
-                rule.apply(logits, state)
-            state.add(choose(logits, 1.0, generator))
-        assert state.written[begun:].count(vocabulary.tag_ids["</box>"]) == boxes
+        assert boxes_of_plan(vocabulary, seed, [*([said] if said else []), "<p>", phrase, "</p>"]) == boxes
 
 
 @pytest.mark.parametrize(
@@ -385,20 +390,9 @@ def test_numbers_that_are_said_by_comparing(phrase, asked, bounds):
 @pytest.mark.parametrize(("relation", "least", "most"), [("more", 1, 2), ("less", 4, 12)])
 def test_a_compared_thing_of_a_plan_has_fitting_boxes(built, relation, least, most):
     _, vocabulary = built
+    asked = f"three cups and a few cats, the number of cups is {relation} than that of cats"
     for seed in range(4):
-        generator = torch.Generator().manual_seed(seed)
-        asked = f"three cups and a few cats, the number of cups is {relation} than that of cats"
-        state, rules = DecodingState(vocabulary, [], {}, TASK_TAGS, asked=asked), default_filters(vocabulary)
-        for piece in ("<layout>", "<p>", "a few cats", "</p>"):
-            for token in [vocabulary.tag_ids[piece]] if piece.startswith("<") else vocabulary.encode(piece):
-                state.add(token)
-        begun = len(state.written)
-        while state.inside and state.inside[-1] != "p" and len(state.written) < begun + 600:
-            logits = torch.randn(vocabulary.point_base, generator=generator)
-            for rule in rules:
-                rule.apply(logits, state)
-            state.add(choose(logits, 1.0, generator))
-        assert least <= state.written[begun:].count(vocabulary.tag_ids["</box>"]) <= most
+        assert least <= boxes_of_plan(vocabulary, seed, ["<p>", "a few cats", "</p>"], asked) <= most
 
 
 def test_a_plan_may_name_things_where_there_is_no_picture_yet(built):

@@ -22,6 +22,7 @@ from unified_demo.data.split import part_of_noun
 from unified_demo.data.understanding import Observer
 from unified_demo.grammar import TASKS, MediaKind, Task
 from unified_demo.messages import Part, RegionPart, TextPart
+from unified_demo.promises import PROMISES
 
 DIGITS = ("零", "一", "两", "三", "四", "五", "六", "七", "八", "九")
 TRADITIONAL = 0.125
@@ -199,12 +200,12 @@ class ChineseWriter(Observer):
 
     def _new_sound(self, task: str) -> Exchange:
         sound, chinese = self._draw("sounds")
-        answer = (self.say("Listen.", "Here is the sound."), call(Task.AUDIO_GENERATION, sound_prompt(sound, USUAL_SECONDS)))
+        answer = (self.say(*PROMISES[Task.AUDIO_GENERATION]), call(Task.AUDIO_GENERATION, sound_prompt(sound, USUAL_SECONDS)))
         return self._exchange(task, self._ask(task, s=chinese), answer, ((Outcome(label=sound),),))
 
     def _new_video(self, task: str) -> Exchange:
         prompt, chinese = self._draw("films") if self.rng.random() < 0.4 else self._acting()
-        answer = (self.say("Here is the clip.", "I will film it."), call(Task.VIDEO_GENERATION, prompt))
+        answer = (self.say(*PROMISES[Task.VIDEO_GENERATION]), call(Task.VIDEO_GENERATION, prompt))
         return self._exchange(task, self._ask(task, p=chinese), answer, ((Outcome(label=prompt),),))
 
     def _any_thing(self) -> tuple[str, str]:
@@ -227,7 +228,7 @@ class ChineseWriter(Observer):
             asked = self._ask(task, p=before + counted, q=before + bare)
         else:
             asked = self._ask(task, p=counted + behind, q=bare + behind)
-        answer = (self.say("Here you are.", "I will draw it."), call(Task.IMAGE_GENERATION, prompt))
+        answer = (self.say(*PROMISES[Task.IMAGE_GENERATION]), call(Task.IMAGE_GENERATION, prompt))
         return self._exchange(task, asked, answer, ((Outcome(label=prompt),),))
 
     def _acting(self) -> tuple[str, str]:
@@ -265,7 +266,7 @@ class ChineseWriter(Observer):
         seen = self._seen(TASKS[tag].needs[0])
         if task == "ivgen":
             motion, chinese = self._draw("motions")
-            answer = (self.say("Here it moves.", "I will animate it."), call(tag, motion, (seen.id,)))
+            answer = (self.say(*PROMISES[Task.IMAGE_TO_VIDEO]), call(tag, motion, (seen.id,)))
             return self._exchange(task, self._ask(task, m=chinese), answer, ((Outcome(seen.scene, label=motion),),), seen.id)
         change, ways = self._draw("changes")
         answer = (TextPart("Here you are."), call(tag, change, (seen.id,)))

@@ -12,6 +12,7 @@ from unified_demo.data.scenes import Scene, draw_colours
 from unified_demo.data.wordings import draw_film, draw_prompt, draw_sound, entries
 from unified_demo.grammar import Box, MediaKind, Task, TimeSpan
 from unified_demo.messages import RegionPart, TextPart
+from unified_demo.promises import PROMISES
 from unified_demo.regions import Region, with_whole_picture
 
 USUAL_SECONDS = 5
@@ -24,13 +25,13 @@ class Creator(Writer):
         """A picture of ``given``, or of a drawn prompt."""
         prompt = given or draw_prompt(self.rng, self.context.part)
         phrasing = self.phrasing("gen")
-        answer = (self.say("Here you are.", "I will draw it."), call(Task.IMAGE_GENERATION, prompt))
+        answer = (self.say(*PROMISES[Task.IMAGE_GENERATION]), call(Task.IMAGE_GENERATION, prompt))
         return Exchange("gen", (phrasing.id,), self.ask(phrasing, {"p": prompt}), answer, "call", ((Outcome(label=prompt),),))
 
     def film(self) -> Exchange | None:
         prompt = draw_film(self.rng, self.context.part)
         phrasing = self.phrasing("vgen")
-        answer = (self.say("Here is the clip.", "I will film it."), call(Task.VIDEO_GENERATION, prompt))
+        answer = (self.say(*PROMISES[Task.VIDEO_GENERATION]), call(Task.VIDEO_GENERATION, prompt))
         return Exchange("vgen", (phrasing.id,), self.ask(phrasing, {"p": prompt}), answer, "call", ((Outcome(label=prompt),),))
 
     def sound(self) -> Exchange | None:
@@ -40,7 +41,7 @@ class Creator(Writer):
         if "for" in phrasing.slots and self.rng.random() < 0.4:
             seconds = self.rng.choice([2, 3, 4, 6, 8, 10, 12, 15, 20, 30])
             length = self.rng.choice([f", {seconds} seconds", f" for {seconds} seconds", f", {seconds} s long"])
-        answer = (self.say("Listen.", "Here is the sound."), call(Task.AUDIO_GENERATION, sound_prompt(sound, seconds)))
+        answer = (self.say(*PROMISES[Task.AUDIO_GENERATION]), call(Task.AUDIO_GENERATION, sound_prompt(sound, seconds)))
         outcome = Outcome(label=sound, events=(Event(sound, TimeSpan(0.0, 1.0)),))
         return Exchange("agen", (phrasing.id,), self.ask(phrasing, {"s": sound, "for": length}), answer, "call", ((outcome,),))
 
@@ -51,7 +52,7 @@ class Creator(Writer):
         assert choice is not None
         motion = self._motion(choice.seen)
         phrasing = self.phrasing("ivgen")
-        answer = (self.say("Here it moves.", "I will animate it."), call(Task.IMAGE_TO_VIDEO, motion, (choice.seen.id,)))
+        answer = (self.say(*PROMISES[Task.IMAGE_TO_VIDEO]), call(Task.IMAGE_TO_VIDEO, motion, (choice.seen.id,)))
         user = self.ask(phrasing, {"m": motion}, choice.name)
         outcome = Outcome(choice.seen.scene, label=motion)
         return Exchange("ivgen", (phrasing.id,), user, answer, "call", ((outcome,),), choice.seen.id)
@@ -73,7 +74,7 @@ class Creator(Writer):
         phrasing = self.phrasing("layout")
         scene = self._scene_of([(group.label, box) for group in groups for box in group.boxes])
         answer = (
-            self.say("I will place them like this.", "Here is the arrangement."),
+            self.say(*PROMISES[Task.LAYOUT_GENERATION]),
             call(Task.LAYOUT_GENERATION, told(prompt, groups), (), regions),
         )
         outcome = Outcome(scene, label=prompt)

@@ -24,6 +24,7 @@ from unified_demo.data.wordings import FOLDER, words
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import MediaKind, Task
 from unified_demo.messages import MediaPart, Part, TextPart
+from unified_demo.promises import PROMISES_OF_SEVERAL
 
 WRITERS: dict[str, tuple[type[Writer], str]] = {
     Task.IMAGE_SEGMENTATION.value: (Observer, "outline"),
@@ -213,7 +214,7 @@ def _joined(rng: random.Random, both: list[Exchange | None], frames: tuple[str, 
         "several",
         (*first.templates, *second.templates),
         (TextPart(asked),),
-        (TextPart("I will do both."), *calls),
+        (TextPart(PROMISES_OF_SEVERAL[2]), *calls),
         "call",
         (*first.outcomes, *second.outcomes),
         second.about or first.about,

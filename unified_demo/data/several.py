@@ -20,10 +20,10 @@ from unified_demo.data.expressions import Expression
 from unified_demo.data.understanding import Observer
 from unified_demo.grammar import TASKS, MediaKind, Task
 from unified_demo.messages import MediaPart, TaskCall, TextPart
+from unified_demo.promises import PROMISES_OF_SEVERAL
 
 FOLDER = Path(__file__).with_name("several")
 SLOTS = ("e", "f")
-SAID = {2: "I will do both.", 3: "I will do all three."}
 TRIES = 6
 
 
@@ -107,7 +107,7 @@ class SeveralWriter(Writer):
         attached = next((self.context.of_kind(kind)[0].id for kind in bundle.needs), "")
         asked = bundle.asked.format(**{slot: thing.asked for slot, thing in things.items()})
         name = "several.chinese" if bundle.language == "chinese" else "several.wish"
-        answer = (TextPart(SAID[len(calls)]), *numbered(calls))
+        answer = (TextPart(PROMISES_OF_SEVERAL[len(calls)]), *numbered(calls))
         return Exchange("several", (name,), (TextPart(asked),), answer, "call", tuple(outcomes), attached)
 
     def _named_things(self, bundle: Bundle) -> dict[str, NamedThing] | None:

@@ -14,19 +14,12 @@ from unified_demo.data.creations import USUAL_SECONDS, sound_prompt
 from unified_demo.data.exchanges import Exchange, Outcome, Writer, call
 from unified_demo.grammar import TASKS, Task, TimeSpan
 from unified_demo.messages import TextPart
+from unified_demo.promises import PROMISES
 
 FOLDER = Path(__file__).with_name("wishes")
 NONE = "none"
 CREATED = (Task.IMAGE_GENERATION.value, Task.VIDEO_GENERATION.value, Task.AUDIO_GENERATION.value)
 """Tasks whose wishes need nothing in the conversation."""
-SAID = {
-    Task.IMAGE_GENERATION: ("Here you are.", "I will draw it."),
-    Task.VIDEO_GENERATION: ("Here is the clip.", "I will film it."),
-    Task.AUDIO_GENERATION: ("Listen.", "Here is the sound."),
-    Task.IMAGE_EDITING: ("Here you are.", "I will change it."),
-    Task.VIDEO_EDITING: ("Here you are.", "I will change the clip."),
-    Task.IMAGE_TO_VIDEO: ("Here it moves.", "I will animate it."),
-}
 
 
 @cache
@@ -62,7 +55,7 @@ class WishWriter(Writer):
         if choice and choice.seen.made and "my" in asked.lower().split():
             return None
         prompt = sound_prompt(told, USUAL_SECONDS) if tag == Task.AUDIO_GENERATION else told
-        answer = (self.say(*SAID[tag]), call(tag, prompt, (choice.seen.id,) if choice else ()))
+        answer = (self.say(*PROMISES[tag]), call(tag, prompt, (choice.seen.id,) if choice else ()))
         if tag == Task.AUDIO_GENERATION:
             outcome = Outcome(label=told, events=(Event(told, TimeSpan(0.0, 1.0)),))
         elif choice and tag != Task.IMAGE_TO_VIDEO:

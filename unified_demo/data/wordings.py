@@ -20,7 +20,7 @@ from unified_demo.errors import UnifiedError
 
 FOLDER = Path(__file__).with_name("phrasings")
 BARE = 0.35
-"""Share of the training prompts for pictures that are a noun and little else; the held-out wishes stay those of the first session."""
+"""Share of the training prompts for pictures that are a noun and little else; held-out prompts stay what they were."""
 MANNERS = ("direct", "polite", "indirect", "terse", "misspelt")
 SubSet = Literal["train", "held_out", "all"]
 

@@ -14,23 +14,12 @@ from unified_demo.model.decoding import closing
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.intents import MOST_CALLS, NO_CALL, Intent
 from unified_demo.model.tokens import Vocabulary
+from unified_demo.promises import PROMISES, PROMISES_OF_SEVERAL
 
 PLAUSIBLE = 0.3
 """A choice is plausible when it is at least so many times as likely as the best one."""
-PROMISES: dict[str, tuple[str, ...]] = {
-    Task.IMAGE_GENERATION: ("I will draw it.", "Here you are."),
-    Task.LAYOUT_GENERATION: ("I will place them like this.", "Here is the arrangement."),
-    Task.VIDEO_GENERATION: ("I will film it.", "Here is the clip."),
-    Task.AUDIO_GENERATION: ("Here is the sound.", "Listen."),
-    Task.IMAGE_TO_VIDEO: ("I will animate it.", "Here it moves."),
-    Task.IMAGE_EDITING: ("Here you are.", "I will change it."),
-    Task.REASONING_EDITING: ("Here you are.",),
-    Task.VIDEO_EDITING: ("Here you are.", "I will change the clip."),
-}  # fmt: skip
-"""What stands before a call and says nothing else; the first is used here. Outlines have none: they point first."""
-PROMISES_OF_SEVERAL = {2: "I will do both.", 3: "I will do all three."}
 POINTS_FIRST = (Task.IMAGE_SEGMENTATION.value, Task.VIDEO_SEGMENTATION.value)
-HERE, POINTING = "Here is", grammar.PHRASE
+HERE, UNPOINTED, POINTING = "Here is", "Here you are.", grammar.PHRASE
 
 
 @dataclass(frozen=True)
@@ -110,10 +99,8 @@ class Guide:
         return sorted((tag for tag, share in able.items() if share >= PLAUSIBLE * shares[best]), key=lambda tag: -shares[tag])
 
     def _promise(self, tag: str) -> Sequence[int]:
-        several = PROMISES_OF_SEVERAL.get(len(self.intent.plan()))
-        if several:
-            return self.vocabulary.encode(several)
-        return self.vocabulary.encode(PROMISES[tag][0] if tag in PROMISES else HERE if self.pointing else PROMISES[Task.IMAGE_EDITING][0])
+        promise = PROMISES_OF_SEVERAL.get(len(self.intent.plan())) or PROMISES.get(Task(tag), (HERE if self.pointing else UNPOINTED,))[0]
+        return self.vocabulary.encode(promise)
 
     def _opening(self, tag: str, anew: bool) -> int:
         points = anew and tag in POINTS_FIRST and self.pointing and len(self.intent.plan()) == 1
