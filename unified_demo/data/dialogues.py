@@ -6,9 +6,9 @@ One scene carries several turns, so that a picture's tokens are paid for once. B
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
+from unified_demo.data.captions import caption
 from unified_demo.data.expressions import NUMBERS, Describer, Expression, article, knowledge, plural
 from unified_demo.data.reports import jitter
 from unified_demo.data.scenes import Scene
@@ -98,7 +98,8 @@ class DialogueWriter:
             + [self.count] * 2
             + [self.exists] * 2
             + [self.colour] * 2
-            + [self.caption, self.absent, self.shown, self.shown]
+            + [self.caption] * 3
+            + [self.absent, self.shown, self.shown]
         )
         makers += [self.main_thing] * (3 if self.scene.names else 0) + [self.again] * (4 if self.focus else 0)
         while True:
@@ -251,25 +252,7 @@ class DialogueWriter:
         return question, [self._region(_capital(expression.said), expression.targets), TextPart(f" is mostly {colours}.")]
 
     def caption(self) -> tuple[str, list[Part]]:
-        question = self.rng.choice(DESCRIBE)
-        if not self.describer.by_label:
-            return question, [TextPart("I cannot make out any object I know in this picture.")]
-        links = [link for link in self.scene.links if link[1] != "next to"]
-        parts: list[Part] = []
-        told: set[int] = set()
-        if links and self.rng.random() < 0.8:
-            first, word, second = links[0]
-            parts += [self._region(article(self.scene.regions[first].label), (first,)), TextPart(f" {word} ")]
-            parts.append(self._region(article(self.scene.regions[second].label), (second,)))
-            told = {first, second}
-        by_size = sorted(self.describer.by_label.items(), key=lambda item: -max(self.scene.regions[i].box.area for i in item[1]))
-        untold = [(label, tuple(i for i in ids if i not in told)) for label, ids in by_size]
-        groups = [(label, ids) for label, ids in untold if ids][: 4 if not told else 2]
-        for place, (label, ids) in enumerate(groups):
-            if told or place:
-                parts.append(TextPart(" and " if place == len(groups) - 1 else ", "))
-            parts.append(self._region(_amount(label, len(ids)), ids[:5]))
-        return question, [*begun(parts), TextPart(".")]
+        return self.rng.choice(DESCRIBE), list(caption(self.scene, self._region, self.rng))
 
     def main_thing(self) -> tuple[str, list[Part]] | None:
         if len(self.scene.names) != 1:
@@ -297,22 +280,8 @@ def _casual(rng: random.Random, phrase: str) -> str:
     return phrase.upper() if roll > 0.99 else phrase
 
 
-def _amount(label: str, count: int) -> str:
-    """``a dog``, ``two dogs``, and from six on ``many dogs``."""
-    if count == 1:
-        return article(label)
-    return f"{NUMBERS[count]} {plural(label)}" if count <= 5 else f"many {plural(label)}"
-
-
 def _capital(phrase: str) -> str:
     return phrase[:1].upper() + phrase[1:]
-
-
-def begun(parts: list[Part]) -> list[Part]:
-    """A sentence from parts that begin with a region: "A person holding a cup and two dogs"."""
-    first, *others = parts
-    assert isinstance(first, RegionPart)
-    return [replace(first, phrase=_capital(first.phrase)), *others]
 
 
 def without_picture(rng: random.Random, labels: tuple[str, ...]) -> Conversation:

@@ -194,16 +194,6 @@ def capital(phrase: str) -> str:
     return phrase[:1].upper() + phrase[1:]
 
 
-def listed(parts: Sequence[Part]) -> list[Part]:
-    """``a``, ``b`` and ``c``, with the words between."""
-    joined: list[Part] = []
-    for place, part in enumerate(parts):
-        if place:
-            joined.append(TextPart(" and " if place == len(parts) - 1 else ", "))
-        joined.append(part)
-    return joined
-
-
 def carry_out(context: Context, exchange: Exchange) -> tuple[Part, ...]:
     """The answer as the engine leaves it: behind each call what it gave, under the next ids; the context grows accordingly."""
     parts: list[Part] = []

@@ -24,7 +24,7 @@ from unified_demo.messages import Conversation, MediaPart, Message, Part, TaskCa
 SceneSource = Callable[[random.Random], Scene]
 
 WEIGHTS = {
-    "seg": 8, "ground": 6, "redit": 11, "edit": 6, "question": 6, "caption": 3, "gen": 6, "layout": 4, "ivgen": 7, "several": 14,
+    "seg": 8, "ground": 6, "redit": 11, "edit": 6, "question": 6, "caption": 9, "gen": 6, "layout": 4, "ivgen": 7, "several": 14,
     "chat": 5, "vseg": 5, "vgen": 7, "vedit": 4, "agen": 5,
 }  # fmt: skip
 """How often each task is asked for; what needs a video counts twice while there is one."""

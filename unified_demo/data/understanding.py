@@ -3,11 +3,10 @@
 Every referring expression fits exactly its target (see ``expressions``); what is not there is refused, what is unclear asked back.
 """
 
-from collections.abc import Set
-
+from unified_demo.data.captions import caption, listed
 from unified_demo.data.context import KIND_WORDS, Choice, Seen
-from unified_demo.data.dialogues import HERE, begun
-from unified_demo.data.exchanges import Exchange, Outcome, Writer, call, capital, countable_of, listed
+from unified_demo.data.dialogues import HERE
+from unified_demo.data.exchanges import Exchange, Outcome, Writer, call, capital, countable_of
 from unified_demo.data.expressions import Expression, plural
 from unified_demo.data.nouns import countable, definite, is_plural, said
 from unified_demo.data.planned import PlannedScene
@@ -24,8 +23,6 @@ REASONED = 0.3
 """Share of requests for an outline that ask what a thing is for, where the scene allows it."""
 LINKED_SHARE = 0.3
 """Share of the requests above that ask who does what where the scene knows relations; they more often find a question than the others."""
-MOST_BOXES = 5
-"""A caption shows so many of a kind."""
 CLEAR = 1.5
 """The biggest thing must be so many times as large as the next one to be called so."""
 
@@ -213,34 +210,8 @@ class Observer(Writer):
         return Exchange("caption", (phrasing.id,), self.ask(phrasing, {}, choice.name), answer, about=choice.seen.id)
 
     def _caption(self, seen: Seen) -> tuple[Part, ...]:
-        """One relation, if there is one, then the largest groups."""
-        scene, by_label = seen.scene, self.describer(seen).by_label
-        assert scene is not None
-        if not by_label:
-            return (TextPart("I cannot make out any object I know here."),)
-        links = [link for link in scene.links if link[1] != "next to"]
-        parts: list[Part] = []
-        told: set[int] = set()
-        if links and self.rng.random() < 0.8:
-            first, word, second = links[0]
-            parts += [self._some(seen, (first,)), TextPart(f" {word} "), self._some(seen, (second,))]
-            told = {first, second}
-        by_size = sorted(by_label.values(), key=lambda same: -max(scene.regions[index].box.area for index in same))
-        untold = [tuple(index for index in same if index not in told) for same in by_size]
-        groups = [self._some(seen, same, told) for same in untold if same][: 2 if told else 4]
-        if not told:
-            return (*begun(listed(groups)), TextPart("."))
-        joint = [TextPart(", " if len(groups) > 1 else " and ")] if groups else []
-        return (*begun([*parts, *joint, *listed(groups)]), TextPart("."))
-
-    def _some(self, seen: Seen, same: tuple[int, ...], told: Set[int] = frozenset()) -> RegionPart:
-        """ "a dog", "two dogs", and from six on "many dogs"; "another dog" when one of its kind was ``told`` of."""
         assert seen.scene is not None
-        label = seen.scene.regions[same[0]].label
-        if len(same) == 1 and countable(label) and any(seen.scene.regions[index].label == label for index in told):
-            return self.region(seen, f"another {label}", same)
-        phrase = f"many {plural(label)}" if len(same) > 5 and countable(label) else said(label, len(same))
-        return self.region(seen, phrase, same[:MOST_BOXES])
+        return caption(seen.scene, lambda phrase, targets: self.region(seen, phrase, targets), self.rng)
 
     def _heard(self, seen: Seen) -> tuple[Part, ...]:
         parts: list[Part] = [TextPart("I hear ")]

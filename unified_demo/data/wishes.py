@@ -17,7 +17,7 @@ from unified_demo.messages import TextPart
 from unified_demo.promises import PROMISES
 
 FOLDER = Path(__file__).with_name("wishes")
-NONE = "none"
+NONE, LAYOUT = "none", Task.LAYOUT_GENERATION.value
 CREATED = (Task.IMAGE_GENERATION.value, Task.VIDEO_GENERATION.value, Task.AUDIO_GENERATION.value)
 """Tasks whose wishes need nothing in the conversation."""
 
@@ -38,10 +38,11 @@ class WishWriter(Writer):
     def wish(self, task: str, language: str) -> Exchange | None:
         """In one ``language`` ("english", "chinese").
 
-        None for a task without wishes, and where there is not one picture or video that it can mean.
+        None for a task without wishes, for layouts (their boxes are not known), and where there is not one picture or video that it
+        can mean.
         """
         fitting = [row for row in wishes().get(task, ()) if row[2] == language]
-        if not fitting:
+        if not fitting or task == LAYOUT:
             return None
         asked, told, _ = self.rng.choice(fitting)
         name = f"{task}.{'chinese' if language == 'chinese' else 'wish'}"

@@ -24,9 +24,10 @@ from unified_demo.data.knowledge import knowledge
 from unified_demo.data.layout_prompts import Planned, read_planned
 from unified_demo.data.multitask import Dialogue, write_dialogue
 from unified_demo.data.scenes import draw_scene
+from unified_demo.data.wishes import LAYOUT, wishes
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import TASK_TAGS
-from unified_demo.messages import Conversation, Message
+from unified_demo.messages import Conversation, Message, TextPart
 from unified_demo.model.intents import (
     CHOICES,
     MOST_CALLS,
@@ -50,7 +51,7 @@ from unified_demo.zoo import Zoo
 logger = logging.getLogger("unified_demo.training.intents")
 
 CREATED, LAYOUTS = 0.05, 0.1
-"""Shares of lone messages for something new, and for layouts; the rest come from dialogues."""
+"""Shares of lone messages for something new, and for layouts; the rest come from dialogues, and each whole wish for a layout once."""
 TURNS = (1, 1, 1, 2, 3)
 WISH_WEIGHT = 2
 """How often a message that was written whole is learnt in an epoch, where frames with words in their slots are learnt once."""
@@ -88,7 +89,13 @@ def draw_lessons(rng: random.Random, count: int, planned: Sequence[Planned] = ()
         for lesson in _draw(rng, labels, list(planned)):
             if lesson.text:
                 found.setdefault((lesson.text, lesson.situation), lesson)
-    return list(found.values())[:count]
+    layouts = [_alone(asked) for asked, _, _ in wishes()[LAYOUT]]
+    return [*layouts, *found.values()][:count]
+
+
+def _alone(asked: str) -> Lesson:
+    conversation = Conversation((Message("user", (TextPart(asked),)),))
+    return Lesson(words_of(conversation), Situation.of(conversation), (LAYOUT,), True)
 
 
 def _draw(rng: random.Random, labels: tuple[str, ...], planned: list[Planned]) -> Iterator[Lesson]:

@@ -50,7 +50,7 @@ class Recipe:
 
 
 GROUNDING = Recipe()
-MULTITASK = Recipe(multitask=0.75, layouts=0.13, created=0.08, plain=0.15)
+MULTITASK = Recipe(multitask=0.75, layouts=0.08, created=0.04, plain=0.2)
 RECIPES = {"grounding": GROUNDING, "multitask": MULTITASK}
 
 DIALOGUE_TURNS = (1, 1, 1, 1, 2, 2, 3, 4)
