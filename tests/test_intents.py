@@ -9,6 +9,7 @@ import torch
 from tiny_model import make_network, make_scene, project
 
 from unified_demo.config import GenerationOptions, Settings
+from unified_demo.data.wishes import NONE, wishes
 from unified_demo.errors import ModelLoadError
 from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
@@ -32,7 +33,7 @@ from unified_demo.model.intents import (
     words_of,
 )
 from unified_demo.promises import PROMISES
-from unified_demo.training.intents import IntentOptions, Lesson, draw_lessons, learn, padded, states_of
+from unified_demo.training.intents import IntentOptions, Lesson, draw_lessons, learn, padded, states_of, whole_wishes
 
 PICTURE = Artefact("img-1", MediaKind.IMAGE, Path("1.png"))
 SMALL = IntentConfig(hidden=64, layer=1, width=16, queries=2, blocks=1, heads=2, dropout=0.0)
@@ -116,6 +117,13 @@ def test_lessons_are_wishes_and_not_refusals():
     for lesson in lessons:
         first = TASKS[Task(lesson.calls[0])] if lesson.calls else None
         assert not first or set(first.needs) <= lesson.situation.kinds, lesson
+
+
+def test_every_whole_wish_is_a_lesson_with_what_it_needs():
+    lessons = list(whole_wishes(random.Random(0)))
+    assert len(lessons) == sum(map(len, wishes().values()))
+    assert all(set(TASKS[Task(tag)].needs) <= lesson.situation.kinds for lesson in lessons for tag in lesson.calls)
+    assert {lesson.calls for lesson in lessons} == {(), *((tag,) for tag in wishes() if tag != NONE)}
 
 
 def test_a_head_survives_its_file_and_another_file_is_named(tmp_path: Path):

@@ -24,12 +24,13 @@ from unified_demo.data.knowledge import knowledge
 from unified_demo.data.layout_prompts import Planned, read_planned
 from unified_demo.data.multitask import Dialogue, write_dialogue
 from unified_demo.data.scenes import draw_scene
-from unified_demo.data.wishes import LAYOUT, wishes
+from unified_demo.data.wishes import NONE, wishes
 from unified_demo.errors import UnifiedError
-from unified_demo.grammar import TASK_TAGS
+from unified_demo.grammar import TASK_TAGS, TASKS, Task
 from unified_demo.messages import Conversation, Message, TextPart
 from unified_demo.model.intents import (
     CHOICES,
+    KINDS,
     MOST_CALLS,
     NO_CALL,
     IntentConfig,
@@ -51,7 +52,7 @@ from unified_demo.zoo import Zoo
 logger = logging.getLogger("unified_demo.training.intents")
 
 CREATED, LAYOUTS = 0.05, 0.1
-"""Shares of lone messages for something new, and for layouts; the rest come from dialogues, and each whole wish for a layout once."""
+"""Shares of lone messages for something new, and for layouts; the rest come from dialogues."""
 TURNS = (1, 1, 1, 2, 3)
 WISH_WEIGHT = 2
 """How often a message that was written whole is learnt in an epoch, where frames with words in their slots are learnt once."""
@@ -89,13 +90,17 @@ def draw_lessons(rng: random.Random, count: int, planned: Sequence[Planned] = ()
         for lesson in _draw(rng, labels, list(planned)):
             if lesson.text:
                 found.setdefault((lesson.text, lesson.situation), lesson)
-    layouts = [_alone(asked) for asked, _, _ in wishes()[LAYOUT]]
-    return [*layouts, *found.values()][:count]
+    return list(found.values())[:count]
 
 
-def _alone(asked: str) -> Lesson:
-    conversation = Conversation((Message("user", (TextPart(asked),)),))
-    return Lesson(words_of(conversation), Situation.of(conversation), (LAYOUT,), True)
+def whole_wishes(rng: random.Random) -> Iterator[Lesson]:
+    """Each of them once, with the media it needs; one in ten with other media too, for in dialogues some hardly come up."""
+    for task, rows in wishes().items():
+        needs = frozenset(TASKS[Task(task)].needs if task != NONE else ())
+        for asked, _, _ in rows:
+            others = frozenset([rng.choice(KINDS)] if rng.random() < 0.1 else [])
+            conversation = Conversation((Message("user", (TextPart(asked),)),))
+            yield Lesson(words_of(conversation), Situation(needs | others), () if task == NONE else (task,), True)
 
 
 def _draw(rng: random.Random, labels: tuple[str, ...], planned: list[Planned]) -> Iterator[Lesson]:
@@ -206,7 +211,7 @@ def padded(states: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m unified_demo.training.intents", description=__doc__)
-    parser.add_argument("--count", type=int, default=36_000, help="messages that are drawn")
+    parser.add_argument("--count", type=int, default=36_000, help="messages that are drawn, besides each whole wish once")
     parser.add_argument("--chats", type=Path, help="chats.jsonl made by 'training chats': questions that ask for no call")
     parser.add_argument("--pairs", type=Path, help="NSR-1K spatial.train.json")
     parser.add_argument("--epochs", type=int, default=IntentOptions.epochs)
@@ -230,7 +235,8 @@ def _run(flags: argparse.Namespace) -> None:
     )
     vocabulary = Vocabulary(tokenizer, language_model.config.vocab_size)
     planned = read_planned(flags.pairs.parent) if flags.pairs else []
-    lessons = draw_lessons(random.Random(flags.seed), flags.count, planned)
+    rng = random.Random(flags.seed)
+    lessons = draw_lessons(rng, flags.count, planned) + list(whole_wishes(rng))
     lessons += chat_lessons(flags.chats) if flags.chats else []
     logger.info("%d messages, %d written whole", len(lessons), sum(lesson.written for lesson in lessons))
     config = replace(IntentConfig(), hidden=language_model.config.hidden_size)
