@@ -185,3 +185,25 @@ def places(*shown: Any) -> list[dict[str, float]]:
 
 def edges(box: dict[str, float]) -> tuple[float, ...]:
     return (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
+
+
+def regions(conversation: Conversation) -> list[RegionPart]:
+    """What was marked in the last message."""
+    return [part for part in conversation.messages[-1].parts if isinstance(part, RegionPart)]
+
+
+def drag(visitor: Visitor, stage: Any, box: tuple[float, float, float, float]) -> None:
+    """Drag with the mouse from corner to corner, in shares of the picture."""
+    stage.scroll_into_view_if_needed()
+    frame = stage.bounding_box()
+    mouse = visitor.page.mouse
+    mouse.move(frame["x"] + box[0] * frame["width"], frame["y"] + box[1] * frame["height"])
+    mouse.down()
+    mouse.move(frame["x"] + box[2] * frame["width"], frame["y"] + box[3] * frame["height"], steps=5)
+    mouse.up()
+
+
+def chips(visitor: Visitor, count: int) -> Any:
+    """The chips of what is marked for the next message, once there are ``count``."""
+    visitor.page.wait_for_function("count => document.querySelectorAll('#um-chips .um-marked').length === count", arg=count)
+    return visitor.page.locator("#um-chips .um-marked")

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from page_site import BOX, PHOTO, SLACK_PX, Site, Visitor, edges, places, serve
+from page_site import BOX, PHOTO, SLACK_PX, Site, Visitor, chips, drag, edges, places, regions, serve
 from PIL import Image
 
 from unified_demo.fakes import fake_spec
 from unified_demo.grammar import GRID
 from unified_demo.media import RECIPE_KEY
-from unified_demo.messages import Conversation, MediaPart, RegionPart, TextPart
+from unified_demo.messages import MediaPart, TextPart
 
 pytestmark = pytest.mark.browser
 
@@ -23,26 +22,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     experts = [fake_spec(task=task) for task in ("gen", "vgen", "agen")]
     with serve(tmp_path_factory.mktemp("media"), experts) as made:
         yield made
-
-
-def regions(conversation: Conversation) -> list[RegionPart]:
-    return [part for part in conversation.messages[-1].parts if isinstance(part, RegionPart)]
-
-
-def drag(visitor: Visitor, stage: Any, box: tuple[float, float, float, float]) -> None:
-    """Drag with the mouse from corner to corner, in shares of the picture."""
-    stage.scroll_into_view_if_needed()
-    frame = stage.bounding_box()
-    mouse = visitor.page.mouse
-    mouse.move(frame["x"] + box[0] * frame["width"], frame["y"] + box[1] * frame["height"])
-    mouse.down()
-    mouse.move(frame["x"] + box[2] * frame["width"], frame["y"] + box[3] * frame["height"], steps=5)
-    mouse.up()
-
-
-def chips(visitor: Visitor, count: int) -> Any:
-    visitor.page.wait_for_function("count => document.querySelectorAll('#um-chips .um-marked').length === count", arg=count)
-    return visitor.page.locator("#um-chips .um-marked")
 
 
 def test_a_dragged_box_arrives_within_two_pixels(visitor: Visitor, site: Site) -> None:

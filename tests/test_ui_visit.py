@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from unified_demo.grammar import MediaKind
-from unified_demo.messages import Artefact, Message, RegionPart, TextDelta, TextPart
+from unified_demo.grammar import Box, MediaKind
+from unified_demo.messages import Artefact, MediaPart, Message, RegionPart, TextDelta, TextPart
 from unified_demo.ui.visit import Visit, question_of
 
 
@@ -88,6 +88,36 @@ def test_forget_answer_keeps_the_question_and_undo_returns_it() -> None:
     assert question_of(visit.undo()) == ("one", [])
     assert visit.undo() is None
     assert not visit.forget_answer()
+
+
+def test_a_retry_of_an_earlier_question_cuts_what_follows() -> None:
+    visit = Visit()
+    for text, answer in (("one", "eins"), ("two", "zwei"), ("three", "drei")):
+        answered(visit, text, answer)
+    visit.edit(4)
+    for number in (1, 6, -1, "2", None, 2.5):
+        assert Visit.forget_answer(visit, number) is (number is None)
+    assert texts(visit) == ["one", "eins", "two", "zwei", "three"]
+    assert visit.editing == 4
+    assert visit.forget_answer(2)
+    assert (texts(visit), len(visit.answers)) == (["one", "eins", "two"], 1)
+    assert visit.editing is None, "the message that was edited is gone"
+
+
+def test_marks_of_a_question_survive_what_the_composer_held_before() -> None:
+    """A draft gets its id where it will stand, so the picture of a later question may have the same one."""
+    visit = Visit()
+    picture, other = (Artefact("img-1", MediaKind.IMAGE, Path(f"{n}.png"), 10, 10) for n in (1, 2))
+    mark = RegionPart("this", (Box(0.1, 0.1, 0.5, 0.5),), artefact_id="img-1")
+    answered(visit, "one", "eins")
+    visit.conversation = visit.conversation.with_message(Message("user", (MediaPart(picture), TextPart("what is "), mark)))
+    visit.edit(0)
+    visit.attach({"upload/2.png": other})
+    visit.edit(2)
+    visit.attach({"upload/1.png": picture})
+    assert visit.marks == [mark]
+    visit.attach({})
+    assert visit.marks == []
 
 
 def test_marks_follow_their_picture_when_another_is_taken_out_of_the_composer() -> None:

@@ -112,6 +112,7 @@ class _Page(Layout):
                 listen(self.composer.submit, self.send, [self.composer, self.visit], shown, **begin),
                 listen(self.chatbot.example_select, self.send_example, [self.visit], shown, **begin),
                 listen(self.chatbot.retry, self.retry, [self.visit], shown, **begin),
+                listen(self.bus.retry, self.retry_from, [self.visit], shown, **begin),
                 listen(self.bus.again, self.again, [self.visit], shown, **begin),
             ],
             shown,
@@ -140,6 +141,12 @@ class _Page(Layout):
         """Answer the last question once more; its pictures stay."""
         self.stop(visit)
         return self._begin(visit) if visit.forget_answer() else self._idle(visit)
+
+    def retry_from(self, visit: Visit, event: gr.EventData) -> Update:
+        """Answer any question once more, with its media and marks; what followed it goes."""
+        self.stop(visit)
+        begun = self._begin(visit) if visit.forget_answer(event._data["message"]) else self._idle(visit)
+        return {**begun, **self._composing(visit)}
 
     def again(self, visit: Visit, event: gr.EventData) -> Update:
         """Carry out one call of a complete answer once more; the answer itself is not repeated."""

@@ -31,12 +31,20 @@ def question_html(message: Message, number: int, artefacts: dict[str, Artefact])
     """Media with their ids, then the text as it was typed, marked regions as small cut-outs in it; ``number`` is its place."""
     media = [frame_html(part.artefact, "attachment") for part in message.parts if isinstance(part, MediaPart)]
     said = [_said(part, artefacts) for part in message.parts if not isinstance(part, MediaPart)]
-    return Markup('<div class="um-question" data-message="{number}">{media}{said}{edit}</div>').format(
+    return Markup('<div class="um-question" data-message="{number}">{media}{said}{tools}</div>').format(
         number=number,
         media=Markup('<div class="um-attachments">{}</div>').format(join(media)) if media else EMPTY,
         said=Markup('<div class="um-said">{}</div>').format(join(said)) if said else EMPTY,
-        edit=Markup('<button type="button" class="um-edit" data-um="edit" data-message="{}">{}</button>').format(number, say("Edit")),
+        tools=_question_tools(number),
     )
+
+
+def _question_tools(number: int) -> Markup:
+    """Ask again, or edit. The page script asks once more before a retry that takes later messages with it."""
+    return Markup(
+        '<div class="um-question-tools"><button type="button" data-um="retry" data-message="{n}" data-goes="{goes}">{retry}</button>'
+        '<button type="button" data-um="edit" data-message="{n}">{edit}</button></div>'
+    ).format(n=number, goes=say("what followed it goes; sure?"), retry=say("Retry"), edit=say("Edit"))
 
 
 def _said(part: Part, artefacts: dict[str, Artefact]) -> Markup:

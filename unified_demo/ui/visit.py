@@ -115,9 +115,8 @@ class Visit:
     def rewind(self) -> None:
         """Forget the message that is edited and all behind it."""
         with self.lock:
-            self.conversation = self.base()
+            self._keep_until(self.editing)
             self.compose_anew()
-            del self.answers[sum(message.role == "assistant" for message in self.conversation.messages) :]
 
     def edit(self, number: int) -> Message | None:
         """The question with this number, to be put back into the composer; None when there is none."""
@@ -164,9 +163,16 @@ class Visit:
                 kept.append(replace(mark, artefact_id=drafts[path].id))
         self.drafts, self.marks = drafts, kept
 
+    def _keep_until(self, number: int | None) -> None:
+        """Forget the message with this number and all behind it; None forgets nothing."""
+        self.conversation = Conversation(self.conversation.messages[:number])
+        del self.answers[sum(message.role == "assistant" for message in self.conversation.messages) :]
+
     def _restore(self, question: Message) -> None:
+        """The question's media and marks take the place of what the composer held."""
         self.marks = [part for part in question.parts if isinstance(part, RegionPart)]
         self.restored = {part.artefact.id: part.artefact for part in question.parts if isinstance(part, MediaPart)}
+        self.drafts = {path: artefact for path, artefact in self.drafts.items() if artefact in self.restored.values()}
 
     def call(self, answer: int, index: int) -> TaskCall | None:
         """A call of an answer that is complete, both counted from 0."""
@@ -216,16 +222,19 @@ class Visit:
         elif self.again and self.again is cancel:
             self.settle_again()
 
-    def forget_answer(self) -> bool:
-        """Drop the last answer, keep the question; False when there is no question."""
+    def forget_answer(self, number: int | None = None) -> bool:
+        """Drop all behind the question with this number, or behind the last one; False when there is no such question."""
         self.stop()
         self.settle()
         with self.lock:
-            messages = self.conversation.messages
-            if messages and messages[-1].role == "assistant":
-                self.conversation = Conversation(messages[:-1])
-                self.answers.pop()
-        return bool(self.conversation.messages)
+            asked = [place for place, message in enumerate(self.conversation.messages) if message.role == "user"]
+            place = asked[-1] if asked and number is None else number
+            if place is None or place not in asked:
+                return False
+            self._keep_until(place + 1)
+            if self.editing is not None and self.editing > place:
+                self.editing = None
+        return True
 
     def undo(self) -> Message | None:
         """Drop the last question with its answer; returns the question."""
@@ -234,7 +243,7 @@ class Visit:
         question = self.conversation.messages[-1]
         self.compose_anew()
         self._restore(question)
-        self.conversation = Conversation(self.conversation.messages[:-1])
+        self._keep_until(-1)
         return question
 
     def clear(self) -> None:

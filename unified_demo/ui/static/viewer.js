@@ -207,6 +207,11 @@
     use: (button) => send("mark", { artefact: button.dataset.of }),
     unmark: (button) => send("unmark", { index: Number(button.dataset.index) }),
     edit: (button) => send("edit", { message: Number(button.dataset.message) }),
+    retry: (button) => {
+      const last = button.closest(".um-question") === [...document.querySelectorAll(".um-question")].at(-1);
+      if (last || button.dataset.sure) { delete button.dataset.sure; send("retry", { message: Number(button.dataset.message) }); }
+      else Object.assign(button.dataset, { sure: "yes" });
+    },
     keep: () => send("keep", {}),
     skip: (button) => send("skip", { index: Number(button.dataset.index) }),
     again: (button) => send("again", { answer: numberOf(button), index: Number(button.dataset.index) }),
