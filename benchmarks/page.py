@@ -1,4 +1,5 @@
-"""How quick the page is: ``python -m benchmarks.page`` measures the first paint, and stop in each phase of an answer, in Chromium.
+"""How quick the page is: ``python -m benchmarks.page`` measures, in Chromium, the first paint, stop in each phase of an answer, and
+how soon the work ends when its tab is closed.
 
 Model, expert and files are stand-ins that are slow in the phase that is measured and deaf in it, so what is measured is the page.
 The server runs in a process of its own. Needs playwright and Chromium; prints a table and writes JSON with ``--out``.
@@ -10,6 +11,7 @@ import os
 import statistics
 import time
 from collections.abc import Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from benchmarks.browsing import served
 from unified_demo import provenance
 from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
-from unified_demo.experts.base import ExpertEvent, ExpertRequest
+from unified_demo.experts.base import ExpertEvent, ExpertRequest, Progress
 from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
 from unified_demo.grammar import MediaKind
 from unified_demo.messages import Conversation, TextPart
@@ -32,11 +34,23 @@ DEAF_S = 20.0
 PHASES = {
     "decoding": ".um-text:has-text('word')",
     "step of an expert": ".um-step-count",
+    "encoding a video": ".um-step-count:has-text('3/3')",
     "reading a video": "#um-notices .um-waiting",
     "reading the prompt": ".um-waiting",
 }
 """What is asked, and what shows that the phase has begun; the last one leaves the model busy."""
+CLOSED = {"words": ".um-text:has-text('word')", "an expert's step": ".um-step-count"}
+"""What is being done when the tab is closed, and what shows that it has begun."""
+CLOSING = "close during "
+KEY_KNOWN = "() => sessionStorage.getItem('um-conversation')"
 STOPPED = "() => document.querySelector('#um-composer .submit-button') && !document.querySelector('#um-composer .stop-button')"
+
+
+ANSWERS = {
+    "decoding": ["word "] * 10_000,
+    "encoding a video": ["I draw. <vgen>a fox runs</vgen>"],
+    CLOSING + "an expert's step": ["I listen. <agen>a fox barks</agen>"],
+}
 
 
 class DeafExpert(FakeExpert):
@@ -46,11 +60,31 @@ class DeafExpert(FakeExpert):
             time.sleep(DEAF_S)
 
 
-def script(conversation: Conversation) -> Iterator[str]:
+class TellingExpert(FakeExpert):
+    """Works until it is cancelled, and tells on ``wire`` when that was (seconds of ``time.monotonic``, which processes share)."""
+
+    def __init__(self, wire: Connection) -> None:
+        super().__init__(MediaKind.AUDIO)
+        self._wire = wire
+
+    def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
+        yield Progress(1, 2, "step 1")
+        if request.cancel.wait(PATIENCE_MS / 1000):
+            self._wire.send(time.monotonic())
+
+
+def script(wire: Connection, conversation: Conversation) -> Iterator[str]:
     asked = "".join(part.text for part in conversation.messages[-1].parts if isinstance(part, TextPart))
     if asked == "reading the prompt":
         time.sleep(DEAF_S)
-    yield from ["word "] * 10_000 if asked == "decoding" else ["I draw. <gen>a fox</gen>"]
+    if asked != CLOSING + "words":
+        yield from ANSWERS.get(asked, ["I draw. <gen>a fox</gen>"])
+        return
+    try:
+        while True:
+            yield "word "
+    finally:
+        wire.send(time.monotonic())
 
 
 def slow_frames(*_: Any) -> tuple[Iterator[np.ndarray], float]:
@@ -72,9 +106,17 @@ def serve(wire: Connection, folder: Path) -> None:
     from unified_demo.ui.serve import launch_options
 
     media.checked_video = slow_frames
-    engine = load_engine(
-        Settings(media_dir=folder / "media"), ScriptedModel(script, delay_s=0.03), (fake_spec(DeafExpert(MediaKind.IMAGE), "gen"),)
-    )
+    keep = media.MediaStore.add_video
+
+    def encode(store: Any, frames: Any, fps: float, artefact_id: str, **fields: Any) -> Any:
+        """What an expert made, which comes with a recipe, takes long and hears nothing."""
+        time.sleep(DEAF_S if fields else 0)
+        return keep(store, frames, fps, artefact_id, **fields)
+
+    media.MediaStore.add_video = encode  # type: ignore[method-assign]
+    experts = {"gen": DeafExpert(MediaKind.IMAGE), "vgen": FakeExpert(MediaKind.VIDEO), "agen": TellingExpert(wire)}
+    specs = tuple(fake_spec(expert, task) for task, expert in experts.items())
+    engine = load_engine(Settings(media_dir=folder / "media"), ScriptedModel(partial(script, wire), delay_s=0.03), specs)
     blocks = build_chat(engine)
     _, url, _ = blocks.launch(**launch_options(engine), prevent_thread_lock=True, quiet=True)
     wire.send(url)
@@ -118,20 +160,38 @@ def stop(browser: Any, url: str, phase: str, film: Path) -> float:
     return seconds
 
 
+def close(browser: Any, url: str, wire: Connection, doing: str) -> float:
+    """Seconds from the closing of the tab until the model or the expert is told to end."""
+    page = visit(browser, url)
+    page.locator("#um-composer textarea").fill(CLOSING + doing)
+    page.locator("#um-composer .submit-button").click()
+    page.locator(CLOSED[doing]).first.wait_for()
+    page.wait_for_function(KEY_KNOWN)
+    context, started = page.context, time.monotonic()
+    page.close(run_before_unload=True)
+    if not wire.poll(PATIENCE_MS / 1000):
+        raise TimeoutError(f"Closing the tab did not end {doing} within {PATIENCE_MS / 1000:.0f} s.")
+    seconds = float(wire.recv()) - started
+    context.close()
+    return seconds
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=5, help="how often each is measured")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    with served(serve) as (browser, url, _, folder):
+    with served(serve) as (browser, url, wire, folder):
         film = folder / "film.mp4"
         film.write_bytes(video_bytes([np.zeros((64, 64, 3), np.uint8)], 10.0))
         paints = [first_paint(browser, url) for _ in range(options.times)]
         rows = {"first paint": [paint for paint, _ in paints], "composer there": [usable for _, usable in paints]}
         for phase in PHASES:
             rows[f"stop: {phase}"] = [stop(browser, url, phase, film) for _ in range(options.times)]
+        for doing in CLOSED:
+            rows[f"tab closed: {doing}"] = [close(browser, url, wire, doing) for _ in range(options.times)]
     for name, seconds in rows.items():
-        print(f"{name:<26} median {statistics.median(seconds):.2f} s, most {max(seconds):.2f} s")
+        print(f"{name:<28} median {statistics.median(seconds):.2f} s, most {max(seconds):.2f} s")
     if options.out:
         options.out.write_text(json.dumps({"seconds": rows, **provenance.machine()}, indent=1) + "\n", encoding="utf-8")
 

@@ -84,10 +84,11 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def visitor(browser: Any, site: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A window (page_site.Visitor) on the ``site`` of the test's file, with what ``indirect`` parameters say; refuses console errors."""
+    """A window (page_site.Visitor) on the ``site`` of the test's file, with what ``indirect`` parameters say; no errors, no strangers."""
     from page_site import Visitor
 
     made = Visitor(browser, site.url, **getattr(request, "param", {}))
     yield made
     made.context.close()
     assert made.errors == []
+    assert made.strangers == []

@@ -1,13 +1,16 @@
-"""A page on scripted answers in a real browser, for the tests of the page; every visitor also refuses console errors."""
+"""A page on scripted answers in a real browser, for the tests of the page; every visitor notes console errors and who else is asked for."""
 
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
@@ -26,6 +29,7 @@ BOX = (100, 200, 500, 900)
 SPELT = "[100,200,500,900]"
 PHOTO = ASSETS / "dog.jpg"
 SLACK_PX = 2.0
+SERIOUS = ("serious", "critical")
 WAIT_MS = 60_000
 """Patience, not an expectation: the machine may be busy with other things."""
 
@@ -62,6 +66,8 @@ class Script:
             return iter(["I hear <p>a bark</p><ref>aud-1</ref><time>[250,500]</time> here."])
         if "slowly" in text:
             return iter(["Wait. <edit>make it night</edit> And <gen>a fox</gen> done."])
+        if text.startswith("task "):
+            return iter([f"On it. <{text.split()[1]}>a fox<box>{SPELT}</box></{text.split()[1]}>"])
         if "broken" in text:
             return iter(["I try. <seg>nothing</seg>"])
         return iter(f"You said: {text}".split(" "))
@@ -124,6 +130,8 @@ class Visitor:
             lambda message: self.errors.append(message.text + " " + message.location.get("url", "")) if message.type == "error" else None,
         )
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.strangers: list[str] = []
+        self.context.on("request", lambda request: self.strangers.append(request.url) if leaves(request.url) else None)
         self.page.goto(url)
         self.composer = self.page.locator("#um-composer textarea")
         self.composer.wait_for()
@@ -165,6 +173,29 @@ class Visitor:
         )
         self.page.locator("#um-composer .submit-button").wait_for()
         return answers.nth(count - 1)
+
+
+def leaves(url: str) -> bool:
+    """Whether what is asked for lies on another machine; ``data:`` and ``blob:`` lie in the page."""
+    return urlsplit(url).hostname not in (None, "127.0.0.1", "localhost")
+
+
+def serious(visitor: Visitor) -> list[str]:
+    """What axe finds, as ``rule: element``; colours are looked at when nothing moves any more."""
+    spec = find_spec("axe_playwright_python")
+    assert spec is not None and spec.origin is not None
+    visitor.page.wait_for_timeout(700)
+    visitor.page.add_script_tag(path=str(Path(spec.origin).parent / "axe.min.js"))
+    found = visitor.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+    return [f"{one['id']}: {node['html'][:140]}" for one in found if one["impact"] in SERIOUS for node in one["nodes"]]
+
+
+def wait_for_turns(visitor: Visitor, site: Site, count: int) -> None:
+    """Until the model was asked ``count`` times in all: an answer that is written again looks like the one before it."""
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while len(site.model.turns) < count and time.monotonic() < deadline:
+        visitor.page.wait_for_timeout(20)
+    assert len(site.model.turns) == count
 
 
 def expected_edges(stage: dict[str, float]) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_site import PHOTO, Site, Visitor, serve
+from page_site import PHOTO, Site, Visitor, serious, serve
 
 from unified_demo.fakes import fake_spec
 
@@ -17,7 +17,6 @@ pytestmark = [
 ]
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
-SERIOUS = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +24,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("page")
     with serve(folder / "media", [fake_spec(task=task) for task in ("gen", "vgen", "agen")], folder / "kept.sqlite") as made:
         yield made
-
-
-def serious(visitor: Visitor) -> list[str]:
-    """What axe finds, as ``rule: element``; colours are looked at when nothing moves any more."""
-    spec = find_spec("axe_playwright_python")
-    assert spec is not None and spec.origin is not None
-    visitor.page.wait_for_timeout(700)
-    visitor.page.add_script_tag(path=str(Path(spec.origin).parent / "axe.min.js"))
-    found = visitor.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
-    return [f"{one['id']}: {node['html'][:140]}" for one in found if one["impact"] in SERIOUS for node in one["nodes"]]
 
 
 @pytest.mark.parametrize("manner", [{}, {"color_scheme": "dark"}, PHONE], ids=["light", "dark", "phone"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from page_site import PHOTO, Site, Visitor, chips, drag, regions, serve
+from page_site import PHOTO, Site, Visitor, chips, drag, regions, serve, wait_for_turns
 from PIL import Image
 
 from unified_demo.messages import Conversation, MediaPart, Message
@@ -112,9 +112,9 @@ def test_a_question_in_the_middle_is_asked_again(visitor: Visitor, site: Site, f
     assert site.model.turns[-1] == site.model.turns[turns - 2] and site.model.turns[-1].messages[-1] == asked
     assert visitor.page.locator(".um-attachment :is(img, video)").count() == 2
     retry.last.click()
-    visitor.page.wait_for_function("() => document.querySelectorAll('.um-answer[data-state=done]').length === 2")
+    wait_for_turns(visitor, site, turns + 2)
     visitor.finished(2)
-    assert len(site.model.turns) == turns + 2 and site.model.turns[-1] == site.model.turns[-2]
+    assert site.model.turns[-1] == site.model.turns[-2]
 
 
 def test_an_armed_retry_does_nothing_yet(visitor: Visitor, site: Site) -> None:
@@ -150,9 +150,10 @@ def test_the_last_question_is_asked_again_with_its_marks(visitor: Visitor, site:
     mark(visitor, "img-1")
     visitor.send("segment this")
     visitor.finished()
+    turns = len(site.model.turns)
     visitor.press("Retry")
-    visitor.page.locator(".um-answer .um-mask").wait_for()
-    visitor.finished()
+    wait_for_turns(visitor, site, turns + 1)
+    assert visitor.finished().locator(".um-mask").count() == 1
     assert site.model.turns[-1] == site.model.turns[-2]
     assert len(regions(site.model.turns[-1])) == 1
     assert visitor.page.locator(".um-said .um-marked").inner_text().startswith("this")

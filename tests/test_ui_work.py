@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -86,6 +86,30 @@ def test_a_closed_page_says_so_and_stops_the_work(works: Works, visit: Visit, mo
     for step in steps if order == "word first" else reversed(steps):
         step()
     assert cancel.wait(PATIENCE_S)
+
+
+def test_a_closed_page_ends_the_work_within_a_second(works: Works, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the delays that are asked for, not by a clock: the first alarm after the page's word ends it, if its connection is known to be
+    gone by then, which shows at the next sign that is sent."""
+    alarms: list[tuple[float, Callable[[], None]]] = []
+
+    class Alarm(threading.Thread):
+        def __init__(self, seconds: float, ring: Callable[[], None]) -> None:
+            super().__init__()
+            alarms.append((seconds, ring))
+
+    monkeypatch.setattr(threading, "Timer", Alarm)
+    made, cancel = begin(works, visit)
+    looking = made.watch()
+    next(looking)
+    alarms.clear()
+    works.presence(visit.key, "leaving")
+    looking.close()
+    (delay, ring), *_ = alarms
+    assert work.BEAT_S + work.PACE_S < delay < 1
+    assert not cancel.is_set()
+    ring()
+    assert cancel.is_set()
 
 
 def test_a_reloaded_page_is_here_again_in_time(works: Works, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,40 @@
+"""Pictures that come into the composer through the clipboard or by drag and drop."""
+
+import base64
+from collections.abc import Iterator
+
+import pytest
+from page_site import PHOTO, Site, Visitor, serve
+
+from unified_demo.messages import MediaPart
+
+pytestmark = pytest.mark.browser
+
+PUT = """([events, data]) => {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([bytes], "dog.jpg", { type: "image/jpeg" }));
+  const field = document.querySelector("#um-composer textarea");
+  for (const name of events) {
+    const manner = { bubbles: true, cancelable: true };
+    field.dispatchEvent(name === "paste" ? new ClipboardEvent(name, { ...manner, clipboardData: transfer })
+                                         : new DragEvent(name, { ...manner, dataTransfer: transfer }));
+  }
+}"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with serve(tmp_path_factory.mktemp("media")) as made:
+        yield made
+
+
+@pytest.mark.parametrize("events", [["paste"], ["dragenter", "dragover", "drop"]], ids=["paste", "drop"])
+def test_a_picture_is_pasted_or_dropped_and_asked_about(visitor: Visitor, site: Site, events: list[str]) -> None:
+    visitor.page.evaluate(PUT, [events, base64.b64encode(PHOTO.read_bytes()).decode("ascii")])
+    visitor.page.locator(".um-draft").get_by_text("img-1").wait_for()
+    visitor.send("segment the dog")
+    assert visitor.finished().locator(".um-mask").count() == 1
+    (media,) = (part.artefact for part in site.model.turns[-1].messages[-1].parts if isinstance(part, MediaPart))
+    assert (media.id, media.width, media.height) == ("img-1", 1024, 768)
+    assert visitor.page.locator(".um-attachment img").count() == 1
