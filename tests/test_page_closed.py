@@ -37,6 +37,14 @@ def endless_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "GRACE_S", 3600.0)
 
 
+@pytest.fixture
+def visitor(browser: Any, site: Site) -> Iterator[Visitor]:
+    """Its errors are not looked at: Gradio's script complains of the streams that a page breaks off which goes."""
+    made = Visitor(browser, site.url)
+    yield made
+    made.context.close()
+
+
 def close(visitor: Visitor) -> None:
     """As a hand does it; the page knows by now which conversation it shows."""
     visitor.page.wait_for_function("() => sessionStorage.getItem('um-conversation')")

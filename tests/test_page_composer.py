@@ -32,7 +32,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.mark.parametrize("events", [["paste"], ["dragenter", "dragover", "drop"]], ids=["paste", "drop"])
 def test_a_picture_is_pasted_or_dropped_and_asked_about(visitor: Visitor, site: Site, events: list[str]) -> None:
     visitor.page.evaluate(PUT, [events, base64.b64encode(PHOTO.read_bytes()).decode("ascii")])
-    visitor.page.locator(".um-draft").get_by_text("img-1").wait_for()
+    visitor.page.get_by_role("button", name="img-1 Mark a region").wait_for()
     visitor.send("segment the dog")
     assert visitor.finished().locator(".um-mask").count() == 1
     (media,) = (part.artefact for part in site.model.turns[-1].messages[-1].parts if isinstance(part, MediaPart))

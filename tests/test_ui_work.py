@@ -88,6 +88,17 @@ def test_a_closed_page_says_so_and_stops_the_work(works: Works, visit: Visit, mo
     assert cancel.wait(PATIENCE_S)
 
 
+def test_a_page_that_goes_before_its_own_request_to_look_on_is_served(works: Works, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "LEAVE_S", 5.0)
+    made, cancel = begin(works, visit)
+    works.presence(visit.key, "leaving")
+    looking = made.watch()
+    next(looking)
+    monkeypatch.setattr(work, "LEAVE_S", 0.02)
+    looking.close()
+    assert cancel.wait(PATIENCE_S)
+
+
 def test_a_closed_page_ends_the_work_within_a_second(works: Works, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the delays that are asked for, not by a clock: the first alarm after the page's word ends it, if its connection is known to be
     gone by then, which shows at the next sign that is sent."""

@@ -7,6 +7,7 @@ was written until then is kept in any case. Nothing is drawn here.
 """
 
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +37,7 @@ class Work:
         self._watchers = 0
         self._arrivals = 0
         self._left_at = -1
+        self._left_s = 0.0
         self._wait_for_somebody(GRACE_S)
 
     def watch(self) -> Generator[bool, None, None]:
@@ -69,7 +71,7 @@ class Work:
     def leaving(self) -> None:
         """A page says that it goes."""
         with self._told:
-            self._left_at = self._arrivals
+            self._left_at, self._left_s = self._arrivals, time.monotonic()
         self._wait_for_somebody(LEAVE_S)
 
     def changed(self, over: bool = False) -> None:
@@ -81,8 +83,9 @@ class Work:
     @contextmanager
     def _watched(self) -> Iterator[None]:
         with self._told:
-            self._arrivals += 1
             self._watchers += 1
+            if not self._just_left():
+                self._arrivals += 1
         try:
             yield
         finally:
@@ -90,6 +93,10 @@ class Work:
                 self._watchers -= 1
                 said = self._left_at == self._arrivals
             self._wait_for_somebody(LEAVE_S if said else GRACE_S)
+
+    def _just_left(self) -> bool:
+        """Whether the last that was heard of a page is that it goes: who looks on right after that is this page, its request was late."""
+        return self._left_at == self._arrivals and time.monotonic() < self._left_s + LEAVE_S
 
     def _wait_for_somebody(self, seconds: float) -> None:
         """End the work when nobody came within ``seconds`` and nobody looks on."""
