@@ -86,7 +86,8 @@ def test_twenty_messages_with_all_that_the_page_can_do(visitor: Visitor, site: S
     turns = len(site.model.turns)
     page.locator(".um-question [data-um=retry]").last.click()
     wait_for_turns(visitor, site, turns + 1)
-    assert visitor.finished(10).locator(".um-mask").count() == 1
+    page.locator(".um-answer").nth(9).locator(".um-mask").wait_for()
+    visitor.finished(10)
     assert site.model.turns[-1] == site.model.turns[-2]
 
     # The viewer, the drawer, the other language and back.
@@ -104,6 +105,7 @@ def test_twenty_messages_with_all_that_the_page_can_do(visitor: Visitor, site: S
     page.locator("[data-um=language]").click()
     page.get_by_placeholder("Ask about a picture").wait_for()
 
+    visitor.finished(10)
     assert len(site.model.turns[-1].messages) + 1 == 20
     assert {step for turn in page.locator(".um-step").all() if (step := turn.get_attribute("data-status"))} == {"done"}
     page.locator(".um-question [data-um=retry]").first.click()

@@ -88,15 +88,29 @@ def test_a_closed_page_says_so_and_stops_the_work(works: Works, visit: Visit, mo
     assert cancel.wait(PATIENCE_S)
 
 
-def test_a_page_that_goes_before_its_own_request_to_look_on_is_served(works: Works, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "LEAVE_S", 5.0)
+@pytest.mark.parametrize("order", ["request first", "word first"])
+def test_a_window_that_goes_holds_nothing(works: Works, visit: Visit, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
+    """Nobody closes a request to look on that reached Gradio as its window went."""
+    monkeypatch.setattr(work, "LEAVE_S", 0.5)
     made, cancel = begin(works, visit)
-    works.presence(visit.key, "leaving")
-    looking = made.watch()
+    looking = made.watch(visit.window)
+    if order == "request first":
+        next(looking)
+    works.presence(visit.key, "leaving", visit.window)
     next(looking)
-    monkeypatch.setattr(work, "LEAVE_S", 0.02)
-    looking.close()
     assert cancel.wait(PATIENCE_S)
+    assert list(looking)[-1] is True
+
+
+def test_a_window_that_goes_takes_no_other_with_it(works: Works, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "LEAVE_S", 0.02)
+    made, cancel = begin(works, visit)
+    looking = made.watch("first")
+    next(looking)
+    works.presence(visit.key, "leaving", "second")
+    time.sleep(0.2)
+    assert not cancel.is_set()
+    cancel.set()
 
 
 def test_a_closed_page_ends_the_work_within_a_second(works: Works, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -366,7 +366,7 @@ class _Page(Layout):
     def _watch(self, work: Work, visit: Visit) -> Iterator[list[dict[str, Any]]]:
         """Until it is over, or the window turns to something else."""
         shown = self.draw(visit)
-        with closing(work.watch()) as steps:
+        with closing(work.watch(visit.window)) as steps:
             for fresh in steps:
                 if visit.running() is not work.cancel:
                     return

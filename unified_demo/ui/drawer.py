@@ -103,10 +103,10 @@ class Drawer:
     def html(self, visit: Visit, search: str = "", export: Path | None = None) -> Markup:
         """The list, the latest first."""
         entries = self.history.entries(visit.owner, search) if self.history and visit.owner else []
-        return entries_html(entries, visit.key, search, export)
+        return entries_html(entries, visit.key, search, export, visit.window)
 
 
-def entries_html(entries: Sequence[Entry], current: str, search: str = "", export: Path | None = None) -> Markup:
+def entries_html(entries: Sequence[Entry], current: str, search: str = "", export: Path | None = None, window: str = "") -> Markup:
     if entries:
         rows = Markup("").join(_entry(entry, current) for entry in entries)
     else:
@@ -118,7 +118,9 @@ def entries_html(entries: Sequence[Entry], current: str, search: str = "", expor
         if export
         else Markup("")
     )
-    return Markup('<nav aria-label="{}" data-current="{}"><ul>{}</ul>{}</nav>').format(say("Conversations"), current, rows, link)
+    return Markup('<nav aria-label="{}" data-current="{}" data-window="{}"><ul>{}</ul>{}</nav>').format(
+        say("Conversations"), current, window, rows, link
+    )
 
 
 def _entry(entry: Entry, current: str) -> Markup:

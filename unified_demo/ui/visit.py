@@ -37,6 +37,7 @@ class Visit:
     the composer holds, by the files' paths.
     ``owner`` and ``key`` say whose conversation this is and under what name it is kept, ``kept`` when this window last saw it kept.
     ``peeking`` ends the reading of the composer's files before they are sent, ``reading`` that of what was sent.
+    ``window`` is what the page script calls itself.
     ``most`` messages are shown. ``again`` is the flag of a call of an earlier answer that is being carried out once more.
     ``lock`` is held by who changes or draws the conversation: its answers are written on threads of their own.
     """
@@ -56,6 +57,7 @@ class Visit:
     owner: str = ""
     key: str = ""
     kept: float = 0.0
+    window: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()

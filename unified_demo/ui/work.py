@@ -7,7 +7,6 @@ was written until then is kept in any case. Nothing is drawn here.
 """
 
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,16 +33,16 @@ class Work:
         self._told = threading.Condition()
         self._version = 0
         self._over = False
-        self._watchers = 0
+        self._watching: list[str] = []
+        self._gone: set[str] = set()
         self._arrivals = 0
         self._left_at = -1
-        self._left_s = 0.0
         self._wait_for_somebody(GRACE_S)
 
-    def watch(self) -> Generator[bool, None, None]:
-        """Until the work is over: True when there is something new to draw, False when it only gives a sign."""
+    def watch(self, window: str = "") -> Generator[bool, None, None]:
+        """Until the work is over: True when there is something new to draw, False when it only gives a sign. ``window`` looks on."""
         seen = -1
-        with self._watched():
+        with self._watched(window):
             while True:
                 with self._told:
                     if not self._over and self._version == seen:
@@ -61,17 +60,19 @@ class Work:
 
     def shared(self) -> bool:
         """Whether several windows look on."""
-        return self._watchers > 1
+        return self._looking() > 1
 
-    def here(self) -> None:
+    def here(self, window: str) -> None:
         """A page says that it comes back."""
         with self._told:
+            self._gone.discard(window)
             self._arrivals += 1
 
-    def leaving(self) -> None:
+    def leaving(self, window: str) -> None:
         """A page says that it goes."""
         with self._told:
-            self._left_at, self._left_s = self._arrivals, time.monotonic()
+            self._left_at = self._arrivals
+            self._gone |= {window} - {""}
         self._wait_for_somebody(LEAVE_S)
 
     def changed(self, over: bool = False) -> None:
@@ -81,29 +82,28 @@ class Work:
             self._told.notify_all()
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _watched(self, window: str) -> Iterator[None]:
         with self._told:
-            self._watchers += 1
-            if not self._just_left():
-                self._arrivals += 1
+            self._arrivals += window not in self._gone
+            self._watching.append(window)
         try:
             yield
         finally:
             with self._told:
-                self._watchers -= 1
+                self._watching.remove(window)
                 said = self._left_at == self._arrivals
             self._wait_for_somebody(LEAVE_S if said else GRACE_S)
 
-    def _just_left(self) -> bool:
-        """Whether the last that was heard of a page is that it goes: who looks on right after that is this page, its request was late."""
-        return self._left_at == self._arrivals and time.monotonic() < self._left_s + LEAVE_S
+    def _looking(self) -> int:
+        """How many look on, but for windows that said that they go: Gradio may carry out what one asked for last for nobody, to its end."""
+        return sum(window not in self._gone for window in self._watching)
 
     def _wait_for_somebody(self, seconds: float) -> None:
         """End the work when nobody came within ``seconds`` and nobody looks on."""
         arrivals = self._arrivals
 
         def end() -> None:
-            if not self._watchers and self._arrivals == arrivals:
+            if not self._looking() and self._arrivals == arrivals:
                 self.cancel.set()
 
         if not self._over:
@@ -151,8 +151,9 @@ class Works:
         work = self._running.get(key)
         return work if work and work.visit.owner == owner else None
 
-    def presence(self, key: str, word: str) -> None:
-        """What the page script says of itself: it is ``here`` (again), or ``leaving``. Keys are secrets; unknown ones change nothing."""
+    def presence(self, key: str, word: str, window: str = "") -> None:
+        """What the page script says of ``window``, as far as it knows which it is: it is ``here`` (again), or ``leaving``. Keys are
+        secrets; unknown ones change nothing."""
         work = self._running.get(key)
         if work and word in ("here", "leaving"):
-            (work.here if word == "here" else work.leaving)()
+            (work.here if word == "here" else work.leaving)(window)

@@ -14,7 +14,8 @@
   /* The server hears at once when this window goes and when it is here again, so that it knows a reload from a closed tab. */
   function presence(word) {
     const key = sessionStorage.getItem("um-conversation");
-    if (key) navigator.sendBeacon("gradio_api/run/presence", new Blob([JSON.stringify({ data: [key, word] })], { type: "application/json" }));
+    const page = document.querySelector("#um-kept nav")?.dataset.window ?? "";
+    if (key) navigator.sendBeacon("gradio_api/run/presence", new Blob([JSON.stringify({ data: [key, word, page] })], { type: "application/json" }));
   }
   presence("here");
   addEventListener("pageshow", (event) => { if (event.persisted) presence("here"); });
