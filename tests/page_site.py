@@ -13,7 +13,7 @@ from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
 from unified_demo.experts.base import ExpertSpec
 from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
-from unified_demo.grammar import GRID, REF, MediaKind, close_tag, open_tag, spell_box
+from unified_demo.grammar import GRID, MediaKind, spell_box
 from unified_demo.history import History
 from unified_demo.messages import Conversation, RegionPart, TextPart
 from unified_demo.ui.chat import build_chat
@@ -42,7 +42,8 @@ class Script:
         text = "".join(part.text if isinstance(part, TextPart) else part.phrase for part in parts)
         marked = [part for part in parts if isinstance(part, RegionPart) and part.boxes]
         if "repaint" in text and marked:
-            return iter([f"<edit>{open_tag(REF)}{marked[0].artefact_id}{close_tag(REF)}make it blue{spell_box(marked[0].boxes[0])}</edit>"])
+            place = f"<ref>{marked[0].artefact_id}</ref>make it blue<box>{spell_box(marked[0].boxes[0])}</box>"
+            return iter([f"Done. <edit>{place}</edit>"])
         if "endless" in text:
             return self._endless()
         if "ponder" in text:

@@ -1,6 +1,7 @@
 """Marks end where the hand put them: drag, click and brush, mouse and finger, in what was sent and in what an expert made."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -54,6 +55,15 @@ def look(visitor: Visitor, shown: Any) -> Any:
     return large
 
 
+def hold(stage: Any) -> None:
+    """Bring the picture to the middle of the window; the chat may still follow its last words, until it does no more."""
+    stage.evaluate(
+        "async (stage) => { const top = () => stage.getBoundingClientRect().top; for (let before = NaN; before !== top();) {"
+        " stage.scrollIntoView({ block: 'center', behavior: 'instant' }); before = top();"
+        " await new Promise((go) => setTimeout(go, 400)); } }"
+    )
+
+
 def on_screen(stage: Any, points: Sequence[Point]) -> list[Point]:
     (frame,) = places(stage)
     return [(frame["x"] + x * frame["width"], frame["y"] + y * frame["height"]) for x, y in points]
@@ -81,7 +91,7 @@ class Fingers:
 
     def move(self, points: Sequence[Point]) -> None:
         self.touch("touchStart", points[0])
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(points):
             for step in range(1, 5):
                 self.touch("touchMove", (x0 + (x1 - x0) * step / 4, y0 + (y1 - y0) * step / 4))
         self.touch("touchEnd")
@@ -133,7 +143,7 @@ def test_the_mouse_marks_in_the_conversation(visitor: Visitor, site: Site, gestu
         visitor.page.keyboard.press("Escape")
         visitor.page.locator("#um-viewer").wait_for(state="detached")
     stage = shown.locator(".um-stage")
-    stage.scroll_into_view_if_needed()
+    hold(stage)
     wanted = meant(gesture, stage)
     move_mouse(visitor, on_screen(stage, CORNERS[gesture]))
     expect_region(visitor, site, wanted, expect_outline(visitor, stage, wanted))
@@ -170,14 +180,15 @@ def test_a_second_finger_moves_no_corner(visitor: Visitor) -> None:
 
 def test_the_call_of_an_expert_takes_the_marked_picture_and_not_the_latest(visitor: Visitor) -> None:
     """From the chip through the answer's <ref> and <box> to the artefact and the region that the expert is asked about."""
-    drawn = figure(visitor, "output").locator(".um-stage")
+    drawn = figure(visitor, "output")
     visitor.attach(PHOTO)
     visitor.send("hello")
     visitor.finished(2)
-    drawn.scroll_into_view_if_needed()
-    wanted = meant("drag", drawn)
-    move_mouse(visitor, on_screen(drawn, CORNERS["drag"]))
-    slack = expect_outline(visitor, drawn, wanted)
+    stage = look(visitor, drawn)
+    wanted = meant("drag", stage)
+    move_mouse(visitor, on_screen(stage, CORNERS["drag"]))
+    slack = expect_outline(visitor, stage, wanted)
+    visitor.page.keyboard.press("Escape")
     visitor.send("repaint this")
     answer = visitor.finished(3)
     request = EDITOR.requests[-1]

@@ -87,16 +87,22 @@ class FakeExpert:
 
     def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
         self.requests.append(request)
-        from PIL import Image
-
         steps = request.steps or self.steps
         for step in range(1, steps + 1):
             if self._wait(step, request.cancel):
                 return
             if self.error and step == self.error_step:
                 raise self.error
-            yield Progress(step, steps, f"step {step}", Image.new("RGB", (64, 48), "teal") if self.previews else None)
+            yield Progress(step, steps, f"step {step}", self._preview())
         yield self._output(request)
+
+    def _preview(self) -> object:
+        """A PIL image, or None."""
+        if not self.previews:
+            return None
+        from PIL import Image
+
+        return Image.new("RGB", (64, 48), "teal")
 
     def _wait(self, step: int, cancel: threading.Event) -> bool:
         """True when the request was cancelled."""
