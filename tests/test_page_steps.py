@@ -1,8 +1,6 @@
 """Steps of an answer: counter and time left, one cancelled, one tried again, settings that are used."""
 
-import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,14 +15,11 @@ pytestmark = pytest.mark.browser
 
 SLOW = FakeExpert(MediaKind.IMAGE, steps=400, delay_s=0.1)
 FRAGILE = FakeExpert(MediaKind.IMAGE)
-SHOWING = FakeExpert(MediaKind.VIDEO, gate=threading.Event(), gate_step=2, previews=True)
-LICENCE = "CC-BY-NC-4.0"
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    bound = replace(fake_spec(SHOWING, "vgen"), licence=LICENCE, commercial_use=False, options=("steps", "guidance"))
-    with serve(tmp_path_factory.mktemp("media"), (fake_spec(SLOW, "edit"), fake_spec(FRAGILE, "gen"), bound)) as made:
+    with serve(tmp_path_factory.mktemp("media"), (fake_spec(SLOW, "edit"), fake_spec(FRAGILE, "gen"))) as made:
         yield made
 
 
@@ -63,33 +58,6 @@ def test_a_failed_step_is_tried_again_without_the_answer(visitor: Visitor, site:
     visitor.send("hello")
     visitor.finished(2)
     assert "img-1" in site.model.turns[-1].artefacts()
-
-
-def test_a_preview_is_there_while_the_step_runs_and_goes_at_its_end(visitor: Visitor) -> None:
-    FRAGILE.error = None
-    SHOWING.gate.clear()
-    visitor.page.get_by_label("Steps").fill("5")
-    visitor.page.get_by_label("Steps").blur()
-    visitor.page.get_by_label("Guidance").fill("6.5")
-    visitor.page.get_by_label("Guidance").press("Enter")
-    visitor.send("draw a fox")
-    still, moving = (visitor.page.locator(f".um-step[data-index='{index}']") for index in (0, 1))
-    preview = moving.locator(".um-preview")
-    preview.wait_for()
-    assert moving.get_attribute("data-status") == "running"
-    assert moving.locator(".um-step-count").inner_text() == "1/5"
-    assert preview.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])") == [64, 48]
-    SHOWING.gate.set()
-    visitor.finished()
-    assert moving.get_attribute("data-status") == "done"
-    assert visitor.page.locator(".um-preview").count() == 0
-    badge, free = moving.locator(".um-badge"), still.locator(".um-badge")
-    assert (badge.get_attribute("data-free"), badge.inner_text()) == ("no", "non-commercial")
-    assert (free.get_attribute("data-free"), free.inner_text()) == ("yes", "Apache-2.0")
-    for step, licence in ((still, "Apache-2.0"), (moving, LICENCE)):
-        step.locator("summary").click()
-        facts = step.locator("dl").inner_text()
-        assert "steps\n5" in facts and "guidance\n6.5" in facts and f"licence\n{licence}" in facts
 
 
 def test_of_a_long_conversation_the_end_is_shown_and_works(browser: Any, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
