@@ -159,7 +159,7 @@ def test_a_finger_marks_in_the_viewer(visitor: Visitor, site: Site, gesture: str
     wanted = meant(gesture, stage)
     Fingers(visitor).move(on_screen(stage, CORNERS[gesture]))
     slack = expect_outline(visitor, stage, wanted)
-    visitor.page.locator("#um-viewer .um-close").tap()
+    visitor.page.keyboard.press("Escape")
     visitor.page.locator("#um-viewer").wait_for(state="detached")
     expect_region(visitor, site, wanted, slack)
 
