@@ -51,6 +51,13 @@ def test_layers_have_a_cell_for_each_adapter(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "odd", [{"layer_x_gate_0": 1.0}, {"layer_3_gate_7": 0.5}, {"layer_": 1.0}, {"layer_3_gate_0": 0.0, "layer_3_gate_1": 0.0}]
+)
+def test_timings_of_an_export_that_somebody_wrote_by_hand_break_nothing(tmp_path: Path, odd: dict[str, float]) -> None:
+    assert "um-gantt" in drawn(tmp_path, TIMINGS | odd)
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not tell a program's memory")
 def test_memory_is_told(tmp_path: Path) -> None:
     held = re.search(r"holds ([\d.]+) GB", drawn(tmp_path, {}))

@@ -327,7 +327,6 @@ class _Turn:
         self._calls = _Calls(engine.router, engine.store, conversation, options, cancel)
         self._builder = TurnBuilder()
         self._artefacts = conversation.artefacts()
-        self._latest = next((key for key in reversed(self._artefacts) if self._artefacts[key].kind == MediaKind.IMAGE), None)
         self._started = time.perf_counter()
         self._timings: dict[str, float] = {}
         self._raw: list[str] = []
@@ -397,11 +396,14 @@ class _Turn:
                 self._calls.start(settled)
 
     def _place(self, region: RegionFound) -> Event:
-        """A region without a reference lies in the most recent picture; one in an unknown picture is only a warning."""
-        artefact_id = region.artefact_id or self._latest
+        """Without a reference a box lies in the most recent picture and a span in the most recent video or sound; one in an unknown
+        artefact is only a warning."""
+        kinds = (MediaKind.VIDEO, MediaKind.AUDIO) if region.box is None else (MediaKind.IMAGE,)
+        latest = next((key for key in reversed(self._artefacts) if self._artefacts[key].kind in kinds), None)
+        artefact_id = region.artefact_id or latest
         if artefact_id in self._artefacts:
             return replace(region, artefact_id=artefact_id)
-        missing = f"there is no {artefact_id} in this conversation" if artefact_id else missing_kind(MediaKind.IMAGE)
+        missing = f"there is no {artefact_id} in this conversation" if artefact_id else missing_kind(kinds[0])
         return GrammarWarning(f"The region of '{region.text}' was left out: {missing}.", region.text)
 
     def _note(self, events: Iterable[Event]) -> Iterator[Event]:

@@ -1,5 +1,6 @@
 """HTML around the conversation: header with the loading state, welcome, notice line, inspector. Everything from outside is escaped."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from unified_demo.ui.words import listed, say, spoken, tell
 TITLE = "UnifiedMLLM Demo"
 STATM = Path("/proc/self/statm")
 PAGE_BYTES = 4096
+_LAYER_NAME = re.compile(r"layer_([0-9]{1,4})_gate_[0-9]{1,2}")
+"""Of a timing; an imported conversation may have others."""
 _MARK = Markup(
     '<svg class="um-logo" viewBox="0 0 32 32" aria-hidden="true"><rect x="2.5" y="2.5" width="20" height="20" rx="5"/>'
     '<path d="M29.5 17.2c0 6.8-5.5 12.3-12.3 12.3-3 0-5.7-1-7.8-2.8 6.5-.3 15.3-3 16.6-16.4 2.2 1.800 3.5 4.200 3.5 6.900z"/></svg>'
@@ -203,11 +206,11 @@ def _gates(timings: dict[str, float]) -> Markup:
 
 def _gates_by_layer(timings: dict[str, float], adapters: int) -> Markup:
     """A column for each layer that has adapters, a row for each adapter; the fuller the colour, the larger its share there."""
-    layers = sorted({int(name.split("_")[1]) for name in timings if name.startswith("layer_")})
+    layers = sorted({int(found[1]) for name in timings if (found := _LAYER_NAME.fullmatch(name))})
     if not layers:
         return EMPTY
-    shares = [(layer, n, timings[f"layer_{layer}_gate_{n}"]) for n in range(adapters) for layer in layers]
-    largest = max(share for _, _, share in shares)
+    shares = [(layer, n, timings.get(f"layer_{layer}_gate_{n}", 0.0)) for n in range(adapters) for layer in layers]
+    largest = max(share for _, _, share in shares) or 1.0
     cells = join(
         [
             Markup('<i style="--share:{:.1f}%" title="{}"></i>').format(
