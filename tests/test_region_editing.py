@@ -18,8 +18,9 @@ from unified_demo.errors import ExpertError
 from unified_demo.experts.base import ExpertRequest, Output, Progress
 from unified_demo.experts.patches import Mask, Pixels, grow, paste_inside
 from unified_demo.experts.recolouring import COLOURS, recolour
-from unified_demo.experts.region_editing import RegionEditingExpert, build_specs
+from unified_demo.experts.region_editing import METHODS, RegionEditingExpert, build_specs
 from unified_demo.experts.region_wishes import Wish, read_wish
+from unified_demo.experts.resizing import resized
 from unified_demo.experts.segmentation import SegmentationExpert, load_mobile_sam
 from unified_demo.grammar import Box, MediaKind, Task
 from unified_demo.media import MediaStore
@@ -90,6 +91,10 @@ def pixels(picture: Artefact) -> Pixels:
         ("make the second cup from the left dark green", Wish("recolour", "dark green")),
         ("paint the wall red", Wish("recolour", "red")),
         ("change the colour of the car to blue", Wish("recolour", "blue")),
+        ("make the dog bigger", Wish("resize", "bigger")),
+        ("make the red dog on the left a bit larger", Wish("resize", "bigger")),
+        ("shrink the dog", Wish("resize", "smaller")),
+        ("make the small dog blue", Wish("recolour", "blue")),
         ("add a bowl of apples to the right of the dog", Wish("add", "a bowl of apples")),
         ("add a present with a ribbon at the top", Wish("add", "a present with a ribbon")),
     ],
@@ -104,8 +109,10 @@ def test_what_the_model_is_taught_to_write_is_understood() -> None:
         "replace": "replace the cup with a goldfish bowl",
         "recolour": "make the cup golden",
         "add": "add a cactus left of the cup",
+        "resize": "make the cup smaller",
     }
-    assert [read_wish(written[operation]).operation for operation in OPERATIONS] == list(OPERATIONS)
+    assert set(written) >= set(OPERATIONS)
+    assert all(read_wish(words).operation == operation for operation, words in written.items())
     assert set(entries("content", "colours")) <= set(COLOURS)
     assert all(read_wish(f"add a {noun} on the left") == Wish("add", f"a {noun}") for noun in entries("content", "nouns"))
 
@@ -113,6 +120,40 @@ def test_what_the_model_is_taught_to_write_is_understood() -> None:
 def test_a_wish_that_is_not_understood_is_not_guessed(picture: Artefact) -> None:
     with pytest.raises(ExpertError, match="'remove …'"):
         list(expert().run(asked(picture, "give him a friend", Box(0, 0, 1, 1))))
+
+
+# ---- sizes ----
+
+
+def box_mask(rows: slice, columns: slice) -> Mask:
+    mask = np.zeros((60, 100), bool)
+    mask[rows, columns] = True
+    return mask
+
+
+@pytest.mark.parametrize(("factor", "rows", "columns"), [(1.5, slice(20, 50), slice(25, 55)), (0.5, slice(40, 50), slice(35, 45))])
+def test_a_thing_is_scaled_where_it_stands_and_nothing_else_changes(factor: float, rows: slice, columns: slice) -> None:
+    red, grey = np.full((60, 100, 3), (200, 30, 20), np.uint8), np.full((60, 100, 3), 100, np.uint8)
+    made = resized(red, grey, box_mask(slice(30, 50), slice(30, 50)), factor)
+    assert ((made == red).all(2) == box_mask(rows, columns)).all()
+    assert (made[~box_mask(rows, columns)] == 100).all()
+
+
+def test_what_grows_over_the_edge_is_cut_off() -> None:
+    red, grey = np.full((60, 100, 3), (200, 30, 20), np.uint8), np.full((60, 100, 3), 100, np.uint8)
+    made = resized(red, grey, box_mask(slice(5, 60), slice(0, 30)), 1.4)
+    assert ((made == red).all(2) == box_mask(slice(0, 60), slice(0, 36))).all()
+
+
+def test_a_thing_is_made_smaller(picture: Artefact) -> None:
+    before, painter = pixels(picture), Painter()
+    *_, made = expert(painter).run(asked(picture, "make the dog smaller", Box(0.2, 0.2, 0.6, 0.8)))
+    assert isinstance(made, Output)
+    after = np.asarray(made.value)
+    hole = painter.holes[0]
+    assert (after[~hole] == before[~hole]).all()
+    assert 0.3 < (after[hole] == 100).all(1).mean() < 0.8, "what it no longer covers is filled"
+    assert made.recipe == {"operation": "resize", "new": "smaller", "method": METHODS["resize"]}
 
 
 # ---- holes and seams ----

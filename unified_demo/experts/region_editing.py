@@ -1,4 +1,4 @@
-"""The region editing expert: remove a thing, give it another colour, replace it or add one; the rest stays bit by bit.
+"""The region editing expert: remove a thing, give it another colour or size, replace it or add one; the rest stays bit by bit.
 
 The mask is the segmentation expert's outline of the box, grown a little for a removal (MI-GAN fills it). New content comes from an
 inpainting pipeline or, in the tiny profile, from a layer. Which thing is meant is the language model's business.
@@ -17,8 +17,9 @@ from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Ou
 from unified_demo.experts.diffusion import PipelineSource
 from unified_demo.experts.patches import Mask, Pixels, grow, paste_inside
 from unified_demo.experts.recolouring import recolour
-from unified_demo.experts.region_wishes import Wish, read_wish
+from unified_demo.experts.region_wishes import Operation, Wish, read_wish
 from unified_demo.experts.removal import Remover
+from unified_demo.experts.resizing import FACTORS, resized
 from unified_demo.experts.segmentation import ROLE as SEGMENTER
 from unified_demo.experts.segmentation import SegmentationExpert, load_mobile_sam
 from unified_demo.experts.small_generators import GENERATOR, PIPELINE, load_layer_painter, memory_bytes, source
@@ -32,8 +33,11 @@ GROWTH = 0.07
 """A removal's hole is the outline, grown by this share of the box's mean side: shadows at the edge and hair go with it."""
 LEAST_GROWTH = 3
 """Pixels."""
+METHODS: dict[Operation, str] = {"remove": "MI-GAN", "recolour": "photographic filter", "resize": "MI-GAN, its cut-out scaled"}
+"""How what needs no painter is done."""
 NO_CONTENT = (
-    "New content cannot be painted into a photo here, for no generator is installed; removing a thing and giving it another colour work."
+    "New content cannot be painted into a photo here, for no generator is installed; removing a thing and giving it another colour or "
+    "size work."
 )
 
 
@@ -72,7 +76,7 @@ class RegionEditingExpert:
         if not request.inputs or request.inputs[0].kind != MediaKind.IMAGE or not boxes:
             raise ExpertError("Region editing got no picture or no box; one picture and at least one box are needed.")
         wish = self._read(request.prompt)
-        paints = wish.operation not in ("remove", "recolour")
+        paints = wish.operation not in METHODS
         if paints:
             if self._inpainter is None:
                 raise ExpertError(NO_CONTENT)
@@ -112,7 +116,8 @@ class RegionEditingExpert:
             return paste_inside(pixels, recolour(pixels, mask, wish.new), mask, feather=1)
         growth = growth_of(mask, box)
         hole = grow(mask, growth)
-        return paste_inside(pixels, self._remover.fill(pixels, hole), hole, feather=growth // 2)
+        without = paste_inside(pixels, self._remover.fill(pixels, hole), hole, feather=growth // 2)
+        return resized(pixels, without, mask, FACTORS[wish.new]) if wish.operation == "resize" else without
 
     def _paint(
         self, request: ExpertRequest, pixels: Pixels, artefact: Artefact, box: Box, wish: Wish
@@ -131,10 +136,10 @@ class RegionEditingExpert:
 
     def _recipe(self, wish: Wish, request: ExpertRequest) -> dict[str, Any]:
         known = {"operation": wish.operation, **({"new": wish.new} if wish.new else {})}
-        if wish.operation not in ("remove", "recolour"):
-            assert self._inpainter is not None
-            return known | self._inpainter.recipe(request)
-        return known | {"method": "MI-GAN" if wish.operation == "remove" else "photographic filter"}
+        if wish.operation in METHODS:
+            return known | {"method": METHODS[wish.operation]}
+        assert self._inpainter is not None
+        return known | self._inpainter.recipe(request)
 
 
 def growth_of(mask: Mask, box: Box) -> int:
@@ -157,7 +162,7 @@ def build_specs(zoo: Zoo) -> tuple[ExpertSpec, ...]:
         ExpertSpec(
             task=Task.REASONING_EDITING.value,
             name="MI-GAN",
-            description="removes, recolours or replaces one thing" if painter else "removes or recolours one thing",
+            description="removes, recolours, resizes or replaces one thing" if painter else "removes, recolours or resizes one thing",
             needs=(MediaKind.IMAGE,),
             gives=MediaKind.IMAGE,
             licence=zoo.file(ROLE).licence,

@@ -1,4 +1,4 @@
-"""What a region edit asks for, read from the words of its call: remove, recolour, replace or add, and with what.
+"""What a region edit asks for, read from the words of its call: remove, recolour, resize, replace or add, and with what.
 
 English only. It knows no pictures; finding the region is the language model's business.
 """
@@ -10,39 +10,43 @@ from typing import Literal
 from unified_demo.errors import ExpertError
 from unified_demo.experts.recolouring import COLOURS
 
-Operation = Literal["remove", "recolour", "replace", "add", "change"]
+Operation = Literal["remove", "recolour", "resize", "replace", "add", "change"]
 
 _COLOUR = "|".join(sorted(COLOURS, key=len, reverse=True))
 _PLACE = r"\s+(?:on|onto|in|into|at|to|next|beside|above|below|over|under|behind|left|right|near|by|where)\b.*"
 _PATTERNS: tuple[tuple[Operation, str], ...] = (
     ("remove", r"(?:remove|delete|erase|take (?:away|out)|take .+ (?:away|out)\b|get rid of|wipe out|without|no)\b.*"),
     ("recolour", rf"(?:make|paint|colou?r|recolou?r|dye|turn|change)\b.+?\b(?:in(?:to)? |to )?(?P<new>{_COLOUR})"),
+    ("resize", r"(?:make|turn|get)\b.+?\b(?P<new>bigger|larger|smaller|tinier)\b.*"),
+    ("resize", r"(?P<new>enlarge|shrink)\b.*"),
     ("replace", r"(?:replace|swap|exchange)\b.+?\b(?:with|by|for)\s+(?P<new>.+)"),
     ("replace", r"(?:turn|change|transform|make)\b.+?\b(?:into|to)\s+(?P<new>.+)"),
     ("replace", r"make\b.+?\s(?P<new>an?\s.+)"),
     ("add", rf"(?:add|put|place|insert|draw|paint)\s+(?P<new>.+?)(?:{_PLACE})?"),
 )
+_SIZES = {"larger": "bigger", "enlarge": "bigger", "tinier": "smaller", "shrink": "smaller"}
 
 
 @dataclass(frozen=True)
 class Wish:
-    """``new``: the colour to give, or the content to put there with its article; empty for a removal and for a "change", which is any
-    other wish, for experts that follow instructions (``read_wish`` knows none)."""
+    """``new``: the colour to give, "bigger" or "smaller", or the content to put there with its article; empty for a removal and for a
+    "change", which is any other wish, for experts that follow instructions (``read_wish`` knows none)."""
 
     operation: Operation
     new: str = ""
 
 
 def read_wish(prompt: str) -> Wish:
-    """A call without words removes. ExpertError when the words name none of the four operations."""
+    """A call without words removes. ExpertError when the words name none of the five operations."""
     words = " ".join(prompt.lower().split()).removeprefix("please ").rstrip(".! ")
     if not words:
         return Wish("remove")
     for operation, pattern in _PATTERNS:
         found = re.fullmatch(pattern, words)
         if found:
-            return Wish(operation, found.groupdict().get("new") or "")
+            new = found.groupdict().get("new") or ""
+            return Wish(operation, _SIZES.get(new, new) if operation == "resize" else new)
     raise ExpertError(
         f"'{prompt[:60]}' does not say what shall happen to the region; "
-        "'remove …', 'make … red', 'replace … with …' and 'add …' are understood, so please ask in one of these ways."
+        "'remove …', 'make … red', 'make … bigger', 'replace … with …' and 'add …' are understood, so please ask in one of these ways."
     )
