@@ -5,6 +5,7 @@ it is asked there, when its expert is loaded too; warm are the times after. Prin
 """
 
 import argparse
+import importlib
 import json
 import multiprocessing
 import statistics
@@ -87,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UnifiedError as exc:
         print(exc, file=sys.stderr)
         return 2
+    importlib.import_module("torch")  # the cards had it in their own processes; the machine's description names its version
     result = {
         "benchmark": "first_minute",
         "commit": provenance.commit(),
