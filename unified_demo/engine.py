@@ -39,6 +39,7 @@ from unified_demo.messages import (
     TextPart,
     TurnDone,
 )
+from unified_demo.model_facts import ModelFacts
 from unified_demo.parser import StreamParser
 from unified_demo.router import Router, missing_kind
 from unified_demo.turn import TurnBuilder
@@ -123,8 +124,10 @@ class FairLock:
 class Engine:
     """Model, experts and store behind one method. Safe for several users at once: the model does one step for each in turn."""
 
-    def __init__(self, model: LanguageBackend, router: Router, store: MediaStore, settings: Settings) -> None:
+    def __init__(self, model: LanguageBackend, router: Router, store: MediaStore, settings: Settings, speaker: ModelFacts) -> None:
+        """``speaker``: what is told of ``model``."""
         self.model = model
+        self.speaker = speaker
         self.router = router
         self.store = store
         self.settings = settings
