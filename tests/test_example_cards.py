@@ -25,7 +25,7 @@ MEANT = {
     "Segment the giraffe on the left": ("giraffe",),
     "Make it look like a watercolour": ("watercolour",),
     "Draw a red fox in the snow": ("red fox", "snow"),
-    "Remove the spoon from the picture": ("remove", "spoon"),
+    "Remove the spoon": ("remove", "spoon"),
     "Draw a fox to the left of a car": ("fox", "car"),
 }
 """Words of a card that its call must pass on."""

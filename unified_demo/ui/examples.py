@@ -25,7 +25,7 @@ EXAMPLES = (
     Example("giraffes.jpg", "Segment the giraffe on the left", "seg"),
     Example("astronaut.jpg", "Make it look like a watercolour", "edit"),
     Example("", "Draw a red fox in the snow", "gen"),
-    Example("coffee.jpg", "Remove the spoon from the picture", "redit"),
+    Example("coffee.jpg", "Remove the spoon", "redit"),
     Example("", "Draw a fox to the left of a car", "layout"),
     Example("cat.jpg", "Describe this picture", ""),
     Example("dog.jpg", "Make the dog blue", "redit"),
