@@ -16,7 +16,7 @@ from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
 from unified_demo.experts.base import ExpertSpec
 from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
-from unified_demo.grammar import GRID, MediaKind
+from unified_demo.grammar import GRID, MediaKind, spell_box
 from unified_demo.history import History
 from unified_demo.messages import Conversation, RegionPart, TextPart
 from unified_demo.ui.chat import build_chat
@@ -44,6 +44,10 @@ class Script:
     def __call__(self, conversation: Conversation) -> Iterator[str]:
         parts = [part for part in conversation.messages[-1].parts if isinstance(part, TextPart | RegionPart)]
         text = "".join(part.text if isinstance(part, TextPart) else part.phrase for part in parts)
+        marked = [part for part in parts if isinstance(part, RegionPart) and part.boxes]
+        if "repaint" in text and marked:
+            place = f"<ref>{marked[0].artefact_id}</ref>make it blue<box>{spell_box(marked[0].boxes[0])}</box>"
+            return iter([f"Done. <edit>{place}</edit>"])
         if "endless" in text:
             return self._endless()
         if "ponder" in text:
@@ -62,6 +66,8 @@ class Script:
             return iter(["<gen>a fox</gen> <vgen>a fox runs</vgen> <agen>a fox barks</agen>"])
         if "follow" in text:
             return iter([f"There. <vseg><ref>vid-1</ref>the fox<box>{SPELT}</box></vseg>"])
+        if "film" in text:
+            return iter(["I see <p>a fox</p><time>[250,500]</time> here."])
         if "when" in text:
             return iter(["I hear <p>a bark</p><ref>aud-1</ref><time>[250,500]</time> here."])
         if "slowly" in text:
@@ -106,13 +112,16 @@ def serve(
     kept: Path | None = None,
     port: int | None = None,
     reads: Sequence[MediaKind] = tuple(MediaKind),
+    auth: Sequence[tuple[str, str]] = (),
 ) -> Iterator[Site]:
-    """The page over a scripted model that takes in ``reads``; ``experts`` join a fake segmentation, ``kept`` is the file of the history."""
+    """The page over a scripted model that takes in ``reads``; ``experts`` join a fake segmentation, ``kept`` is the file of the history,
+    ``auth`` the logins (user, password) without which nobody enters."""
     script = Script()
     model = ScriptedModel(script, 0.02, reads)
     engine = load_engine(Settings(media_dir=media), model, (fake_spec(FakeExpert(delay_s=0.05)), *experts))
     blocks = build_chat(engine, History(kept, engine.store.root) if kept else None)
-    _, url, _ = blocks.launch(**launch_options(engine, ServeOptions(port=port)), prevent_thread_lock=True, quiet=True)
+    options = launch_options(engine, ServeOptions(port=port)) | ({"auth": list(auth)} if auth else {})
+    _, url, _ = blocks.launch(**options, prevent_thread_lock=True, quiet=True)
     yield Site(url, script, model)
     blocks.close()
 

@@ -105,6 +105,21 @@ def test_a_turn_from_text_to_mask(build: Callable[..., Engine], photo: Path) -> 
     assert text_of(events) == "Here is the dog.  Done."
 
 
+def test_a_region_without_a_reference_lies_in_the_latest_of_what_it_can_lie_in(build: Callable[..., Engine], photo: Path) -> None:
+    """A box in a picture, a span of time in a video or sound; where there is none the region is left out."""
+    engine = build([f"<p>the dog</p>{BOX} <p>a bark</p><time>[250,500]</time>"])
+    picture = MediaPart(engine.store.add_image(Image.open(photo), "img-1"))
+    film = MediaPart(engine.store.add_video(np.zeros((4, 48, 64, 3), np.uint8), 2.0, "vid-1"))
+
+    def placed(*parts: MediaPart) -> list[tuple[str, str | None]]:
+        asked = Conversation((Message("user", (*parts, TextPart("go"))),))
+        return [(region.text, region.artefact_id) for region in of_type(engine.respond(asked), RegionFound)]
+
+    both = [("the dog", "img-1"), ("a bark", "vid-1")]
+    assert placed(picture, film) == placed(film, picture) == both
+    assert placed(picture) == both[:1] and placed(film) == both[1:]
+
+
 def test_order_of_the_events_of_a_call(build: Callable[..., Engine], photo: Path) -> None:
     engine = build([SEG])
     events = of_type(engine.respond(ask(engine, "go", photo)), CallStarted, TaskCall, CallProgress, CallDone, TurnDone)

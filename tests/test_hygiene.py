@@ -78,6 +78,21 @@ def test_the_library_logs_and_does_not_print(path: Path) -> None:
 
 
 @library
+def test_markup_is_made_of_literals_and_only_for_the_page(path: Path) -> None:
+    """``Markup.format`` escapes what is filled in; text that is made Markup itself, or a template with text in it, would not be."""
+    for node in ast.walk(tree(path)):
+        place = f"{name(path)}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = {node.module} if isinstance(node, ast.ImportFrom) else {alias.name for alias in node.names}
+            for alias in node.names if "markupsafe" in modules else ():
+                assert name(path).startswith("unified_demo/ui/"), f"{place} builds HTML outside of unified_demo/ui"
+                assert isinstance(node, ast.ImportFrom) and (alias.name, alias.asname) == ("Markup", None), f"{place} hides Markup"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Markup":
+            literal = len(node.args) == 1 and isinstance(node.args[0], ast.Constant) and not node.keywords
+            assert literal, f"{place} declares a value to be safe"
+
+
+@library
 def test_functions_are_annotated(path: Path) -> None:
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_site import PHOTO, Site, Visitor, serve
+from page_site import PHOTO, WAIT_MS, Site, Visitor, serve
 
 pytestmark = pytest.mark.browser
+
+PASSWORD = "open sesame"
 
 
 @contextmanager
@@ -69,6 +71,38 @@ def test_two_browsers_do_not_see_each_other_s(browser: Any, tmp_path: Path) -> N
         second.page.evaluate("key => document.dispatchEvent(new CustomEvent('um:open', { detail: { key } }))", key)
         second.page.locator(".um-notice").get_by_text("gone").wait_for()
         assert "secret" not in second.page.locator("body").inner_text()
+
+
+def test_what_a_login_keeps_is_not_its_browser_s(browser: Any, tmp_path: Path) -> None:
+    """The same browser, with and without a login, and another login in it: three owners."""
+
+    def asks(site: Site, context: Any, user: str | None, text: str) -> list[str]:
+        """What the drawer lists before ``text`` is asked."""
+        page = context.new_page()
+        if user:
+            assert context.request.post(f"{site.url}login", form={"username": user, "password": PASSWORD}).ok
+        page.goto(site.url)
+        page.locator("#um-kept nav").wait_for(state="attached")
+        page.locator(".um-status[data-state=ready]").wait_for()
+        before = page.locator("#um-kept .um-open span").all_text_contents()
+        page.locator("#um-composer textarea").fill(text)
+        page.locator("#um-composer .submit-button").click()
+        page.locator(".um-answer[data-state=done]").wait_for()
+        page.close()
+        return before
+
+    context = browser.new_context()
+    context.set_default_timeout(WAIT_MS)
+    logins = [("ann", PASSWORD), ("ben", PASSWORD)]
+    with serve(tmp_path / "media", kept=tmp_path / "kept.sqlite") as site:
+        port = int(site.url.rstrip("/").rsplit(":", 1)[1])
+        assert asks(site, context, None, "nobody's") == []
+        assert asks(site, context, None, "more") == ["nobody's"]
+    with serve(tmp_path / "media", kept=tmp_path / "kept.sqlite", port=port, auth=logins) as site:
+        assert asks(site, context, "ann", "Ann's") == []
+        assert asks(site, context, "ben", "Ben's") == []
+        assert asks(site, context, "ann", "more") == ["Ann's"]
+    context.close()
 
 
 def test_new_search_rename_delete_export_import(browser: Any, tmp_path: Path) -> None:

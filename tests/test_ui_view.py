@@ -1,6 +1,7 @@
 """Folding events into what an answer looks like: colours, boxes, masks and steps."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -12,6 +13,7 @@ from unified_demo.messages import (
     CallFailed,
     CallProgress,
     CallStarted,
+    Event,
     Message,
     RegionFound,
     RegionPart,
@@ -20,7 +22,7 @@ from unified_demo.messages import (
     TextPart,
     TurnDone,
 )
-from unified_demo.ui.view import AnswerView
+from unified_demo.ui.view import _HANDLERS, AnswerView
 
 PICTURE = Artefact("img-1", MediaKind.IMAGE, Path("one.jpg"), 100, 80)
 LEFT = Box(0.1, 0.1, 0.4, 0.9)
@@ -40,6 +42,11 @@ def grounded(phrase: int, text: str, box: Box) -> tuple[TextDelta, RegionFound]:
 
 def mask(number: int, box: Box | None = None, label: str = "the dog") -> Artefact:
     return Artefact(f"mask-{number}", MediaKind.MASK, Path("m.png"), 100, 80, of="img-1", label=label, box=box)
+
+
+def test_every_event_of_a_turn_has_its_own_handler() -> None:
+    assert set(_HANDLERS) == set(get_args(Event))
+    assert len(set(_HANDLERS.values())) == len(_HANDLERS)
 
 
 def test_a_phrase_has_its_number_before_its_box_is_known() -> None:

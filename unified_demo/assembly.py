@@ -19,6 +19,7 @@ from unified_demo.experts.base import ExpertSpec
 from unified_demo.experts.plugins import find_plugins
 from unified_demo.experts.registry import ExpertRegistry
 from unified_demo.media import MediaStore
+from unified_demo.model_facts import ModelFacts, resolve_device
 from unified_demo.profiles import GB, read_full, within
 from unified_demo.router import Router
 from unified_demo.safety import Safety, read_picture_filter
@@ -33,10 +34,11 @@ TINY_MEMORY_GB = 6.0
 @dataclass(frozen=True)
 class Parts:
     """What a profile is made of. ``speak`` builds the language model for the experts that are offered, loading nothing;
-    ``expert_bytes``: what experts may hold on the device."""
+    ``speaker``: what is told of it; ``expert_bytes``: what experts may hold on the device."""
 
     experts: tuple[ExpertSpec, ...]
     speak: Callable[[Sequence[ExpertSpec]], LanguageBackend]
+    speaker: ModelFacts
     expert_bytes: int
     device: str = "cpu"
 
@@ -54,11 +56,12 @@ def load_engine(
     settings = settings or Settings()
     parts = PROFILE_PARTS[settings.profile](settings, Zoo(settings.cache_dir, settings.weights_dir))
     experts = (*parts.experts, *_plugins()) if experts is None else experts
+    speaker = ModelFacts(type(model).__name__) if model else parts.speaker
     if model is None:
         model = _served_model(settings, experts) if settings.server else parts.speak(experts)
     registry = ExpertRegistry(experts, parts.expert_bytes, int(settings.parked_gb * GB), parts.device)
     root = settings.media_dir or Path(tempfile.mkdtemp(prefix="unified_demo-"))
-    engine = Engine(model, Router(registry, _safety(settings)), MediaStore(root), settings)
+    engine = Engine(model, Router(registry, _safety(settings)), MediaStore(root), settings, speaker)
     if settings.media_dir is None:
         weakref.finalize(engine, shutil.rmtree, root, ignore_errors=True)
     return engine
@@ -88,7 +91,7 @@ def _picture_filter(settings: Settings) -> Callable[[Any], str | None] | None:
         return read_picture_filter(name)
     full = read_full(settings)
     model = replace(full.profile.models[picture_checker.MODEL], files=picture_checker.FILES)
-    return picture_checker.PictureChecker(lambda: full.folder(model), _device(settings))
+    return picture_checker.PictureChecker(lambda: full.folder(model), resolve_device(settings.device))
 
 
 def _tiny_parts(settings: Settings, zoo: Zoo) -> Parts:
@@ -100,15 +103,17 @@ def _tiny_parts(settings: Settings, zoo: Zoo) -> Parts:
     from unified_demo.experts import region_editing, restyling, segmentation, small_generators
 
     experts = tuple(spec for module in (segmentation, small_generators, restyling, region_editing) for spec in module.build_specs(zoo))
-    return Parts(experts, speak, int((settings.max_memory_gb or TINY_MEMORY_GB) * GB))
+    file = zoo.file("language_model")
+    speaker = _speaker(settings, file.title, file.licence, settings.number_type)
+    return Parts(experts, speak, speaker, int((settings.max_memory_gb or TINY_MEMORY_GB) * GB))
 
 
 def _full_parts(settings: Settings, zoo: Zoo) -> Parts:
     from unified_demo.experts.full import Placement, build_specs
 
     full = read_full(settings)
-    device = _device(settings)
-    placement = Placement(device, "float32" if settings.precision == "float32" else "bfloat16", settings.offload, settings.compile)
+    device = resolve_device(settings.device)
+    placement = Placement(device, settings.number_type, settings.offload, settings.compile)
     language_model = full.profile.models[full.profile.language_models[full.choice.language_model]]
 
     def speak(experts: Sequence[ExpertSpec]) -> LanguageBackend:
@@ -116,6 +121,8 @@ def _full_parts(settings: Settings, zoo: Zoo) -> Parts:
 
         return load_vision_language_model(lambda: full.folder(language_model), settings, _offers(experts))
 
+    precision = settings.number_type if settings.quantisation == "none" else settings.quantisation
+    speaker = _speaker(settings, language_model.id, language_model.licence, precision)
     whole = int(settings.max_memory_gb * GB) if settings.max_memory_gb else _device_bytes(device)
     speaks = 0 if settings.server else full.profile.language_bytes(full.choice.language_model, settings.quantisation)
     room = max(whole - speaks, 0)
@@ -124,10 +131,17 @@ def _full_parts(settings: Settings, zoo: Zoo) -> Parts:
         log.info("%s is off: %s", task, reason)
     for task, reason in choice.replaced.items():
         log.info("%s: %s", task, reason)
-    return Parts(build_specs(full.profile, choice, full.folder, placement, zoo), speak, room, device)
+    return Parts(build_specs(full.profile, choice, full.folder, placement, zoo), speak, speaker, room, device)
 
 
 PROFILE_PARTS: dict[str, Callable[[Settings, Zoo], Parts]] = {"tiny": _tiny_parts, "full": _full_parts}
+
+
+def _speaker(settings: Settings, name: str, licence: str, precision: str) -> ModelFacts:
+    """The profile's own language model, or the one that a server lends; the server's address is nobody's business."""
+    if settings.server:
+        return ModelFacts(settings.server_model or "OpenAI-compatible server")
+    return ModelFacts(name, licence, precision, settings.device)
 
 
 def _served_model(settings: Settings, experts: Sequence[ExpertSpec]) -> LanguageBackend:
@@ -140,12 +154,6 @@ def _offers(experts: Sequence[ExpertSpec]) -> tuple[Any, ...]:
     from unified_demo.model.vlm_prompt import offers_from
 
     return offers_from({spec.declared: spec.description for spec in experts})
-
-
-def _device(settings: Settings) -> str:
-    import torch
-
-    return ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
 
 
 def _device_bytes(device: str) -> int:

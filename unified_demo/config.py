@@ -130,6 +130,11 @@ class Settings:
     server_grammar: str = "none"
     limits: Limits = field(default_factory=Limits)
 
+    @property
+    def number_type(self) -> str:
+        """The kind of number of the networks' weights: "float32" or, also for "auto", "bfloat16"."""
+        return "float32" if self.precision == "float32" else "bfloat16"
+
     def __post_init__(self) -> None:
         for name, allowed in (
             ("profile", PROFILES),

@@ -39,6 +39,7 @@ from unified_demo.messages import (
     TextPart,
     TurnDone,
 )
+from unified_demo.model_facts import ModelFacts
 from unified_demo.parser import StreamParser
 from unified_demo.router import Router, missing_kind
 from unified_demo.turn import TurnBuilder
@@ -123,8 +124,10 @@ class FairLock:
 class Engine:
     """Model, experts and store behind one method. Safe for several users at once: the model does one step for each in turn."""
 
-    def __init__(self, model: LanguageBackend, router: Router, store: MediaStore, settings: Settings) -> None:
+    def __init__(self, model: LanguageBackend, router: Router, store: MediaStore, settings: Settings, speaker: ModelFacts) -> None:
+        """``speaker``: what is told of ``model``."""
         self.model = model
+        self.speaker = speaker
         self.router = router
         self.store = store
         self.settings = settings
@@ -327,7 +330,6 @@ class _Turn:
         self._calls = _Calls(engine.router, engine.store, conversation, options, cancel)
         self._builder = TurnBuilder()
         self._artefacts = conversation.artefacts()
-        self._latest = next((key for key in reversed(self._artefacts) if self._artefacts[key].kind == MediaKind.IMAGE), None)
         self._started = time.perf_counter()
         self._timings: dict[str, float] = {}
         self._raw: list[str] = []
@@ -397,11 +399,14 @@ class _Turn:
                 self._calls.start(settled)
 
     def _place(self, region: RegionFound) -> Event:
-        """A region without a reference lies in the most recent picture; one in an unknown picture is only a warning."""
-        artefact_id = region.artefact_id or self._latest
+        """Without a reference a box lies in the most recent picture and a span in the most recent video or sound; one in an unknown
+        artefact is only a warning."""
+        kinds = (MediaKind.VIDEO, MediaKind.AUDIO) if region.box is None else (MediaKind.IMAGE,)
+        latest = next((key for key in reversed(self._artefacts) if self._artefacts[key].kind in kinds), None)
+        artefact_id = region.artefact_id or latest
         if artefact_id in self._artefacts:
             return replace(region, artefact_id=artefact_id)
-        missing = f"there is no {artefact_id} in this conversation" if artefact_id else missing_kind(MediaKind.IMAGE)
+        missing = f"there is no {artefact_id} in this conversation" if artefact_id else missing_kind(kinds[0])
         return GrammarWarning(f"The region of '{region.text}' was left out: {missing}.", region.text)
 
     def _note(self, events: Iterable[Event]) -> Iterator[Event]:

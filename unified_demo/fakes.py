@@ -54,8 +54,9 @@ class ScriptedModel:
 class FakeExpert:
     """Takes ``steps`` steps and returns one mask, picture or video that fills the first box, or a sound.
 
-    Before each step it waits ``delay_s`` and for ``gate`` (polled, so that a cancel is honoured). ``error`` is raised
-    at step ``error_step``. A picture's recipe is ``recipe``. ``requests`` keeps what it was asked, ``prepared`` what it was warmed up for.
+    Before each step it waits ``delay_s`` and, from step ``gate_step`` on, for ``gate`` (polled, so that a cancel is honoured). ``error``
+    is raised at step ``error_step``. ``previews``: each step shows a small picture. A picture's or video's recipe is ``recipe``, with
+    the steps and the guidance it took. ``requests`` keeps what it was asked, ``prepared`` what it was warmed up for.
     """
 
     def __init__(
@@ -66,6 +67,8 @@ class FakeExpert:
         gate: threading.Event | None = None,
         error: Exception | None = None,
         error_step: int = 1,
+        gate_step: int = 1,
+        previews: bool = False,
     ) -> None:
         self.gives = gives
         self.steps = steps
@@ -73,6 +76,8 @@ class FakeExpert:
         self.gate = gate
         self.error = error
         self.error_step = error_step
+        self.gate_step = gate_step
+        self.previews = previews
         self.recipe: dict[str, object] = {}
         self.requests: list[ExpertRequest] = []
         self.prepared: list[Sequence[object]] = []
@@ -82,19 +87,28 @@ class FakeExpert:
 
     def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
         self.requests.append(request)
-        for step in range(1, self.steps + 1):
-            if self._wait(request.cancel):
+        steps = request.steps or self.steps
+        for step in range(1, steps + 1):
+            if self._wait(step, request.cancel):
                 return
             if self.error and step == self.error_step:
                 raise self.error
-            yield Progress(step, self.steps, f"step {step}")
+            yield Progress(step, steps, f"step {step}", self._preview())
         yield self._output(request)
 
-    def _wait(self, cancel: threading.Event) -> bool:
+    def _preview(self) -> object:
+        """A PIL image, or None."""
+        if not self.previews:
+            return None
+        from PIL import Image
+
+        return Image.new("RGB", (64, 48), "teal")
+
+    def _wait(self, step: int, cancel: threading.Event) -> bool:
         """True when the request was cancelled."""
         if self.delay_s:
             cancel.wait(self.delay_s)
-        while self.gate and not self.gate.is_set() and not cancel.wait(_POLL_S):
+        while self.gate and step >= self.gate_step and not self.gate.is_set() and not cancel.wait(_POLL_S):
             pass
         return cancel.is_set()
 
@@ -114,12 +128,13 @@ class FakeExpert:
             return Output(MediaKind.MASK, mask, of, label, box)
         if self.gives == MediaKind.AUDIO:
             return Output(MediaKind.AUDIO, Sound(np.sin(np.arange(8000, dtype=np.float32) / 8)[:, None], 8000), of, label, box)
+        used = {"steps": request.steps or self.steps} | ({} if request.guidance is None else {"guidance": request.guidance})
         colours = np.where(mask[..., None], (200, 80, 40), (30, 30, 60)).astype(np.uint8)
         if self.gives == MediaKind.VIDEO:
-            return Output(MediaKind.VIDEO, np.stack([colours, colours // 2]), of, label, box, fps=2.0)
+            return Output(MediaKind.VIDEO, np.stack([colours, colours // 2]), of, label, box, used | self.recipe, fps=2.0)
         from PIL import Image
 
-        return Output(MediaKind.IMAGE, Image.fromarray(colours), of, label, box, self.recipe)
+        return Output(MediaKind.IMAGE, Image.fromarray(colours), of, label, box, used | self.recipe)
 
 
 def fake_spec(expert: FakeExpert | None = None, task: str = Task.IMAGE_SEGMENTATION.value) -> ExpertSpec:

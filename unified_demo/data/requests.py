@@ -147,6 +147,13 @@ def chats() -> tuple[tuple[str, tuple[str, ...], str], ...]:
     return tuple((f"chat.{number}", tuple(row["ask"]), row["say"]) for number, row in enumerate(rows, 1))
 
 
+@cache
+def about_ourselves() -> tuple[tuple[str, str], ...]:
+    """(question, answer) of every question about the assistant itself."""
+    rows: list[dict[str, Any]] = tomllib.loads((FOLDER / "chat.toml").read_text(encoding="utf-8"))["chat"]
+    return tuple((asked, row["say"]) for row in rows if row.get("ours") for asked in row["ask"])
+
+
 def draw_chat(rng: random.Random, context: Context) -> Exchange:
     """A short general question with a short true answer; it concerns no artefact."""
     if whole := _whole(rng, NONE, context):

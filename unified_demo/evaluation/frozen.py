@@ -18,6 +18,7 @@ from unified_demo.model.backend import TinyModel, load_perception
 from unified_demo.model.loading import build_network, load_language_model, read_config
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.tokens import Tokens, Vocabulary
+from unified_demo.model_facts import resolve_device
 from unified_demo.zoo import Zoo
 
 if TYPE_CHECKING:
@@ -180,5 +181,4 @@ def load_untrained(settings: Settings, zoo: Zoo, tasks: tuple[str, ...]) -> Tiny
 
 
 def _place(settings: Settings) -> tuple[str, torch.dtype]:
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
-    return device, torch.float32 if settings.precision == "float32" else torch.bfloat16
+    return resolve_device(settings.device), getattr(torch, settings.number_type)

@@ -45,7 +45,7 @@ class ExpertRegistry:
         self._slots = {spec.task: _Slot(spec) for spec in specs}
         if len(self._slots) != len(specs):
             raise ModelLoadError(f"Two experts are declared for one task among {[spec.task for spec in specs]}; keep one for each.")
-        self._max_memory_bytes, self._parked_bytes, self._device = max_memory_bytes, parked_bytes, device
+        self._max_memory_bytes, self._parked_bytes, self.device = max_memory_bytes, parked_bytes, device
         self._loading = threading.RLock()
         self._clock = itertools.count(1)
 
@@ -118,7 +118,7 @@ class ExpertRegistry:
                 if slot.expert is None:
                     slot.expert = slot.spec.load()
                 else:
-                    slot.expert.move_to(self._device)  # type: ignore[attr-defined]
+                    slot.expert.move_to(self.device)  # type: ignore[attr-defined]
                     slot.parked = False
                 log.info("loaded %s in %.1f s", slot.spec.name, time.monotonic() - started)
         return slot.expert
@@ -163,7 +163,7 @@ class ExpertRegistry:
 
     def _may_park(self, slot: _Slot) -> bool:
         """Whether main memory takes it, after those that wait longest there have left; one that is about to work again leaves anyway."""
-        if self._device == "cpu" or not hasattr(slot.expert, "move_to"):
+        if self.device == "cpu" or not hasattr(slot.expert, "move_to"):
             return False
         waiting = [other for other in self._by_use() if other.parked and not other.users]
         room = self._parked_bytes - slot.spec.memory_bytes

@@ -37,6 +37,7 @@ from unified_demo.model.perception import Perception
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
 from unified_demo.model.tuning import cast_added
 from unified_demo.model.zero_shot import LONGEST_WISH, PluginChooser
+from unified_demo.model_facts import resolve_device
 from unified_demo.recordings import frames_at
 from unified_demo.regions import Sight
 from unified_demo.zoo import Zoo
@@ -419,5 +420,4 @@ def load_perception(settings: Settings, zoo: Zoo) -> Perception:
 
 
 def _place(settings: Settings) -> tuple[str, torch.dtype]:
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
-    return device, torch.float32 if settings.precision == "float32" else torch.bfloat16
+    return resolve_device(settings.device), getattr(torch, settings.number_type)

@@ -24,6 +24,7 @@ from unified_demo.messages import Conversation
 from unified_demo.model.vlm_adapters import load_adapters
 from unified_demo.model.vlm_prompt import NATIVE_GRID, CoordinateTranslator, Shown, Turn, render_turns
 from unified_demo.model.vlm_rules import Offer, Place, SurfaceRules
+from unified_demo.model_facts import resolve_device
 
 log = logging.getLogger(__name__)
 
@@ -309,8 +310,7 @@ def read_checkpoint(folder: Path, settings: Settings) -> tuple[Any, Reader]:
     """(network in evaluation mode, reader). ModelLoadError when it is damaged, of another family, or cannot be quantised here."""
     from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
-    dtype = torch.float32 if settings.precision == "float32" else torch.bfloat16
+    device, dtype = resolve_device(settings.device), getattr(torch, settings.number_type)
     try:
         config = AutoConfig.from_pretrained(folder)
         if config.model_type not in FAMILY:

@@ -18,7 +18,7 @@ from unified_demo.data.exchanges import Exchange, countable_of
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.layout_prompts import Planned, draw_told, read_planned
 from unified_demo.data.multitask import write_dialogue
-from unified_demo.data.requests import draw_request
+from unified_demo.data.requests import about_ourselves, draw_request
 from unified_demo.data.scenes import Scene, draw_scene, read_pairs
 from unified_demo.data.sights import Named, load_shards
 from unified_demo.data.wordings import draw_bare_prompt
@@ -45,12 +45,14 @@ class Recipe:
     """Share of lone requests for layouts."""
     created: float = 0.0
     """Share of lone requests for something new, most of them a picture of a bare noun."""
+    ourselves: float = 0.0
+    """Share of lone questions about the assistant itself."""
     plain: float = 0.0
     """Share of plain chat that is kept as it was, where such chats are given."""
 
 
 GROUNDING = Recipe()
-MULTITASK = Recipe(multitask=0.75, layouts=0.08, created=0.04, plain=0.2)
+MULTITASK = Recipe(multitask=0.75, layouts=0.08, created=0.04, ourselves=0.03, plain=0.2)
 RECIPES = {"grounding": GROUNDING, "multitask": MULTITASK}
 
 DIALOGUE_TURNS = (1, 1, 1, 1, 2, 2, 3, 4)
@@ -66,7 +68,8 @@ def stream(
     planned = read_planned(pairs_file.parent) if pairs_file and recipe.layouts else []
     seen = [scene_of_sight(sight, named) for sight, named in load_shards(sights_folder)[photos]] if sights_folder else []
 
-    chats = read_chats(chats_file) if chats_file else []
+    ours = {question for question, _ in about_ourselves()}
+    chats = [chat for chat in read_chats(chats_file) if _text(chat.messages[0]) not in ours] if chats_file else []
     frozen = _frozen_answers(chats)
     palette = palette_of(seen)
 
@@ -84,9 +87,11 @@ def stream(
         if chats and rng.random() < recipe.plain:
             return Example({}, rng.choice(chats), keep=True)
         if rng.random() < recipe.layouts:
-            return _alone(layout_request(rng, labels, planned))
+            return _answered(layout_request(rng, labels, planned))
         if rng.random() < recipe.created:
-            return _alone(created(rng, labels))
+            return _answered(created(rng, labels))
+        if rng.random() < recipe.ourselves:
+            return _alone(*rng.choice(about_ourselves()))
         if rng.random() < recipe.multitask:
             return _multitask(rng, draw_any, labels, frozen)
         if rng.random() < recipe.without_picture:
@@ -179,8 +184,12 @@ def created(rng: random.Random, labels: tuple[str, ...]) -> Exchange:
     return asked
 
 
-def _alone(asked: Exchange) -> Example:
+def _answered(asked: Exchange) -> Example:
     return Example({}, Conversation((Message("user", asked.user), Message("assistant", asked.answer))))
+
+
+def _alone(question: str, answer: str) -> Example:
+    return Example({}, Conversation((Message("user", (TextPart(question),)), Message("assistant", (TextPart(answer),)))))
 
 
 def _answerable(answer: Message, focus: list[str]) -> bool:

@@ -100,8 +100,9 @@ class _Page(Layout):
         changed = [self.seed.change, self.temperature.change]
         for event in [*changed, *(on for field in self.drawing.values() for on in (field.blur, field.submit))]:
             listen(event, self.set_options, [self.visit, *settings], [self.notice], **quick)
-        listen(self.timer.tick, self.watch, [self.visit], [self.header, self.inspector, self.timer], **quick)
-        listen(blocks.load, self.watch, [self.visit], [self.header, self.inspector, self.timer], **quick)
+        watched = [self.header, self.inspector, self.notice, self.timer]
+        listen(self.timer.tick, self.watch, [self.visit], watched, **quick)
+        listen(blocks.load, self.watch, [self.visit], watched, **quick)
         entered = listen(blocks.load, self.enter, [self.key, self.visit], [self.key, self.kept], **quick)
         entered.then(None, js="() => document.dispatchEvent(new CustomEvent('um:arrived'))", **PRIVATE)
 
@@ -327,13 +328,17 @@ class _Page(Layout):
         visit.most += WINDOW
         return self.draw(visit)
 
-    def watch(self, visit: Visit) -> tuple[Markup, Markup | dict[str, Any], gr.Timer]:
-        """Loading state for the header; the timer stops once the weights are there."""
+    def watch(self, visit: Visit) -> Update:
+        """Loading state for the header; the timer stops once the weights are there, or cannot be loaded, which is told in full."""
         self.warmup.start()
         busy = self.warmup.state == "loading"
         with speaking(visit.language):
-            facts = gr.skip() if busy else inspector_html(self.engine, self.warmup, {})
-            return header_html(self.engine, self.warmup), facts, gr.Timer(active=busy)
+            return {
+                self.header: header_html(self.engine, self.warmup),
+                self.inspector: gr.skip() if busy else inspector_html(self.engine, self.warmup, {}),
+                self.notice: notice_html([self.warmup.error]) if self.warmup.error else gr.skip(),
+                self.timer: gr.Timer(active=busy),
+            }
 
     # ---- one turn ----
 

@@ -32,9 +32,9 @@ MASKLET_TOLERANCE = 1.5
 
 Role = Literal["attachment", "picture", "output"]
 _ICONS = {
-    "use": '<path d="M10 16V5M5.500 9.200 10 4.700l4.500 4.500"/>',
-    "inspect": '<path d="M3.500 7.500v-4h4M16.500 7.500v-4h-4M3.500 12.500v4h4M16.500 12.500v4h-4"/>',
-    "download": '<path d="M10 3.500v9M6 9l4 4 4-4M4 16.500h12"/>',
+    "use": Markup('<path d="M10 16V5M5.500 9.200 10 4.700l4.500 4.500"/>'),
+    "inspect": Markup('<path d="M3.500 7.500v-4h4M16.500 7.500v-4h-4M3.500 12.500v4h4M16.500 12.500v4h-4"/>'),
+    "download": Markup('<path d="M10 3.500v9M6 9l4 4 4-4M4 16.500h12"/>'),
 }
 
 
@@ -164,7 +164,7 @@ def _tool(action: str, artefact: Artefact, words: str) -> Markup:
 
 
 def icon(name: str) -> Markup:
-    return Markup('<svg viewBox="0 0 20 20" aria-hidden="true">{}</svg>').format(Markup(_ICONS[name]))
+    return Markup('<svg viewBox="0 0 20 20" aria-hidden="true">{}</svg>').format(_ICONS[name])
 
 
 def _recipe(artefact: Artefact) -> Markup:

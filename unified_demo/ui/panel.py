@@ -1,5 +1,6 @@
 """HTML around the conversation: header with the loading state, welcome, notice line, inspector. Everything from outside is escaped."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from markupsafe import Markup
 from unified_demo.engine import Engine
 from unified_demo.fakes import SCRIPTED_NOTICE, ScriptedModel
 from unified_demo.grammar import TASKS
+from unified_demo.model_facts import resolve_device
 from unified_demo.ui.frames import EMPTY, join
 from unified_demo.ui.steps import task_title
 from unified_demo.ui.warmup import Warmup
@@ -16,6 +18,8 @@ from unified_demo.ui.words import listed, say, spoken, tell
 TITLE = "UnifiedMLLM Demo"
 STATM = Path("/proc/self/statm")
 PAGE_BYTES = 4096
+_LAYER_NAME = re.compile(r"layer_([0-9]{1,4})_gate_[0-9]{1,2}")
+"""Of a timing; an imported conversation may have others."""
 _MARK = Markup(
     '<svg class="um-logo" viewBox="0 0 32 32" aria-hidden="true"><rect x="2.5" y="2.5" width="20" height="20" rx="5"/>'
     '<path d="M29.5 17.2c0 6.8-5.5 12.3-12.3 12.3-3 0-5.7-1-7.8-2.8 6.5-.3 15.3-3 16.6-16.4 2.2 1.800 3.5 4.200 3.5 6.900z"/></svg>'
@@ -33,7 +37,7 @@ def header_html(engine: Engine, warmup: Warmup) -> Markup:
     return Markup(
         '<header class="um-header"><button type="button" class="um-icon" data-um="history" aria-label="{kept}" title="{kept}">'
         '{list}</button>{mark}<div class="um-title"><h1>{title}</h1><p>{motto}</p></div>'
-        '<span class="um-status" data-state="{state}" role="status" title="{note}"><i></i><span>{note}</span></span>'
+        '<span class="um-status" data-state="{state}" role="status" title="{why}"><i></i><span>{note}</span></span>'
         '<button type="button" class="um-icon" data-um="language" data-now="{language}" aria-label="{other}" '
         'title="{other}">{globe}</button>'
         '<button type="button" class="um-icon" data-um="theme" aria-label="{light}" title="{light}">{theme}</button>'
@@ -56,6 +60,7 @@ def header_html(engine: Engine, warmup: Warmup) -> Markup:
         title=TITLE,
         state=warmup.state,
         note=status_words(engine, warmup),
+        why=tell(warmup.error) if warmup.error else status_words(engine, warmup),
         theme=Markup(
             '<svg viewBox="0 0 20 20" aria-hidden="true"><circle cx="10" cy="10" r="6.5"/><path d="M10 3.5a6.5 6.5 0 0 1 0 13z"/></svg>'
         ),
@@ -107,22 +112,36 @@ def status_words(engine: Engine, warmup: Warmup) -> str:
 
 
 def welcome_html(engine: Engine) -> Markup:
-    """What stands in the empty conversation above the example cards: what this is, which profile runs and what it can do."""
-    more = "" if engine.settings.profile == "full" else say("The full profile, on a GPU, can do more: python app.py --profile full.")
+    """What stands in the empty conversation above the example cards: what this is, which profile runs, what it can and cannot do."""
     return Markup(
-        '<div class="um-welcome">{mark}<h2>{title}</h2><p>{lead}</p><p class="um-honest"><b>{profile}</b> {works} {more}</p></div>'
+        '<div class="um-welcome">{mark}<h2>{title}</h2><p>{lead}</p>'
+        '<p class="um-honest"><b>{profile}</b> {works} {missing} {more}</p></div>'
     ).format(
         mark=_MARK,
         title=say("Show it a picture, ask in words"),
         lead=say("The answer points at what it means: phrases, boxes and masks share a colour. Mark a region to ask about it."),
         profile=say("Profile {name}.", name=engine.settings.profile),
         works=say("It can do: {tasks}. It makes mistakes; check what matters.", tasks=_works(engine)),
-        more=more,
+        missing=_missing(engine),
+        more=_more(engine),
     )
 
 
 def _works(engine: Engine) -> str:
     return listed([say("describing, answering and pointing in pictures"), *(task_title(task).lower() for task in engine.tasks())])
+
+
+def _missing(engine: Engine) -> str:
+    """The tasks without an expert; empty when there is none."""
+    missing = listed(say(spec.title) for task, spec in TASKS.items() if task.value not in engine.tasks())
+    return say("Not yet: {tasks}.", tasks=missing) if missing else ""
+
+
+def _more(engine: Engine) -> str:
+    """How to have what is missing."""
+    if engine.settings.profile != "full":
+        return say("The full profile, on a GPU, can do more: python app.py --profile full.")
+    return say("The server's log says why.") if _missing(engine) else ""
 
 
 def notice_html(sentences: Sequence[str]) -> Markup:
@@ -132,25 +151,42 @@ def notice_html(sentences: Sequence[str]) -> Markup:
 
 
 def inspector_html(engine: Engine, warmup: Warmup, timings: dict[str, float]) -> Markup:
-    """What works here, how long the last answer took, which experts are loaded."""
-    return Markup("<section><h3>{}</h3>{}</section><section><h3>{}</h3>{}</section><section><h3>{}</h3>{}{}</section>").format(
-        say("This page"), _abilities(engine, warmup), say("Last answer"), _timings(timings), say("Experts"), _experts(engine), _memory()
+    """What works here and on what it runs, how long the last answer took, which models are loaded."""
+    return Markup("<section><h3>{}</h3>{}{}</section><section><h3>{}</h3>{}</section><section><h3>{}</h3>{}{}</section>").format(
+        say("This page"),
+        _abilities(engine, warmup),
+        _setting(engine, warmup),
+        say("Last answer"),
+        _timings(timings),
+        say("Models"),
+        _models(engine, warmup),
+        _memory(),
     )
 
 
 def _abilities(engine: Engine, warmup: Warmup) -> Markup:
-    offered = engine.tasks()
-    missing = listed(say(spec.title) for task, spec in TASKS.items() if task.value not in offered)
+    missing = _missing(engine)
     return Markup(
-        '<p>{profile} {works}</p>{missing}{failed}<p class="um-quiet">{other} '
+        '<p>{works}</p>{missing}{failed}<p class="um-quiet">{other} '
         '<a href="?view=api" target="_blank" rel="noopener"><code>/infer</code></a></p>'
     ).format(
-        profile=say("Profile {name}.", name=engine.settings.profile),
         works=say("It can do: {tasks}. It makes mistakes; check what matters.", tasks=_works(engine)),
-        missing=Markup('<p class="um-quiet">{}</p>').format(say("Not yet: {tasks}.", tasks=missing)) if missing else EMPTY,
-        failed=Markup('<p class="um-error" role="alert">{}</p>').format(warmup.error) if warmup.error else EMPTY,
+        missing=Markup('<p class="um-quiet">{}</p>').format(missing) if missing else EMPTY,
+        failed=Markup('<p class="um-error" role="alert">{}</p>').format(tell(warmup.error)) if warmup.error else EMPTY,
         other=say("Other programs use the typed endpoint"),
     )
+
+
+def _setting(engine: Engine, warmup: Warmup) -> Markup:
+    """Profile, and the language model's precision and device; what "auto" means is told once torch is loaded with the weights. The
+    experts' device is told where it is another one."""
+    speaker, experts = engine.speaker, engine.router.registry.device
+    device = resolve_device(speaker.device) if warmup.state == "ready" else speaker.device
+    rows = [(say("Profile"), engine.settings.profile), (say("Precision"), speaker.precision), (say("Device"), say(device))]
+    if device not in ("", "auto", experts):
+        rows.append((say("Device of the experts"), experts))
+    facts = [Markup("<dt>{}</dt><dd>{}</dd>").format(*row) for row in rows if row[1]]
+    return Markup('<dl class="um-setting">{}</dl>').format(join(facts))
 
 
 def _timings(timings: dict[str, float]) -> Markup:
@@ -203,11 +239,11 @@ def _gates(timings: dict[str, float]) -> Markup:
 
 def _gates_by_layer(timings: dict[str, float], adapters: int) -> Markup:
     """A column for each layer that has adapters, a row for each adapter; the fuller the colour, the larger its share there."""
-    layers = sorted({int(name.split("_")[1]) for name in timings if name.startswith("layer_")})
+    layers = sorted({int(found[1]) for name in timings if (found := _LAYER_NAME.fullmatch(name))})
     if not layers:
         return EMPTY
-    shares = [(layer, n, timings[f"layer_{layer}_gate_{n}"]) for n in range(adapters) for layer in layers]
-    largest = max(share for _, _, share in shares)
+    shares = [(layer, n, timings.get(f"layer_{layer}_gate_{n}", 0.0)) for n in range(adapters) for layer in layers]
+    largest = max(share for _, _, share in shares) or 1.0
     cells = join(
         [
             Markup('<i style="--share:{:.1f}%" title="{}"></i>').format(
@@ -237,23 +273,23 @@ def _memory() -> Markup:
     return Markup('<p class="um-quiet">{}</p>').format(say("The program holds {gb} GB of memory.", gb=f"{pages * PAGE_BYTES / 2**30:.1f}"))
 
 
-def _experts(engine: Engine) -> Markup:
-    registry = engine.router.registry
+def _models(engine: Engine, warmup: Warmup) -> Markup:
+    """The language model, then the experts."""
+    registry, speaker = engine.router.registry, engine.speaker
     loaded = registry.loaded()
-    rows = []
+    rows = [_model(say("Language model"), [speaker.name, speaker.licence], warmup.state == "ready", say("not loaded yet"))]
     for task in engine.tasks():
         spec = registry.spec(task)
-        rows.append(
-            Markup(
-                '<li data-loaded="{on}"><i></i><div><b>{title}</b><small>{name} · {licence}{limits}</small>'
-                "<small>{state}</small></div></li>"
-            ).format(
-                on="yes" if task in loaded else "no",
-                title=task_title(task),
-                name=spec.name,
-                licence=spec.licence,
-                limits="" if spec.commercial_use else " · " + say("non-commercial"),
-                state=say("loaded") if task in loaded else say("loads when first called"),
-            )
-        )
-    return Markup('<ul class="um-experts">{}</ul>').format(Markup("").join(rows)) if rows else Markup('<p class="um-quiet">None.</p>')
+        limits = "" if spec.commercial_use else say("non-commercial")
+        rows.append(_model(task_title(task), [spec.name, spec.licence, limits], task in loaded, say("loads when first called")))
+    return Markup('<ul class="um-experts">{}</ul>').format(join(rows))
+
+
+def _model(title: str, facts: Sequence[str], loaded: bool, otherwise: str) -> Markup:
+    """One row: what it does, what it is, and whether it is in memory."""
+    return Markup('<li data-loaded="{on}"><i></i><div><b>{title}</b><small>{facts}</small><small>{state}</small></div></li>').format(
+        on="yes" if loaded else "no",
+        title=title,
+        facts=" · ".join(fact for fact in facts if fact),
+        state=say("loaded") if loaded else otherwise,
+    )

@@ -47,14 +47,14 @@
 
   function onDown(event) {
     const stage = event.target instanceof Element && event.target.closest('[data-kind="img"] .um-stage');
-    if (!stage || event.button !== 0 || event.target.closest("button, a") || (event.pointerType !== "mouse" && !inViewer(stage))) return;
-    drag = { stage, from: place(stage, event), points: [place(stage, event)], x: event.clientX, y: event.clientY, rubber: null };
+    if (!stage || event.button !== 0 || !event.isPrimary || event.target.closest("button, a") || (event.pointerType !== "mouse" && !inViewer(stage))) return;
+    drag = { stage, pointer: event.pointerId, from: place(stage, event), points: [place(stage, event)], x: event.clientX, y: event.clientY, rubber: null };
     stage.setPointerCapture(event.pointerId);
     event.preventDefault();
   }
 
   function onMove(event) {
-    if (!drag) return;
+    if (event.pointerId !== drag?.pointer) return; /* a second finger means nothing */
     if (!drag.rubber && Math.hypot(event.clientX - drag.x, event.clientY - drag.y) < SLIP) return;
     drag.rubber?.remove();
     drag.points.push(place(drag.stage, event));
@@ -63,7 +63,7 @@
   }
 
   function onUp(event) {
-    if (!drag) return;
+    if (event.pointerId !== drag?.pointer) return;
     const { stage, from, rubber, points } = drag;
     drag = null;
     rubber?.remove();
@@ -74,8 +74,9 @@
     if (!inViewer(stage) && event.pointerType === "mouse") document.querySelector("#um-composer textarea")?.focus({ preventScroll: true });
   }
 
-  function onCancel() {
-    drag?.rubber?.remove();
+  function onCancel(event) {
+    if (event.pointerId !== drag?.pointer) return;
+    drag.rubber?.remove();
     drag = null;
   }
 
