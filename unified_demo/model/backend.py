@@ -153,10 +153,12 @@ class TinyModel:
         if options.constrained:
             self._admit(decoder, kinds | set(NAMES) if guide and guide.wants_something_new() else kinds)
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
+        regions = {key: item.sight.regions for key, item in seen.items() if item.sight}
 
         def begin(tasks: Sequence[str]) -> tuple[DecodingState, SurfaceWriter]:
             state = DecodingState(self.vocabulary, tokens.proposals, dict(references), tasks, most=options.max_new_tokens)
             state.wanted, state.wish, state.named, state.asked = wanted, wish, named_in(conversation), words_of(conversation)
+            state.seen = regions
             return state, SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
 
         state, writer = begin(tuple(self.vocabulary.tasks))

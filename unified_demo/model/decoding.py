@@ -9,9 +9,11 @@ from collections.abc import Sequence
 import torch
 
 from unified_demo import grammar
+from unified_demo.model.caption_rules import kinds, shirts, turn
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.plan_rules import Bounds, bounds_of, box_due, opposite_due
 from unified_demo.model.tokens import Vocabulary
+from unified_demo.regions import COLOURS
 
 LONGEST_PHRASE = 24
 MOST_BOXES = 12
@@ -258,6 +260,31 @@ class PlansCount(LogitFilter):
             logits[open_box] = -torch.inf
 
 
+class CaptionsAreSeen(LogitFilter):
+    """A caption names the sure kinds of things, four at most and none twice, and a shirt has the colour that was measured."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.stop, self.comma, self.last, self.wears = (vocabulary.encode(word)[0] for word in (".", ",", " and", " in"))
+        self.articles = {colour: vocabulary.encode(" an" if colour[0] in "aeiou" else " a")[0] for colour in COLOURS}
+        self.colours = {colour: vocabulary.encode(f" {colour}")[0] for colour in COLOURS}
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        if closing(state):
+            return
+        if now := turn(state):
+            for token, may in ((self.stop, now.end), (state.vocabulary.end_id, now.end), (self.comma, now.comma), (self.last, now.last)):
+                if not may:
+                    logits[token] = -torch.inf
+        if named := kinds(state):
+            _keep(logits, [state.vocabulary.encode(f" {label}")[0] for label in named])
+        colours = shirts(state)
+        said = state.vocabulary.tokenizer.decode(state.run).split()[2:]
+        if colours == ():
+            logits[self.wears] = -torch.inf
+        elif colours and said:
+            _keep(logits, [(self.articles if said == ["in"] else self.colours)[colours[0]]])
+
+
 class SaysWhatIsThere(LogitFilter):
     """An answer does not begin with "I cannot see" where nothing was looked at: no picture, and no video in whose first frame something
     was found (proposal 0 is the whole frame). The expert that follows a thing looks at every frame itself; a small model that is
@@ -345,6 +372,7 @@ def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
         PhraseNeedsBox(),
         PlansSayWhere(),
         PlansCount(),
+        CaptionsAreSeen(vocabulary),
         RefNamesAnArtefact(),
         TasksNeedTheirMedia(),
         SaysWhatIsThere(vocabulary),

@@ -1,10 +1,11 @@
 """What has been written of an answer so far, as the rules of decoding see it. It knows token ids; it forbids nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from unified_demo import grammar
 from unified_demo.model.tokens import Vocabulary
+from unified_demo.regions import Region
 
 
 @dataclass
@@ -16,6 +17,7 @@ class DecodingState:
     called, with the ids ``wish`` as its words.
     ``asked``: the words of the message.
     ``picture`` is the one last pointed into or referred to; a call stays with it. ``named``: artefacts that the question names.
+    ``seen``: regions by artefact id, in the order of the proposals' indices.
     ``calls`` are closed already. ``most`` tokens may be written in all.
     """
 
@@ -37,6 +39,7 @@ class DecodingState:
     wish: Sequence[int] = ()
     asked: str = ""
     named: Sequence[str] = ()
+    seen: Mapping[str, Sequence[Region]] = field(default_factory=dict)
 
     def add(self, token_id: int) -> None:
         """Take note of a chosen token."""
