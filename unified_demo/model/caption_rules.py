@@ -28,7 +28,7 @@ def captioning(state: DecodingState) -> bool:
 
 @dataclass(frozen=True)
 class Turn:
-    """How a caption may go on behind a box: whether it may end, and whether "," and "and" may come."""
+    """How a caption may go on: whether it may end, and whether "," and "and" may come."""
 
     end: bool
     comma: bool
@@ -41,16 +41,19 @@ def turn(state: DecodingState) -> Turn | None:
         return None
     spoken = " ".join(_words(state, start, end) for start, end in _between(state))
     room = 0 if " and " in f" {spoken} " else min(len(_unsaid(state)), MOST_GROUPS - _count(state))
-    return Turn(end=room <= 0, comma=room > 0, last=room == 1) if state.after_box else Turn(end=room <= 0, comma=True, last=True)
+    return Turn(end=room <= 0, comma=room > 1, last=room == 1) if state.after_box else Turn(end=room <= 0, comma=True, last=True)
 
 
 def kinds(state: DecodingState) -> tuple[str, ...]:
-    """What a listed phrase may be about that has only its article so far: sure and not named yet, and fit for the article."""
-    if state.innermost != grammar.PHRASE or not captioning(state):
+    """What a listed phrase may be about that has no more than its article so far: sure and not named yet, and fit for the article."""
+    if state.innermost != grammar.PHRASE or not captioning(state) or _words(state, *_between(state)[-1]).strip() not in JOINTS:
         return ()
-    joint = _words(state, *_between(state)[-1]).strip()
-    article = state.vocabulary.tokenizer.decode(state.run).strip()
-    return tuple(label for label in _unsaid(state) if joint in JOINTS and article == ("an" if label[0] in "aeiou" else "a"))
+    begun = state.vocabulary.tokenizer.decode(state.run).strip()
+    return tuple(label for label in _unsaid(state) if begun in ("", article(label)))
+
+
+def article(noun: str) -> str:
+    return "an" if noun[0] in "aeiou" else "a"
 
 
 def shirts(state: DecodingState) -> tuple[str, ...] | None:

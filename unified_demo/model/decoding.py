@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 
 from unified_demo import grammar
-from unified_demo.model.caption_rules import kinds, shirts, turn
+from unified_demo.model.caption_rules import article, kinds, shirts, turn
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.plan_rules import Bounds, bounds_of, box_due, opposite_due
 from unified_demo.model.tokens import Vocabulary
@@ -265,7 +265,7 @@ class CaptionsAreSeen(LogitFilter):
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.stop, self.comma, self.last, self.wears = (vocabulary.encode(word)[0] for word in (".", ",", " and", " in"))
-        self.articles = {colour: vocabulary.encode(" an" if colour[0] in "aeiou" else " a")[0] for colour in COLOURS}
+        self.articles = {word: vocabulary.encode(f" {word}")[0] for word in ("a", "an")}
         self.colours = {colour: vocabulary.encode(f" {colour}")[0] for colour in COLOURS}
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
@@ -276,13 +276,16 @@ class CaptionsAreSeen(LogitFilter):
                 if not may:
                     logits[token] = -torch.inf
         if named := kinds(state):
-            _keep(logits, [state.vocabulary.encode(f" {label}")[0] for label in named])
+            if state.run:
+                _keep(logits, [state.vocabulary.encode(f" {label}")[0] for label in named])
+            else:
+                _keep(logits, [self.articles[article(label)] for label in named])
         colours = shirts(state)
         said = state.vocabulary.tokenizer.decode(state.run).split()[2:]
         if colours == ():
             logits[self.wears] = -torch.inf
         elif colours and said:
-            _keep(logits, [(self.articles if said == ["in"] else self.colours)[colours[0]]])
+            _keep(logits, [self.articles[article(colours[0])] if said == ["in"] else self.colours[colours[0]]])
 
 
 class SaysWhatIsThere(LogitFilter):
