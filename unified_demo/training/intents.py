@@ -54,8 +54,10 @@ logger = logging.getLogger("unified_demo.training.intents")
 CREATED, LAYOUTS = 0.05, 0.1
 """Shares of lone messages for something new, and for layouts; the rest come from dialogues."""
 TURNS = (1, 1, 1, 2, 3)
-WISH_WEIGHT = 2
-"""How often a message that was written whole is learnt in an epoch, where frames with words in their slots are learnt once."""
+WISH_WEIGHT, REGION_WEIGHT, SEVERAL_WEIGHT = 2, 2, 3
+"""How often messages of dialogues are learnt in an epoch: those written whole, those about regions, those with several wishes; the others
+once. Each whole wish comes once more by itself, and without these weights one call would be expected of everything."""
+REGIONS = (Task.IMAGE_SEGMENTATION, Task.VIDEO_SEGMENTATION, Task.REASONING_EDITING)
 WRITTEN = ("wish", "chinese")
 
 
@@ -67,6 +69,12 @@ class Lesson:
     situation: Situation
     calls: tuple[str, ...]
     written: bool = False
+
+    @property
+    def weight(self) -> int:
+        if len(self.calls) > 1:
+            return SEVERAL_WEIGHT
+        return WISH_WEIGHT if self.written else REGION_WEIGHT if self.calls and self.calls[0] in REGIONS else 1
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,7 @@ def whole_wishes(rng: random.Random) -> Iterator[Lesson]:
         for asked, _, _ in rows:
             others = frozenset([rng.choice(KINDS)] if rng.random() < 0.1 else [])
             conversation = Conversation((Message("user", (TextPart(asked),)),))
-            yield Lesson(words_of(conversation), Situation(needs | others), () if task == NONE else (task,), True)
+            yield Lesson(words_of(conversation), Situation(needs | others), () if task == NONE else (task,))
 
 
 def _draw(rng: random.Random, labels: tuple[str, ...], planned: list[Planned]) -> Iterator[Lesson]:
@@ -165,7 +173,7 @@ def learn(lessons: Sequence[Lesson], states: Sequence[torch.Tensor], options: In
     torch.manual_seed(options.seed)
     rng = random.Random(options.seed)
     head = IntentHead(config).train()
-    rows = [index for index, lesson in enumerate(lessons) for _ in range(WISH_WEIGHT if lesson.written else 1)]
+    rows = [index for index, lesson in enumerate(lessons) for _ in range(lesson.weight)]
     optimizer = torch.optim.AdamW(head.parameters(), options.lr, weight_decay=options.weight_decay)
     steps = options.epochs * (len(rows) // options.batch + 1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, steps, pct_start=0.1)
