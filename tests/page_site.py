@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
+
+from unified_demo import media
 from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
 from unified_demo.experts.base import ExpertSpec
@@ -19,6 +22,7 @@ from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
 from unified_demo.grammar import GRID, MediaKind, spell_box
 from unified_demo.history import History
 from unified_demo.messages import Conversation, RegionPart, TextPart
+from unified_demo.recordings import video_bytes
 from unified_demo.ui.chat import build_chat
 from unified_demo.ui.examples import ASSETS
 from unified_demo.ui.serve import ServeOptions, launch_options
@@ -247,3 +251,25 @@ def chips(visitor: Visitor, count: int) -> Any:
     """The chips of what is marked for the next message, once there are ``count``."""
     visitor.page.wait_for_function("count => document.querySelectorAll('#um-chips .um-marked').length === count", arg=count)
     return visitor.page.locator("#um-chips .um-marked")
+
+
+def endless_video(folder: Path, monkeypatch: Any) -> tuple[Path, list[int]]:
+    """A video whose reading does not end by itself, and a list that is not empty while it is read."""
+    reading: list[int] = []
+
+    def endless(*_: Any) -> tuple[Iterator[np.ndarray], float]:
+        def frames() -> Iterator[np.ndarray]:
+            reading.append(1)
+            try:
+                while True:
+                    time.sleep(0.01)
+                    yield np.zeros((16, 16, 3), np.uint8)
+            finally:
+                reading.pop()
+
+        return frames(), 5.0
+
+    monkeypatch.setattr(media, "checked_video", endless)
+    film = folder / "long.mp4"
+    film.write_bytes(video_bytes([np.zeros((16, 16, 3), np.uint8)], 5.0))
+    return film, reading

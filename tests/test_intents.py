@@ -126,6 +126,13 @@ def test_every_whole_wish_is_a_lesson_with_what_it_needs():
     assert {lesson.calls for lesson in lessons} == {(), *((tag,) for tag in wishes() if tag != NONE)}
 
 
+def test_several_wishes_weigh_most_and_a_whole_wish_by_itself_least():
+    nothing, photo = Situation(frozenset()), Situation(frozenset([MediaKind.IMAGE]))
+    several, region = Lesson("a dog and its bark", nothing, ("gen", "agen")), Lesson("cut the dog out", photo, ("seg",))
+    framed, whole = Lesson("draw a dog", nothing, ("gen",)), next(whole_wishes(random.Random(0)))
+    assert several.weight > region.weight == Lesson("a dog, please", nothing, ("gen",), True).weight > framed.weight == whole.weight == 1
+
+
 def test_a_head_survives_its_file_and_another_file_is_named(tmp_path: Path):
     head = IntentHead(SMALL).eval()
     save_head(head, tmp_path / "intents.safetensors")

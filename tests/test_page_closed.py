@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from page_site import PHOTO, WAIT_MS, Site, Visitor, serve
+from page_site import PHOTO, WAIT_MS, Site, Visitor, endless_video, serve
 
 from unified_demo import media
 from unified_demo.fakes import FakeExpert, fake_spec
 from unified_demo.grammar import MediaKind
-from unified_demo.recordings import video_bytes
 from unified_demo.ui import work
 
 pytestmark = pytest.mark.browser
@@ -104,23 +102,8 @@ def test_while_a_result_is_encoded(visitor: Visitor, site: Site, monkeypatch: py
 
 def test_while_a_video_that_was_sent_is_read(visitor: Visitor, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written yet, so no word is needed: the connection is all that holds the reading."""
-    reading: list[int] = []
-
-    def endless(*_: Any) -> tuple[Iterator[np.ndarray], float]:
-        def frames() -> Iterator[np.ndarray]:
-            reading.append(1)
-            try:
-                while True:
-                    time.sleep(0.01)
-                    yield np.zeros((16, 16, 3), np.uint8)
-            finally:
-                reading.pop()
-
-        return frames(), 5.0
-
-    monkeypatch.setattr(media, "checked_video", endless)
-    (tmp_path / "long.mp4").write_bytes(video_bytes([np.zeros((16, 16, 3), np.uint8)], 5.0))
-    visitor.attach(tmp_path / "long.mp4")
+    film, reading = endless_video(tmp_path, monkeypatch)
+    visitor.attach(film)
     turns = len(site.model.turns)
     visitor.send("what happens here?")
     visitor.page.locator("#um-notices").get_by_text("reading the files").wait_for()

@@ -17,6 +17,8 @@ Floats = npt.NDArray[np.float32]
 COLOURS = ("black", "white", "gray", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
 PARTS = 4
 """Whole box, top third, middle third, bottom third: a shirt and trousers have their own colours."""
+MIDDLE, PLAIN = 2, 0.3
+"""A shirt has a colour when that covers so much of the middle third."""
 RELATIONS = 6
 """Neighbour kinds: overlapping, holding me, inside me, left of me, right of me, below me."""
 PLACE_WIDTH = 40
@@ -117,6 +119,12 @@ def region_colours(picture: npt.NDArray[np.uint8], box: Box) -> Floats:
         step = max(1, int((patch.shape[0] * patch.shape[1] / 2500) ** 0.5))
         shares.append(colour_shares(patch[::step, ::step]))
     return np.stack(shares)
+
+
+def shirt_colour(person: Region) -> str:
+    """The colour that covers most of the middle third of a person; empty where it is not PLAIN."""
+    shares = person.colours[MIDDLE]
+    return COLOURS[int(shares.argmax())] if shares.max() >= PLAIN else ""
 
 
 def place_features(regions: list[Region]) -> Floats:

@@ -9,13 +9,10 @@ from unified_demo.data.nouns import countable, said
 from unified_demo.data.scenes import Scene
 from unified_demo.data.wordings import words
 from unified_demo.messages import Part, RegionPart, TextPart
-from unified_demo.regions import COLOURS, SURE
+from unified_demo.regions import SURE, shirt_colour
 
 MOST_BOXES = 5
 """A caption shows so many of a kind."""
-PLAIN = 0.3
-"""A shirt has a colour when that covers so much of its part of a person."""
-MIDDLE = 2
 NOTHING = "I cannot make out any object I know here."
 
 
@@ -79,6 +76,5 @@ def _in_words(scene: Scene, same: tuple[int, ...], told: Set[int]) -> str:
 
 
 def _shirt(scene: Scene, index: int) -> str:
-    shares = scene.regions[index].colours[MIDDLE]
-    colour = COLOURS[int(shares.argmax())]
-    return f" in {article(colour)} shirt" if shares.max() >= PLAIN else ""
+    colour = shirt_colour(scene.regions[index])
+    return f" in {article(colour)} shirt" if colour else ""

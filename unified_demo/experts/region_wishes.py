@@ -17,7 +17,7 @@ _PLACE = r"\s+(?:on|onto|in|into|at|to|next|beside|above|below|over|under|behind
 _PATTERNS: tuple[tuple[Operation, str], ...] = (
     ("remove", r"(?:remove|delete|erase|take (?:away|out)|take .+ (?:away|out)\b|get rid of|wipe out|without|no)\b.*"),
     ("recolour", rf"(?:make|paint|colou?r|recolou?r|dye|turn|change)\b.+?\b(?:in(?:to)? |to )?(?P<new>{_COLOUR})"),
-    ("resize", r"(?:make|turn|get)\b.+?\b(?P<new>bigger|larger|smaller|tinier)\b.*"),
+    ("resize", r"(?:make|turn|get)\b.+\b(?P<new>bigger|larger|smaller|tinier)(?: than\b.*)?"),
     ("resize", r"(?P<new>enlarge|shrink)\b.*"),
     ("replace", r"(?:replace|swap|exchange)\b.+?\b(?:with|by|for)\s+(?P<new>.+)"),
     ("replace", r"(?:turn|change|transform|make)\b.+?\b(?:into|to)\s+(?P<new>.+)"),

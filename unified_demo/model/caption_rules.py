@@ -9,13 +9,11 @@ from dataclasses import dataclass
 
 from unified_demo import grammar
 from unified_demo.model.decoding_state import DecodingState
-from unified_demo.regions import COLOURS, SURE, Region
+from unified_demo.regions import SURE, Region, shirt_colour
 
 BEGINNINGS = ("a", "an", "some", "one", "two", "three", "four", "five", "many")
 MOST_GROUPS = 4
 JOINTS = (",", "and", ", and")
-PLAIN, MIDDLE = 0.3, 2
-"""A shirt has a colour when that covers so much of the middle third of a person."""
 
 
 def captioning(state: DecodingState) -> bool:
@@ -69,10 +67,8 @@ def shirts(state: DecodingState) -> tuple[str, ...] | None:
         return None
     said = [id(region) for region in _pointed(state)]
     people = [region for region in _sure(state) if region.label == "person" and id(region) not in said]
-    if not people:
-        return ()
-    shares = max(people, key=lambda region: region.box.area).colours[MIDDLE]
-    return (COLOURS[int(shares.argmax())],) if shares.max() >= PLAIN else ()
+    colour = shirt_colour(max(people, key=lambda region: region.box.area)) if people else ""
+    return (colour,) if colour else ()
 
 
 def _unsaid(state: DecodingState) -> tuple[str, ...]:

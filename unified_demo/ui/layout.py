@@ -22,22 +22,8 @@ from unified_demo.ui.words import say
 
 FILES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", "video", "audio", *SUFFIXES]
 EVENTS = (
-    "mark",
-    "unmark",
-    "attach",
-    "lost",
-    "edit",
-    "retry",
-    "keep",
-    "skip",
-    "again",
-    "open",
-    "rename",
-    "delete",
-    "speak",
-    "earlier",
-    "judge",
-)
+    "mark", "unmark", "attach", "lost", "edit", "retry", "keep", "skip", "again", "open", "rename", "delete", "speak", "earlier", "judge",
+)  # fmt: skip
 BUS_SCRIPT = f"""
 for (const name of {list(EVENTS)}) {{
   document.addEventListener(`um:${{name}}`, (event) => trigger(name, event.detail));
