@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 class Deaf(FakeExpert):
     """Works at one step until the gate is opened, whatever it is told."""
 
-    def _wait(self, cancel: threading.Event) -> bool:
+    def _wait(self, step: int, cancel: threading.Event) -> bool:
         assert self.gate
         return not self.gate.wait(120)
 
