@@ -40,7 +40,8 @@ def said(given: Scene) -> str:
     [
         (scene("dog"), "A dog."),
         (scene("dog", "cat", "cat"), "A dog and two cats."),
-        (scene(*["dog"] * 7), "Many dogs."),
+        (scene(*["dog"] * 4), "Four dogs."),
+        (scene(*["dog"] * 5), "A group of dogs."),
         (scene("person", colours=coloured("red")), "A person in a red shirt."),
         (scene("person", "person", colours=coloured("red")), "Two people."),
         (scene("person", "horse", colours=coloured("orange"), links=((1, "riding", 2),)), "A person in an orange shirt riding a horse."),

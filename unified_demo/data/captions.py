@@ -12,7 +12,7 @@ from unified_demo.messages import Part, RegionPart, TextPart
 from unified_demo.regions import SURE, shirt_colour
 
 MOST_BOXES = 5
-"""A caption shows so many of a kind."""
+"""A caption shows so many of a kind; from so many on they are a group."""
 NOTHING = "I cannot make out any object I know here."
 
 
@@ -66,10 +66,10 @@ def _name(scene: Scene, index: int) -> str:
 
 
 def _in_words(scene: Scene, same: tuple[int, ...], told: Set[int]) -> str:
-    """ "a dog", "two dogs", and from six on "many dogs"; "another dog" when one of its kind was ``told`` of; a person has a shirt."""
+    """ "a dog", "two dogs", and from MOST_BOXES on "a group of dogs"; "another dog" when one of its kind was ``told`` of; a person has a shirt."""
     name = _name(scene, same[0])
-    if len(same) > 5 and countable(name):
-        return f"many {plural(name)}"
+    if len(same) >= MOST_BOXES and countable(name):
+        return f"a group of {plural(name)}"
     if len(same) == 1 and countable(name) and any(_name(scene, index) == name for index in told):
         return f"another {name}"
     return said(name, len(same)) + (_shirt(scene, same[0]) if len(same) == 1 and name == "person" else "")

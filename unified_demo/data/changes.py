@@ -6,15 +6,17 @@ What an edit makes of the scene is kept as the outcome, so that later turns spea
 from dataclasses import replace
 
 from unified_demo.data.arrangements import place_for
-from unified_demo.data.context import Choice, Seen, with_colour, with_label, with_thing, without_colours, without_thing
+from unified_demo.data.context import Choice, Seen, with_colour, with_label, with_size, with_thing, without_colours, without_thing
 from unified_demo.data.dialogues import HERE
 from unified_demo.data.exchanges import Exchange, Outcome, Writer, call
 from unified_demo.data.expressions import Expression
 from unified_demo.data.wordings import Phrasing, draw_change, draw_content, entries
 from unified_demo.grammar import MediaKind, Task
-from unified_demo.messages import RegionPart, TextPart
+from unified_demo.messages import Part, RegionPart, TextPart
 
-OPERATIONS = ("remove", "replace", "add", "recolour")
+OPERATIONS = ("remove", "replace", "add", "recolour", "resize")
+SIZES = {"bigger": 1.4, "smaller": 0.7}
+"""How much longer a side becomes."""
 SIDES = {
     "left": ("on the left", "at the left side", "on the left side of the picture"),
     "right": ("on the right", "at the right side", "on the right side of the picture"),
@@ -63,6 +65,7 @@ class Changer(Writer):
 
     def region_edit(self) -> Exchange | None:
         operation = self.rng.choice(OPERATIONS)
+        operation = self.rng.choice(list(SIZES)) if operation == "resize" else operation
         new, colour = draw_content(self.rng, self.context.part), self.rng.choice(entries("content", "colours"))
         values = {"new": new, "colour": colour, "where": "on the left"}
         if not self.context.of_kind(MediaKind.IMAGE):
@@ -98,8 +101,8 @@ class Changer(Writer):
         answer = (TextPart(said), call(Task.REASONING_EDITING, prompt, (choice.seen.id,), (region,)))
         scene = choice.seen.scene
         assert scene is not None
-        recoloured = replace(expression, said=f"the {scene.regions[expression.targets[0]].label}")
-        topic = recoloured if phrasing.operation == "recolour" else None
+        plain = replace(expression, said=f"the {scene.regions[expression.targets[0]].label}")
+        topic = plain if phrasing.operation in ("recolour", *SIZES) else None
         return Exchange("redit", (phrasing.id,), user, answer, "call", ((outcome,),), choice.seen.id, topic)
 
     def done(self, operation: str, values: dict[str, str], seen: Seen, expression: Expression) -> tuple[str, str, Outcome]:
@@ -112,32 +115,38 @@ class Changer(Writer):
             label = values["new"].split(" ", 1)[1]
             outcome = Outcome(with_label(scene, target, label, self.rng), label=label)
             return f"replace {thing} with {values['new']}", f"Now there is {values['new']} instead.", outcome
+        if operation in SIZES:
+            return f"make {thing} {operation}", f"Now it is {operation}.", Outcome(with_size(scene, target, SIZES[operation]))
         colour = values["colour"]
         return f"make {thing} {colour}", f"Now it is {colour}.", Outcome(with_colour(scene, target, colour))
 
     def _add(self, phrasing: Phrasing, values: dict[str, str], choice: Choice) -> Exchange | None:
-        scene = choice.seen.scene
-        assert scene is not None
-        if self.rng.random() < 0.5:
-            side = self.rng.choice(list(SIDES))
-            where, said, box = self.rng.choice(SIDES[side]), SIDES[side][0], place_for(side, None)
-        else:
-            expression = self.expression(choice.seen, single=True)
-            if not expression:
-                return None
-            side = self.rng.choice(list(BESIDE))
-            where = self.rng.choice(BESIDE[side]).format(e=expression.asked)
-            said = BESIDE[side][0].format(e=expression.said)
-            box = place_for(side, scene.regions[expression.targets[0]].box)
-        if box is None:
+        beside = None if self.rng.random() < 0.5 else self.expression(choice.seen, single=True)
+        added = self.added(choice.seen, values["new"], beside)
+        if not added:
             return None
-        prompt = f"add {values['new']} {said}"
-        region = RegionPart(prompt, (box,), artefact_id=choice.seen.id)
-        answer = (TextPart(f"Here is {values['new']} {said}."), call(Task.REASONING_EDITING, prompt, (choice.seen.id,), (region,)))
-        label = values["new"].split(" ", 1)[1]
-        outcome = Outcome(with_thing(scene, label, box, self.rng), label=label)
+        where, answer, outcome = added
         user = self.ask(phrasing, values | {"where": where}, choice.name)
         return Exchange("redit", (phrasing.id,), user, answer, "call", ((outcome,),), choice.seen.id)
+
+    def added(self, seen: Seen, new: str, beside: Expression | None, called: str = "") -> tuple[str, tuple[Part, ...], Outcome] | None:
+        """Where the user wants ``new``: somewhere in the picture, or ``beside`` a thing that the user calls so (``called``); the answer
+        with its call, and what comes out. None where there is no room."""
+        scene = seen.scene
+        assert scene is not None
+        side = self.rng.choice(list(BESIDE if beside else SIDES))
+        if beside:
+            where = self.rng.choice(BESIDE[side]).format(e=called or beside.asked)
+            said, box = BESIDE[side][0].format(e=beside.said), place_for(side, scene.regions[beside.targets[0]].box)
+        else:
+            where, said, box = self.rng.choice(SIDES[side]), SIDES[side][0], place_for(side, None)
+        if box is None:
+            return None
+        prompt = f"add {new} {said}"
+        region = RegionPart(prompt, (box,), artefact_id=seen.id)
+        answer = (TextPart(f"Here is {new} {said}."), call(Task.REASONING_EDITING, prompt, (seen.id,), (region,)))
+        label = new.split(" ", 1)[1]
+        return where, answer, Outcome(with_thing(scene, label, box, self.rng), label=label)
 
 
 def changed(seen: Seen, prompt: str) -> Outcome:

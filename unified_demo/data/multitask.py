@@ -5,21 +5,22 @@ Requests come from ``requests``; this module adds uploads, what one says next ("
 """
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 
-from unified_demo.data.changes import changed
-from unified_demo.data.context import Context, Seen, names_of, with_colour, with_size, without_thing
+from unified_demo.data.changes import SIZES, Changer, changed
+from unified_demo.data.context import Context, Seen, known_colour, names_of, with_colour, with_size, without_thing
 from unified_demo.data.creations import sound_prompt
 from unified_demo.data.exchanges import Exchange, Manner, Outcome, Writer, call, capital, carry_out
 from unified_demo.data.expressions import Expression
 from unified_demo.data.requests import draw_request
 from unified_demo.data.scenes import Scene
 from unified_demo.data.understanding import place_of
-from unified_demo.data.wordings import SubSet, draw_change, entries
-from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
-from unified_demo.messages import Conversation, MediaPart, Message, Part, TaskCall, TextPart
+from unified_demo.data.wordings import SubSet, draw_change, draw_content, entries
+from unified_demo.grammar import TASK_TAGS, TASKS, Box, MediaKind, Task
+from unified_demo.messages import Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
 
 SceneSource = Callable[[random.Random], Scene]
 
@@ -117,6 +118,9 @@ def _wanted(context: Context, task: str) -> float:
     return 2.0 if needs == (MediaKind.VIDEO,) else 1.0
 
 
+CORRECTED = ("seg", "ground", "redit")
+
+
 class Follower(Writer):
     """Writes what one says next, given the exchange before."""
 
@@ -128,7 +132,9 @@ class Follower(Writer):
         """A turn that goes on from the last one; None when nothing fits."""
         makers: list[Callable[[], Exchange | None]] = []
         if self._topic():
-            makers += [self.segment, self.find, self.remove, self.recolour, self.bigger, self.bigger]
+            makers += [self.segment, self.find, self.remove, self.recolour, self.bigger, self.bigger, self.beside, self.beside]
+        if self.last.task in CORRECTED and self.rng.random() < 0.4:
+            makers.append(self.correct)
         if self.last.manner == "call":
             makers += {
                 "seg": [self.other], "gen": [self.another, self.restyle], "vgen": [self.another, self.refilm],
@@ -191,9 +197,9 @@ class Follower(Writer):
         seen, thing = self._topic() or (None, None)
         if not seen or not thing or seen.scene is None:
             return None
-        size, factor = self.rng.choice([("bigger", 1.4), ("bigger", 1.4), ("smaller", 0.7)])
+        size = self.rng.choice(("bigger", "bigger", "smaller"))
         plain = replace(thing, said=f"the {seen.scene.regions[thing.targets[0]].label}")
-        outcome = Outcome(with_size(seen.scene, thing.targets[0], factor))
+        outcome = Outcome(with_size(seen.scene, thing.targets[0], SIZES[size]))
         return self._region_edit(size, {}, f"make {plain.said} {size}", f"Now it is {size}.", outcome, plain)
 
     def _region_edit(
@@ -204,6 +210,70 @@ class Follower(Writer):
         region = self.region(seen, prompt, thing.targets)
         answer = (TextPart(said), call(Task.REASONING_EDITING, prompt, (seen.id,), (region,)))
         return self._exchange("redit", operation, values, answer, (outcome,), seen, topic)
+
+    def beside(self) -> Exchange | None:
+        """Something new next to it."""
+        seen, thing = self._topic() or (None, None)
+        if not seen or not thing or len(thing.targets) > 1:
+            return None
+        new = draw_content(self.rng, self.context.part)
+        added = Changer(self.rng, self.context).added(seen, new, thing, "it")
+        if not added:
+            return None
+        where, answer, outcome = added
+        return self._exchange("redit", "beside", {"new": new, "where": where}, answer, (outcome,), seen, None)
+
+    # ---- the wrong thing ----
+
+    def correct(self) -> Exchange | None:
+        """Another thing than the one that was outlined, found, removed or changed, in the picture as it was before."""
+        seen = self.context.seen.get(self.last.about)
+        if not seen or seen.kind != MediaKind.IMAGE or not seen.scene or self.last.manner not in ("call", "answer"):
+            return None
+        pointed = [part for part in self.last.answer if isinstance(part, RegionPart)]
+        pointed += [region for call_ in self.last.calls() for region in call_.regions]
+        thing = self._unlike({box for region in pointed for box in region.boxes}, seen)
+        if not pointed or not thing:
+            return None
+        asked = (
+            re.sub(rf"\b{re.escape(seen.scene.regions[thing.targets[0]].label)}\b", "one", thing.asked)
+            if self.rng.random() < 0.6
+            else thing.asked
+        )
+        values = {"e": thing.asked if asked == "the one" else asked}
+        if self.last.task == "redit":
+            return self._redone(seen, thing, values)
+        be, region = self.be(seen, thing.targets), self.region(seen, thing.said, thing.targets)
+        if self.last.task == "ground":
+            answer: tuple[Part, ...] = (replace(region, phrase=capital(thing.said)), TextPart(f" {be} {place_of(region.boxes[0])}."))
+            return self._exchange("ground", "correct", values, answer, (), seen, thing)
+        answer = (TextPart(f"Here {be} "), region, TextPart("."), call(Task.IMAGE_SEGMENTATION, thing.said, (seen.id,), (region,)))
+        return self._exchange("seg", "correct", values, answer, (Outcome(label=thing.said, box=region.boxes[0]),), seen, thing)
+
+    def _unlike(self, told: set[Box], seen: Seen) -> Expression | None:
+        """Words for one thing of the picture that is in none of the boxes, rather one of the same kind."""
+        assert seen.scene is not None
+        boxes = [region.box for region in seen.scene.regions]
+        kinds = {seen.scene.regions[index].label for index in seen.scene.things if boxes[index] in told}
+        found = [made for _ in range(6) if (made := self.expression(seen, single=True)) and boxes[made.targets[0]] not in told]
+        alike = [made for made in found if seen.scene.regions[made.targets[0]].label in kinds]
+        return next(iter(alike or found), None)
+
+    def _redone(self, seen: Seen, thing: Expression, values: dict[str, str]) -> Exchange | None:
+        """The last edit of one thing, done to another."""
+        edit = re.fullmatch(r"(remove|make) .+? ?(\w*)", self.last.calls()[0].prompt) if self.last.calls() else None
+        if not edit:
+            return None
+        given = edit[2] if edit[1] == "make" else ""
+        operation = "remove" if edit[1] == "remove" else given if given in SIZES else "recolour"
+        if operation == "recolour" and not known_colour(given):
+            return None
+        prompt, said, outcome = Changer(self.rng, self.context).done(operation, {"colour": given}, seen, thing)
+        region = self.region(seen, prompt, thing.targets)
+        answer = (TextPart(said), call(Task.REASONING_EDITING, prompt, (seen.id,), (region,)))
+        return self._exchange("redit", "correct", values, answer, (outcome,), seen, None)
+
+    # ---- the next thing ----
 
     def other(self) -> Exchange | None:
         seen = self.context.seen.get(self.last.about)

@@ -52,7 +52,7 @@ class Recipe:
 
 
 GROUNDING = Recipe()
-MULTITASK = Recipe(multitask=0.75, layouts=0.08, created=0.04, ourselves=0.03, plain=0.2)
+MULTITASK = Recipe(multitask=0.75, layouts=0.08, created=0.04, ourselves=0.06, plain=0.08)
 RECIPES = {"grounding": GROUNDING, "multitask": MULTITASK}
 
 DIALOGUE_TURNS = (1, 1, 1, 1, 2, 2, 3, 4)
