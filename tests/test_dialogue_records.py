@@ -151,12 +151,13 @@ def test_names_of_artefacts_mean_what_the_answer_refers_to():
 
 def test_it_means_the_thing_last_spoken_of():
     operations = {one.id: one.operation for one in phrasings("followup")}
+    resized = {one.id for task in ("followup", "redit") for one in phrasings(task) if one.operation in ("bigger", "smaller")}
     checked = 0
     for seed in range(180):
         dialogue = dialogue_of(seed)
         for turn, exchange in enumerate(dialogue.exchanges[1:], 1):
             operation, before = operations.get(exchange.templates[0], ""), dialogue.exchanges[turn - 1]
-            grown = {"bigger", "smaller"} & {operations.get(name, "") for name in before.templates}
+            grown = resized & set(before.templates)
             if operation not in ("segment", "find", "remove", "recolour", "bigger", "smaller") or grown or before.task == "chat":
                 continue
             boxes = {box for part in before.answer for region in regions_in(part) for box in region.boxes}
