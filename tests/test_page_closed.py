@@ -3,7 +3,7 @@ has no end."""
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,11 @@ def visitor(browser: Any, site: Site) -> Iterator[Visitor]:
     made.context.close()
 
 
-def close(visitor: Visitor) -> None:
-    """As a hand does it; the page knows by now which conversation it shows. Its last word is called out first, for a busy Chromium gives
-    up a page that is slow to unload."""
-    visitor.page.wait_for_function("() => sessionStorage.getItem('um-conversation')")
+def close(visitor: Visitor, known: bool = True) -> None:
+    """As a hand does it, once the page knows which conversation it shows, if it shall. Its last word is called out first, for a busy
+    Chromium gives up a page that is slow to unload."""
+    if known:
+        visitor.page.wait_for_function("() => sessionStorage.getItem('um-conversation')")
     visitor.page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide'))")
     visitor.page.close(run_before_unload=True)
 
@@ -109,8 +110,39 @@ def test_while_a_video_that_was_sent_is_read(visitor: Visitor, site: Site, tmp_p
     visitor.page.locator("#um-notices").get_by_text("reading the files").wait_for()
     assert reading
     visitor.page.close(run_before_unload=True)
-    deadline = time.monotonic() + PATIENCE_S
-    while reading and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not reading, "the file is still being read"
+    wait_until_unread(reading)
     assert len(site.model.turns) == turns
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["by its word", "by its connection"])
+def test_while_a_video_that_was_not_sent_is_read(
+    visitor: Visitor, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    film, reading = endless_video(tmp_path, monkeypatch)
+    visitor.attach(film)
+    wait_for(lambda: bool(reading), "the file is not read")
+    if not told:
+        visitor.page.evaluate("() => { navigator.sendBeacon = () => true; }")
+    close(visitor, known=False)
+    wait_until_unread(reading)
+
+
+def test_before_the_page_knows_its_conversation(visitor: Visitor, site: Site) -> None:
+    """As between a question and the first sign of its answer."""
+    visitor.page.evaluate("() => { Storage.prototype.setItem = () => {}; }")
+    visitor.send("endless")
+    visitor.page.locator(".um-text").get_by_text("word").wait_for()
+    assert visitor.page.evaluate("sessionStorage.getItem('um-conversation')") is None
+    close(visitor, known=False)
+    assert site.script.closed.wait(PATIENCE_S)
+
+
+def wait_for(happened: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert happened(), otherwise
+
+
+def wait_until_unread(reading: list[int]) -> None:
+    wait_for(lambda: not reading, "the file is still being read")

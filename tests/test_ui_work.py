@@ -1,5 +1,6 @@
 """Answers outlive the page that asked for them, for as long as somebody may come back."""
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -169,3 +170,55 @@ def test_strangers_and_wrong_words_change_nothing(works: Works, visit: Visit) ->
     works.presence(visit.key, "nonsense")
     assert not cancel.is_set()
     cancel.set()
+
+
+@pytest.mark.parametrize("order", ["question first", "word first"])
+def test_a_window_that_asks_and_goes_at_once(works: Works, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
+    """It does not know the key of the conversation yet, and its word may be faster than its question."""
+    monkeypatch.setattr(work, "LEAVE_S", 0.02)
+    visit = Visit(owner="ann")
+    works.enter(visit, "session")
+    turn = visit.begin(Message("user", (TextPart("hello"),)))
+
+    def ask() -> None:
+        works.start(visit, turn.cancel, lambda: iter(turn.cancel.wait, True))
+
+    steps = [ask, lambda: works.presence("", "leaving", visit.window)]
+    for step in steps if order == "question first" else reversed(steps):
+        step()
+    assert turn.cancel.wait(PATIENCE_S)
+
+
+@pytest.mark.parametrize("begin_reading", [Visit.begin_peeking, Visit.begin_reading])
+def test_files_of_a_window_that_went_are_read_no_further(works: Works, begin_reading: Callable[[Visit], threading.Event]) -> None:
+    visit = Visit(owner="ann")
+    works.enter(visit, "session")
+    before = begin_reading(visit)
+    works.presence("", "leaving", visit.window)
+    assert before.is_set()
+    assert begin_reading(visit).is_set(), "asked for with its last breath"
+    works.presence("", "here", visit.window)
+    assert not begin_reading(visit).is_set(), "the browser shows the page again"
+
+
+def test_files_of_a_window_whose_connection_broke_are_read_no_further(works: Works) -> None:
+    visit = Visit(owner="ann")
+    works.enter(visit, "session")
+    before = visit.begin_peeking()
+    works.disconnected("another session")
+    assert not before.is_set()
+    works.disconnected("session")
+    assert before.is_set()
+    assert not visit.begin_peeking().is_set(), "it may be connected again"
+
+
+def test_windows_that_are_gone_are_forgotten(works: Works) -> None:
+    visit = Visit(owner="ann")
+    window = visit.window
+    works.enter(visit, "session")
+    del visit
+    gc.collect()
+    works.presence("", "leaving", window)
+    works.disconnected("session")
+    assert not works._visits
+    assert not works._sessions

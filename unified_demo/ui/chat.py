@@ -26,6 +26,7 @@ from unified_demo.ui.examples import ASSETS, example_cards
 from unified_demo.ui.layout import Layout, composed, number_of, part_maker
 from unified_demo.ui.marks import add_mark, marks_html, remove_mark
 from unified_demo.ui.panel import header_html, inspector_html, notice_html, welcome_html
+from unified_demo.ui.presence import add_presence
 from unified_demo.ui.reading import Reader
 from unified_demo.ui.render import conversation_html, waiting_html
 from unified_demo.ui.steady import listen
@@ -67,7 +68,7 @@ class _Page(Layout):
         with blocks:
             self._connect(blocks)
             add_endpoint(self.engine, self.warmup, ACCELERATOR, CONCURRENT_TURNS)
-            gr.api(self.works.presence, api_name="presence", api_visibility="undocumented", queue=False)
+            add_presence(blocks, self.works)
         return blocks.queue(max_size=QUEUE_LENGTH, api_open=False)
 
     def _connect(self, blocks: gr.Blocks) -> None:
@@ -211,6 +212,7 @@ class _Page(Layout):
 
     def enter(self, key: str | None, visit: Visit, request: gr.Request) -> tuple[str, Markup]:
         kept = self.drawer.enter(visit, key, request.username)
+        self.works.enter(visit, request.session_hash)
         return kept, self.drawer.html(visit)
 
     def find(self, visit: Visit, search: str) -> Markup:

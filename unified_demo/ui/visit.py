@@ -6,6 +6,7 @@ which was cleared or retried away cannot come back. It renders nothing and runs 
 
 import secrets
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +25,8 @@ class Turn:
     cancel: TurnCancel = field(default_factory=TurnCancel)
 
 
+LATE_S = 10.0
+"""What a window asked for with its last breath reaches the server this long after its last word at most."""
 WINDOW = 60
 """Messages of a long conversation that are shown at first, and how many more at a time: a page of hundreds of pictures grows heavy."""
 
@@ -63,6 +66,7 @@ class Visit:
         self.lock = threading.RLock()
         self.peeking = threading.Event()
         self.reading = threading.Event()
+        self._left: float | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Visit":
         """Gradio gives every visitor a copy of the first value, which is an empty visit."""
@@ -96,12 +100,29 @@ class Visit:
 
     def stop(self) -> None:
         """Tell the running turn, the call that is repeated, or the reading of files to end; a turn settles by itself."""
-        self.peeking.set()
-        self.reading.set()
+        self.stop_reading()
         if self.turn:
             self.turn.cancel.set()
         if self.again:
             self.again.set()
+
+    def stop_reading(self) -> None:
+        """Tell the reading of files to end, of those that the composer holds and of those that were sent."""
+        self.peeking.set()
+        self.reading.set()
+
+    def leave(self) -> None:
+        """The window says that it goes."""
+        self._left = time.monotonic()
+        self.stop_reading()
+
+    def come_back(self) -> None:
+        """The window is shown again."""
+        self._left = None
+
+    def has_left(self) -> bool:
+        """Whether the window went a moment ago, so that what it asks for was under way then."""
+        return self._left is not None and time.monotonic() - self._left < LATE_S
 
     def skip(self, index: int) -> None:
         """Tell one call of the running answer, or the one that is repeated, to end."""
@@ -144,14 +165,21 @@ class Visit:
     def begin_peeking(self) -> threading.Event:
         """The composer holds other files, which are about to be read; reading the former ones ends."""
         self.peeking.set()
-        self.peeking = threading.Event()
+        self.peeking = self._flag()
         return self.peeking
 
     def begin_reading(self) -> threading.Event:
         """What the composer holds was sent and is about to be read."""
         self.stop()
-        self.reading = threading.Event()
+        self.reading = self._flag()
         return self.reading
+
+    def _flag(self) -> threading.Event:
+        """Set already where the window is gone."""
+        flag = threading.Event()
+        if self.has_left():
+            flag.set()
+        return flag
 
     def attach(self, drafts: dict[str, Artefact]) -> None:
         """The composer holds these files now; marks follow their picture to its new id, or go with it."""

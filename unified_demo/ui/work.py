@@ -3,13 +3,15 @@
 Who goes says so where it can: the page's last word (``leaving``) means a closed tab or a reload, and a reload comes back before
 anything else of it is loaded (``here``). So a closed tab stops the work after LEAVE_S, and a connection that breaks without a
 word (network, sleeping phone) leaves it GRACE_S, longer than a change of network takes, shorter than a long video costs. What
-was written until then is kept in any case. Nothing is drawn here.
+was written until then is kept in any case. Files that are read for a window are not: with it, or its connection, that ends at
+once. Nothing is drawn here.
 """
 
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakValueDictionary
 
 from unified_demo.ui.visit import Visit
 
@@ -117,12 +119,22 @@ class Works:
 
     def __init__(self, places: int) -> None:
         self._running: dict[str, Work] = {}
+        self._visits: WeakValueDictionary[str, Visit] = WeakValueDictionary()
+        self._sessions: WeakValueDictionary[str, Visit] = WeakValueDictionary()
         self._places = threading.Semaphore(places)
+
+    def enter(self, visit: Visit, session: str | None) -> None:
+        """A window has opened, in this session of Gradio."""
+        self._visits[visit.window] = visit
+        if session:
+            self._sessions[session] = visit
 
     def start(self, visit: Visit, cancel: threading.Event, steps: Callable[[], Iterator[Any]]) -> Work:
         """Take ``steps()`` on a thread of its own; each one is something new to draw. Its errors are its own business."""
         work = Work(visit, cancel)
         self._running[work.key] = work
+        if visit.has_left():
+            work.leaving(visit.window)
 
         def run() -> None:
             try:
@@ -152,8 +164,20 @@ class Works:
         return work if work and work.visit.owner == owner else None
 
     def presence(self, key: str, word: str, window: str = "") -> None:
-        """What the page script says of ``window``, as far as it knows which it is: it is ``here`` (again), or ``leaving``. Keys are
-        secrets; unknown ones change nothing."""
-        work = self._running.get(key)
-        if work and word in ("here", "leaving"):
+        """What the page script says of ``window``, as far as it knows which it is: it is ``here`` (again), or ``leaving``. A window that
+        has just asked may not know the ``key`` yet, and its last word may come before its question. Both are secrets; unknown ones
+        change nothing."""
+        if word not in ("here", "leaving"):
+            return
+        visit = self._visits.get(window)
+        if visit:
+            visit.come_back() if word == "here" else visit.leave()
+        work = self._running.get(key) or (self.of(visit) if visit else None)
+        if work:
             (work.here if word == "here" else work.leaving)(window)
+
+    def disconnected(self, session: str | None) -> None:
+        """The connection of a window broke, perhaps because it went without a word: its files are read for nobody."""
+        visit = self._sessions.get(session or "")
+        if visit:
+            visit.stop_reading()

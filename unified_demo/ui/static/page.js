@@ -13,12 +13,16 @@
 
   /* The server hears at once when this window goes and when it is here again, so that it knows a reload from a closed tab. */
   function presence(word) {
-    const key = sessionStorage.getItem("um-conversation");
+    const key = sessionStorage.getItem("um-conversation") ?? "";
     const page = document.querySelector("#um-kept nav")?.dataset.window ?? "";
-    if (key) navigator.sendBeacon("gradio_api/run/presence", new Blob([JSON.stringify({ data: [key, word, page] })], { type: "application/json" }));
+    if (key || page) navigator.sendBeacon("gradio_api/run/presence", new Blob([JSON.stringify({ data: [key, word, page] })], { type: "application/json" }));
   }
   presence("here");
-  addEventListener("pageshow", (event) => { if (event.persisted) presence("here"); });
+  addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
+    presence("here");
+    attached = ""; /* its files were read no longer */
+  });
   addEventListener("pagehide", () => {
     presence("leaving");
     const written = document.querySelector("#um-composer textarea")?.value;
