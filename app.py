@@ -25,6 +25,7 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--share", action="store_true", help="a public link through Gradio; needs --auth or --no-auth")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="who may come in")
     parser.add_argument("--no-auth", action="store_true", help="everybody who reaches the page may use it")
+    parser.add_argument("--mcp", action="store_true", help="the typed endpoint is a tool for MCP clients, too (pip install 'gradio[mcp]')")
     full = parser.add_argument_group("the full profile")
     full.add_argument("--experts", choices=EXPERT_SETS, default="modern", help="the paper's experts, or today's")
     full.add_argument("--experts-file", type=Path, help="TOML: [experts] task = 'name', [folders] 'hub/id' = 'path'")
@@ -71,16 +72,18 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     flags = read_flags(arguments)
     from unified_demo.history import History
-    from unified_demo.ui.serve import ServeOptions, is_loopback, launch_options, own_upload_folder, read_auth
+    from unified_demo.ui.serve import ServeOptions, is_loopback, own_upload_folder, read_auth, serve
 
     os.environ.setdefault("GRADIO_TEMP_DIR", own_upload_folder())
     from unified_demo.ui.chat import build_chat
 
     try:
-        options = ServeOptions(flags.host, flags.port, flags.share, read_auth(flags.auth), flags.no_auth)
+        options = ServeOptions(flags.host, flags.port, flags.share, read_auth(flags.auth), flags.no_auth, flags.mcp)
         engine = load_engine(read_settings(flags, public=flags.share or not is_loopback(flags.host)))
         history = None if flags.no_history else History(flags.data_dir / "conversations.sqlite", engine.store.root)
-        build_chat(engine, history).launch(**launch_options(engine, options))
+        page = build_chat(engine, history)
+        serve(page, engine, options)
+        page.block_thread()
     except UnifiedError as exc:
         sys.exit(str(exc))
 

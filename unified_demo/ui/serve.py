@@ -6,29 +6,37 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unified_demo.engine import Engine
 from unified_demo.errors import UnifiedError
 from unified_demo.ui.theme import build_theme, page_head
+from unified_demo.ui.tool import check_tool_package, serve_tool, tool_options
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 FAVICON = Path(__file__).resolve().parent / "static" / "favicon.png"
 
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """Where the page listens. Anything but this machine needs ``auth`` (user, password) or an explicit ``no_auth``; else UnifiedError."""
+    """Where the page listens, and whether it is a tool server (``mcp``), too. Anything but this machine needs ``auth`` (user, password)
+    or an explicit ``no_auth``; else UnifiedError."""
 
     host: str = "127.0.0.1"
     port: int | None = None
     share: bool = False
     auth: tuple[str, str] | None = None
     no_auth: bool = False
+    mcp: bool = False
 
     def __post_init__(self) -> None:
         if (self.share or not is_loopback(self.host)) and not self.auth and not self.no_auth:
             asked = "--share" if self.share else f"--host {self.host}"
             raise UnifiedError(f"{asked} opens the page to others: add --auth USER:PASSWORD, or --no-auth if everybody may use it.")
+        if self.mcp:
+            check_tool_package()
 
 
 def own_upload_folder() -> str:
@@ -81,4 +89,13 @@ def launch_options(engine: Engine, options: ServeOptions | None = None) -> dict[
         "ssr_mode": False,
         "footer_links": [],
         "show_error": False,
+        **(tool_options(options.auth) if options.mcp else {"mcp_server": False}),
     }
+
+
+def serve(blocks: "gr.Blocks", engine: Engine, options: ServeOptions, **launch: Any) -> str:
+    """Launch the page; returns its address once it can be asked. ``launch``: further keyword arguments for ``Blocks.launch``."""
+    _, url, _ = blocks.launch(**launch_options(engine, options), prevent_thread_lock=True, **launch)
+    if options.mcp:
+        serve_tool(blocks, options.auth)
+    return url
