@@ -1,7 +1,8 @@
-"""Pictures that come into the composer through the clipboard or by drag and drop."""
+"""Pictures that come into the composer through the clipboard or by drag and drop; and what stands there of a file that is no picture."""
 
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from page_site import PHOTO, Site, Visitor, serve
@@ -38,3 +39,23 @@ def test_a_picture_is_pasted_or_dropped_and_asked_about(visitor: Visitor, site: 
     (media,) = (part.artefact for part in site.model.turns[-1].messages[-1].parts if isinstance(part, MediaPart))
     assert (media.id, media.width, media.height) == ("img-1", 1024, 768)
     assert visitor.page.locator(".um-attachment img").count() == 1
+
+
+def test_a_damaged_picture_stands_there_by_its_ending(visitor: Visitor, site: Site, tmp_path: Path) -> None:
+    """Not as the browser's broken picture; a good one that takes its place is shown."""
+    damaged = tmp_path / "broken.jpg"
+    damaged.write_bytes(b"\xff\xd8\xff\xe0 no more")
+    visitor.attach(damaged)
+    thumbnail = visitor.page.locator("#um-composer .thumbnail-item")
+    visitor.page.locator("#um-composer [data-unseen=JPG]").wait_for()
+    assert thumbnail.get_attribute("title") == "broken.jpg"
+    assert not thumbnail.locator("img").is_visible()
+    visitor.page.locator(".um-notice").get_by_text("broken.jpg").wait_for()
+    visitor.attach(PHOTO)
+    visitor.page.get_by_role("button", name="img-1 Mark a region").wait_for()
+    assert thumbnail.nth(1).locator("img").is_visible()
+    assert visitor.page.locator("#um-composer [data-unseen]").count() == 1
+    thumbnail.first.locator(".delete-button").dispatch_event("click")
+    visitor.page.wait_for_function("() => document.querySelectorAll('#um-composer .thumbnail-item').length === 1")
+    visitor.page.locator("#um-composer [data-unseen]").wait_for(state="detached")
+    assert thumbnail.locator("img").is_visible()

@@ -103,6 +103,13 @@ def test_a_phone_sees_what_the_profile_lacks_with_the_inspector_closed(browser: 
     _, url = served
     visitor = Visitor(browser, url, loaded=False, viewport={"width": 390, "height": 844}, has_touch=True)
     banner = visitor.page.locator(".um-honest")
+    line = visitor.page.locator(".um-banner > summary")
+    line.wait_for()
+    whole, card = places(visitor.page.locator("#um-conversation"), visitor.page.locator("#um-conversation .example").nth(3))
+    assert card["y"] + card["height"] <= whole["y"] + whole["height"], "four cards are seen without scrolling"
+    (shown,) = places(line)
+    assert shown["height"] < 45, "one line"
+    line.tap()
     banner.wait_for()
     lacks = ", ".join(spec.title for task, spec in TASKS.items() if task.value not in ("seg", "gen"))
     assert f"Not yet: {lacks}. The full profile" in banner.inner_text()
@@ -110,6 +117,20 @@ def test_a_phone_sees_what_the_profile_lacks_with_the_inspector_closed(browser: 
     banner.scroll_into_view_if_needed()
     (shown,) = places(banner)
     assert shown["x"] >= 0 and shown["x"] + shown["width"] <= 390 and shown["height"] > 0
+    visitor.context.close()
+    assert visitor.errors == []
+
+
+@pytest.mark.parametrize("served", [False], indirect=True)
+def test_the_inspector_explains_its_words(browser: Any, served: tuple[GatedModel, str]) -> None:
+    _, url = served
+    visitor = Visitor(browser, url, loaded=False)
+    terms = visitor.page.locator("#um-facts .um-terms")
+    terms.locator("summary").click()
+    told = terms.locator("dl").inner_text()
+    assert "Temperature\n0 takes the likeliest word each time" in told
+    for field in visitor.page.locator("#um-inspector :is(#um-options, #um-drawing) label span:visible").all():
+        assert field.inner_text().strip() in told
     visitor.context.close()
     assert visitor.errors == []
 

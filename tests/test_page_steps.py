@@ -44,6 +44,8 @@ def test_a_failed_step_is_tried_again_without_the_answer(visitor: Visitor, site:
     answer = visitor.finished()
     assert answer.locator(".um-step").first.get_attribute("data-status") == "failed"
     assert answer.locator(".um-error").first.inner_text() == "The brush is dry."
+    assert answer.locator(".um-error").first.is_visible()
+    assert not answer.locator(".um-step dl").first.is_visible(), "its facts are folded"
     turns = len(site.model.turns)
     FRAGILE.error = None
     answer.get_by_role("button", name="Try this step again").first.click()

@@ -19,7 +19,7 @@ from unified_demo.experts.base import ExpertRequest, Output, Progress
 from unified_demo.experts.patches import Mask, Pixels, grow, paste_inside
 from unified_demo.experts.recolouring import COLOURS, recolour
 from unified_demo.experts.region_editing import METHODS, RegionEditingExpert, build_specs
-from unified_demo.experts.region_wishes import Wish, read_wish
+from unified_demo.experts.region_wishes import Wish, read_wish, thing_of_wish
 from unified_demo.experts.resizing import resized
 from unified_demo.experts.segmentation import SegmentationExpert, load_mobile_sam
 from unified_demo.grammar import Box, MediaKind, Task
@@ -350,3 +350,27 @@ def test_a_thing_vanishes_from_a_photo(tmp_path: Path) -> None:
     far = (rows - 80) ** 2 + (columns - 120) ** 2 > 60**2
     assert (after[far] == with_disc[far]).all()
     assert load_mobile_sam(zoo) is loaded._outliner, "the segmentation task uses the same model"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("wish", "thing"),
+    [
+        ("remove the dog", "the dog"),
+        ("Please remove the dog on the left.", "the dog"),
+        ("take the man with a hat away", "the man with a hat"),
+        ("delete the cup from the picture", "the cup"),
+        ("make the big car red", "the big car"),
+        ("change the colour of the dog to brown", "the dog"),
+        ("make the cat bigger than the dog", "the cat"),
+        ("shrink the boat", "the boat"),
+        ("replace the dog with a cat", "the dog"),
+        ("turn the apple into an orange", "the apple"),
+        ("make the dog a cat", "the dog"),
+        ("add a red hat on the table", "a red hat"),
+        ("remove it", ""),
+        ("make this one red", ""),
+        ("whatever", ""),
+    ],
+)
+def test_what_a_wish_is_about(wish: str, thing: str) -> None:
+    assert thing_of_wish(wish) == thing

@@ -128,3 +128,32 @@ def test_the_message_of_the_engine_is_the_truth(stopped: bool) -> None:
     made = view(TextDelta("all"), TurnDone(message, "all of it", {}, (), stopped))
     assert made.message() is message
     assert made.state == ("stopped" if stopped else "done")
+
+
+@pytest.mark.parametrize(
+    ("task", "words", "name"),
+    [
+        ("redit", "remove the dog", "the dog"),
+        ("redit", "make it blue", "img-1"),
+        ("redit", "do something odd", "img-1"),
+        ("seg", "remove the dog", "remove the dog"),
+        ("palette", "the dog", "the dog"),
+    ],
+)
+def test_a_thing_is_called_by_what_it_is_not_by_what_shall_happen_to_it(task: str, words: str, name: str) -> None:
+    call = TaskCall(0, task, words, ("img-1",), (RegionPart(words, (LEFT,), artefact_id="img-1"),))
+    made = view(CallStarted(0, task), call)
+    (thing,) = made.things_in(PICTURE)
+    assert thing.name == name
+    made.apply(CallDone(0, 0.1, (mask(1, LEFT, words),), {}))
+    (thing,) = made.things_in(PICTURE)
+    assert thing.name == name
+    assert len(thing.masks) == 1
+
+
+def test_an_edit_keeps_the_name_that_the_thing_had() -> None:
+    first = view(*grounded(0, "the terrier", LEFT))
+    call = TaskCall(0, "redit", "make it blue", ("img-1",), (RegionPart("make it blue", (LEFT,), artefact_id="img-1"),))
+    assert [thing.name for thing in view(call, known=first.all_objects()).things_in(PICTURE)] == ["the terrier"]
+    later = view(call, *grounded(0, "the terrier", LEFT))
+    assert [thing.name for thing in later.things_in(PICTURE)] == ["the terrier"], "named after the call"

@@ -23,6 +23,7 @@ def spoken_in_code() -> set[str]:
 def test_every_sentence_of_the_page_is_there() -> None:
     looked_up = {spec.title for spec in TASKS.values()} | set(steps._STEP_WORDS.values()) | {words for _, words in panel._TIMINGS}
     looked_up |= {text for _, text, _ in examples.EXAMPLES}
+    looked_up |= {text for pair in panel._TERMS for text in pair}
     assert spoken_in_code() | looked_up <= set(chinese())
 
 

@@ -24,6 +24,17 @@ _PATTERNS: tuple[tuple[Operation, str], ...] = (
     ("replace", r"make\b.+?\s(?P<new>an?\s.+)"),
     ("add", rf"(?:add|put|place|insert|draw|paint)\s+(?P<new>.+?)(?:{_PLACE})?"),
 )
+_CHANGED = (
+    r"(?:remove|delete|erase|get rid of|wipe out|take (?:away|out)|enlarge|shrink) (?P<thing>.+)",
+    r"take (?P<thing>.+) (?:away|out)",
+    rf"(?:make|paint|colou?r|recolou?r|dye|turn|change) (?P<thing>.+?) (?:in(?:to)? |to )?(?:{_COLOUR})",
+    r"(?:make|turn|get) (?P<thing>.+?) (?:bigger|larger|smaller|tinier)(?: than\b.*)?",
+    r"(?:replace|swap|exchange|turn|change|transform|make) (?P<thing>.+?) (?:with|by|for|into|to) .+",
+    r"make (?P<thing>.+?) an? .+",
+    r"(?:add|put|place|insert) (?P<thing>.+)",
+)
+_WHERE = rf"(?:\s+(?:from|of)\s+(?:the|this|that)\s+(?:picture|photo|image|scene)\b.*|{_PLACE})$"
+_POINTING = {"it", "this", "that", "them", "these", "those", "him", "her", "one", "this one", "that one", "the thing", "this thing"}
 _SIZES = {"larger": "bigger", "enlarge": "bigger", "tinier": "smaller", "shrink": "smaller"}
 
 
@@ -50,3 +61,13 @@ def read_wish(prompt: str) -> Wish:
         f"'{prompt[:60]}' does not say what shall happen to the region; "
         "'remove …', 'make … red', 'make … bigger', 'replace … with …' and 'add …' are understood, so please ask in one of these ways."
     )
+
+
+def thing_of_wish(prompt: str) -> str:
+    """What the wish is about, in its own words: "the dog" of "remove the dog"; empty where it only points ("it") or is not understood."""
+    words = " ".join(prompt.split()).rstrip(".! ")
+    for pattern in _CHANGED:
+        if found := re.fullmatch(rf"(?:please )?{pattern}", words, re.IGNORECASE):
+            thing = re.sub(r"^the colou?r of ", "", re.sub(_WHERE, "", found["thing"]), flags=re.IGNORECASE)
+            return "" if thing.lower() in _POINTING else thing
+    return ""

@@ -115,7 +115,7 @@ def _timeline(artefact: Artefact, things: Sequence[SceneObject]) -> Markup:
             left=100 * span.start,
             width=100 * (span.end - span.start),
             hue=region_colour(thing.number)[0],
-            words=f"{thing.number}: {thing.label}, {span.start * artefact.duration_s:.1f}–{span.end * artefact.duration_s:.1f} s",
+            words=f"{thing.number}: {thing.name}, {span.start * artefact.duration_s:.1f}–{span.end * artefact.duration_s:.1f} s",
         )
         for thing, span in spans
     ]
@@ -205,7 +205,7 @@ def shapes_html(thing: SceneObject, picture: Artefact) -> Markup:
         masked=" um-masked" if masks else "",
         n=thing.number,
         hue=region_colour(thing.number)[0],
-        label=thing.label,
+        label=thing.name,
         masks=join(masks),
         boxes=join(boxes),
     )
@@ -239,7 +239,7 @@ def label_html(thing: SceneObject, box: Box) -> Markup:
     return Markup(
         '<span class="um-label" data-object="{n}" style="{side};{height};max-width:{room:.2f}%;'
         '--hue:{hue};--ink:{ink}"><b>{n}</b>{label}</span>'
-    ).format(n=thing.number, side=side, height=height, room=100 * room, hue=hue, ink=ink, label=_short(thing.label))
+    ).format(n=thing.number, side=side, height=height, room=100 * room, hue=hue, ink=ink, label=_short(thing.name))
 
 
 def _short(label: str) -> str:

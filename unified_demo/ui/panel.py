@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from markupsafe import Markup
 
+from unified_demo.config import Drawing
 from unified_demo.engine import Engine
 from unified_demo.fakes import SCRIPTED_NOTICE, ScriptedModel
 from unified_demo.grammar import TASKS
@@ -29,6 +31,20 @@ _TIMINGS = (
     ("first_box_s", "first box"),
     ("first_output_s", "first mask or output"),
     ("total_s", "whole answer"),
+)
+
+_TERMS = (
+    ("Raw representation", "What the model really wrote: words, and tokens for phrases, places and calls of experts."),
+    ("Expert", "Another model that the language model calls to outline, draw, edit or sound."),
+    ("Seed", "Where chance begins: the same number gives the same result again."),
+    ("Temperature", "0 takes the likeliest word each time; more is more varied and less sure."),
+    ("steps", "How often an expert goes over a picture; more is finer and slower."),
+    ("guidance", "How closely a picture follows the words."),
+    ("strength", "How much of a picture an edit may change."),
+    ("Profile", "Which set of models runs: tiny on any computer, full on a graphics card."),
+    ("Precision", "How exactly the language model calculates; fewer bits need less memory."),
+    ("Token", "A word, a piece of one or a tag; the model writes one at a time."),
+    ("Adapters", "Small parts that were trained into the language model; the bars show how much each had to do with the last answer."),
 )
 
 
@@ -112,15 +128,18 @@ def status_words(engine: Engine, warmup: Warmup) -> str:
 
 
 def welcome_html(engine: Engine) -> Markup:
-    """What stands in the empty conversation above the example cards: what this is, which profile runs, what it can and cannot do."""
+    """What stands in the empty conversation above the example cards: what this is, which profile runs, what it can and cannot do
+    (on a phone, the last of it unfolds from one line)."""
     return Markup(
         '<div class="um-welcome">{mark}<h2>{title}</h2><p>{lead}</p>'
-        '<p class="um-honest"><b>{profile}</b> {works} {missing} {more}</p></div>'
+        '<details class="um-banner"><summary>{profile} {what}</summary>'
+        '<p class="um-honest"><b>{profile}</b> {works} {missing} {more}</p></details></div>'
     ).format(
         mark=_MARK,
         title=say("Show it a picture, ask in words"),
         lead=say("The answer points at what it means: phrases, boxes and masks share a colour. Mark a region to ask about it."),
         profile=say("Profile {name}.", name=engine.settings.profile),
+        what=say("What it can and cannot do"),
         works=say("It can do: {tasks}. It makes mistakes; check what matters.", tasks=_works(engine)),
         missing=_missing(engine),
         more=_more(engine),
@@ -151,8 +170,8 @@ def notice_html(sentences: Sequence[str]) -> Markup:
 
 
 def inspector_html(engine: Engine, warmup: Warmup, timings: dict[str, float]) -> Markup:
-    """What works here and on what it runs, how long the last answer took, which models are loaded."""
-    return Markup("<section><h3>{}</h3>{}{}</section><section><h3>{}</h3>{}</section><section><h3>{}</h3>{}{}</section>").format(
+    """What works here and on what it runs, how long the last answer took, which models are loaded, what the words mean."""
+    return Markup("<section><h3>{}</h3>{}{}</section><section><h3>{}</h3>{}</section><section><h3>{}</h3>{}{}</section>{}").format(
         say("This page"),
         _abilities(engine, warmup),
         _setting(engine, warmup),
@@ -161,6 +180,7 @@ def inspector_html(engine: Engine, warmup: Warmup, timings: dict[str, float]) ->
         say("Models"),
         _models(engine, warmup),
         _memory(),
+        _terms(engine),
     )
 
 
@@ -173,7 +193,7 @@ def _abilities(engine: Engine, warmup: Warmup) -> Markup:
         works=say("It can do: {tasks}. It makes mistakes; check what matters.", tasks=_works(engine)),
         missing=Markup('<p class="um-quiet">{}</p>').format(missing) if missing else EMPTY,
         failed=Markup('<p class="um-error" role="alert">{}</p>').format(tell(warmup.error)) if warmup.error else EMPTY,
-        other=say("Other programs use the typed endpoint"),
+        other=say("Other programs can ask the same through"),
     )
 
 
@@ -262,6 +282,14 @@ def _gates_by_layer(timings: dict[str, float], adapters: int) -> Markup:
         first=say("layer {layer}", layer=layers[0]),
         last=layers[-1],
     )
+
+
+def _terms(engine: Engine) -> Markup:
+    """The words of this panel that only those know who build such models."""
+    offered = {name for task in engine.tasks() for name in engine.router.registry.spec(task).options}
+    absent = {field.name for field in fields(Drawing)} - offered
+    rows = [Markup("<dt>{}</dt><dd>{}</dd>").format(say(word).capitalize(), say(told)) for word, told in _TERMS if word not in absent]
+    return Markup('<details class="um-terms"><summary>{}</summary><dl>{}</dl></details>').format(say("What these words mean"), join(rows))
 
 
 def _memory() -> Markup:

@@ -25,19 +25,19 @@ _RECIPE_FACTS = ("expert", "weights", "seed", "steps", "guidance", "strength", "
 
 
 def step_html(step: Step) -> Markup:
-    """One task call: the summary says how it goes, the body what was asked and with which weights."""
+    """One task call: the summary says how it goes and why it failed, the body what was asked and with which weights."""
     running = step.status in ("queued", "running")
     clock = f"{step.seconds:.1f} s" if step.status in ("done", "failed") else ""
     return Markup(
         '<div class="um-call"><details class="um-step" data-status="{status}" data-index="{index}"{unfolded}>'
         '<summary><i class="um-dot"></i>'
         '<span class="um-step-title">{title}</span><span class="um-step-note">{note}</span>{licence}{counter}'
-        '<span class="um-clock" data-run="{run}">{clock}</span></summary>{bar}<div class="um-step-body">{error}{preview}'
+        '<span class="um-clock" data-run="{run}">{clock}</span>{error}</summary>{bar}<div class="um-step-body">{preview}'
         "<dl>{facts}</dl></div></details>{action}{left_out}</div>"
     ).format(
         status=step.status,
         index=step.index,
-        unfolded=Markup(" open") if step.status == "failed" or step.preview is not None else EMPTY,
+        unfolded=Markup(" open") if step.preview is not None else EMPTY,
         title=task_title(step.task),
         note=_step_note(step),
         licence=_licence(step),
@@ -45,7 +45,7 @@ def step_html(step: Step) -> Markup:
         run="on" if running else "off",
         clock=clock,
         bar=_bar(step),
-        error=Markup('<p class="um-error" role="alert">{}</p>').format(sentence(step.error)) if step.error else EMPTY,
+        error=Markup('<span class="um-error" role="alert">{}</span>').format(sentence(step.error)) if step.error else EMPTY,
         preview=_preview(step.preview),
         facts=join([Markup("<dt>{}</dt><dd>{}</dd>").format(say(name), value) for name, value in _facts(step)]),
         action=_action(step),

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from unified_demo.engine import STOPPED
-from unified_demo.grammar import PLANNING_TAGS, Box, MediaKind, TimeSpan
+from unified_demo.experts.region_wishes import thing_of_wish
+from unified_demo.grammar import PLANNING_TAGS, TASKS, Box, MediaKind, TimeSpan
 from unified_demo.messages import (
     Artefact,
     CallDone,
@@ -34,13 +35,17 @@ SAME_OBJECT_IOU = 0.7
 SAME_NAME_IOU = 0.4
 """Two boxes of one picture mean the same thing from this overlap on; less is enough when the words agree."""
 
+WISHES = frozenset(task.value for task, spec in TASKS.items() if spec.needs and spec.gives != MediaKind.MASK)
+"""The words of these calls say what shall happen, not what is there."""
+
 StepStatus = Literal["writing", "queued", "running", "done", "failed", "stopped"]
 AnswerState = Literal["waiting", "streaming", "done", "stopped", "failed"]
 
 
 @dataclass
 class SceneObject:
-    """A thing in the picture or recording ``artefact_id``; ``number`` counts from 1 through the conversation and chooses the colour."""
+    """A thing in the picture or recording ``artefact_id``; ``number`` counts from 1 through the conversation and chooses the colour.
+    ``label`` is empty where nobody named it."""
 
     number: int
     artefact_id: str
@@ -48,6 +53,11 @@ class SceneObject:
     boxes: list[Box] = field(default_factory=list)
     masks: list[Artefact] = field(default_factory=list)
     spans: list[TimeSpan] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What it is called in the picture."""
+        return self.label or self.artefact_id
 
     @property
     def placed(self) -> bool:
@@ -227,6 +237,7 @@ class AnswerView:
             return
         found = self._find(artefact_id, event.text, event.box)
         if found and found is not provisional:
+            found.label = found.label or event.text
             if provisional and not provisional.placed:
                 self.objects.pop(provisional.number)
             self.phrases[event.phrase] = found.number
@@ -246,7 +257,7 @@ class AnswerView:
             artefact_id = region.artefact_id or next(iter(event.refs), None) or self._latest_picture()
             for box in region.boxes:
                 if artefact_id:
-                    step.objects.append(self._object_at(artefact_id, region.phrase, box).number)
+                    step.objects.append(self._object_at(artefact_id, _name(event.task, region.phrase), box).number)
 
     def _on_progress(self, event: CallProgress) -> None:
         step = self.steps.setdefault(event.index, Step(event.index, ""))
@@ -301,21 +312,27 @@ class AnswerView:
         earlier = next((thing for thing in self.known if thing.means(artefact_id, label, box)), None)
         if own or not earlier:
             return own
-        return self.objects.setdefault(earlier.number, SceneObject(earlier.number, artefact_id, label))
+        return self.objects.setdefault(earlier.number, SceneObject(earlier.number, artefact_id, label or earlier.label))
 
     def _object_at(self, artefact_id: str, label: str, box: Box) -> SceneObject:
         thing = self._find(artefact_id, label, box) or self._new_object(label)
-        thing.artefact_id = artefact_id
+        thing.artefact_id, thing.label = artefact_id, thing.label or label
         _add_box(thing, box)
         return thing
 
     def _object_of_mask(self, mask: Artefact, step: Step) -> SceneObject:
+        name = _name(step.task, mask.label)
         if mask.box:
-            return self._object_at(mask.of or "", mask.label, mask.box)
+            return self._object_at(mask.of or "", name, mask.box)
         asked = [self.objects[number] for number in step.objects if number in self.objects]
-        thing = asked[0] if asked else self._new_object(mask.label)
+        thing = asked[0] if asked else self._new_object(name)
         thing.artefact_id = mask.of or ""
         return thing
+
+
+def _name(task: str, words: str) -> str:
+    """What the words of a call, or of what came of it, call the thing."""
+    return thing_of_wish(words) if task in WISHES else words
 
 
 def _add_box(thing: SceneObject, box: Box) -> None:

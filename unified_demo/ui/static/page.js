@@ -98,8 +98,18 @@
       document.body.classList.toggle("um-inspector-closed", !open);
       remember("um-inspector", open ? "open" : "closed");
     }
-    const summary = event.target.closest(".um-step > summary, .um-warnings > summary");
+    const summary = event.target.closest(".um-step > summary, .um-warnings > summary, .um-terms > summary");
     if (summary) opened.set(summary.parentElement, !summary.parentElement.open);
+  }
+
+  /* A file in the composer that the browser cannot show stands there by the ending of its name, not as a broken picture. */
+  function onThumbnail(event) {
+    const item = event.target instanceof HTMLImageElement && event.target.closest("#um-composer .thumbnail-item");
+    if (!item) return;
+    const name = decodeURIComponent(event.target.src.split("/").pop());
+    if (event.type === "load") { delete item.dataset.unseen; item.removeAttribute("title"); return; }
+    item.dataset.unseen = name.split(".").pop().slice(0, 4).toUpperCase();
+    item.title = name;
   }
 
   /* Labels are placed by the server for any size; here they give way to each other and stay inside the picture: of all places above,
@@ -160,7 +170,7 @@
     showQuestion();
     const current = document.querySelector("#um-kept nav")?.dataset.current;
     if (current) sessionStorage.setItem("um-conversation", current); else if (current === "" && arrived) sessionStorage.removeItem("um-conversation");
-    for (const details of document.querySelectorAll(".um-step, .um-warnings")) {
+    for (const details of document.querySelectorAll(".um-step, .um-warnings, .um-terms")) {
       if (opened.has(details) && details.open !== opened.get(details)) details.open = opened.get(details);
     }
   }
@@ -213,6 +223,8 @@
   }
 
   document.addEventListener("keydown", onShortcut);
+  document.addEventListener("error", onThumbnail, true);
+  document.addEventListener("load", onThumbnail, true);
   document.addEventListener("pointerover", onPoint);
   document.addEventListener("focusin", onPoint);
   document.addEventListener("click", onAction, true);
