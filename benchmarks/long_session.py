@@ -1,13 +1,17 @@
 """Memory of server and browser over a long conversation: ``python -m benchmarks.long_session`` drives the page in Chromium.
 
 Answers are scripted (a phrase, a box and a mask each), so what is measured is the page, not the models. The server runs in a process
-of its own. Needs playwright and Chromium; prints a table and writes JSON with ``--out``.
+of its own. Needs playwright and Chromium; prints a table and writes JSON with ``--out``: with how many blocks Python has, how much
+``malloc`` has lent and how much of it lies free, and the kinds of objects that grew most from the first measure to the last.
 """
 
 import argparse
+import ctypes
 import gc
 import json
 import os
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,19 +36,50 @@ def answer(_: Conversation) -> Iterator[str]:
 
 
 def serve(wire: Connection, folder: Path) -> None:
-    """Serve until the wire says stop; each word on it is answered with the resident bytes of this process."""
+    """Serve until the wire says stop; each word on it is answered with what this process holds."""
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
     from unified_demo.ui.chat import build_chat
     from unified_demo.ui.serve import launch_options
 
-    engine = load_engine(Settings(media_dir=folder / "media"), ScriptedModel(answer), (fake_spec(FakeExpert(steps=1)),))
+    model, expert = ScriptedModel(answer), FakeExpert(steps=1)
+    engine = load_engine(Settings(media_dir=folder / "media"), model, (fake_spec(expert),))
     blocks = build_chat(engine, History(folder / "kept.sqlite", engine.store.root))
     _, url, _ = blocks.launch(**launch_options(engine), prevent_thread_lock=True, quiet=True)
     wire.send(url)
     while wire.recv() != "stop":
-        gc.collect()
-        wire.send(int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+        model.turns.clear()  # what the fakes note of each question is not the page's
+        expert.requests.clear()
+        wire.send(held())
     blocks.close()
+
+
+class MallInfo(ctypes.Structure):
+    """``struct mallinfo2`` of glibc, bytes."""
+
+    _names = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+    _fields_ = [(name, ctypes.c_size_t) for name in _names]
+
+
+def held() -> dict[str, Any]:
+    """Resident memory, what malloc has lent (``lent_mb``) and keeps free, Python's blocks, and its objects by kind."""
+    gc.collect()
+    mallinfo = ctypes.CDLL(None).mallinfo2
+    mallinfo.restype = MallInfo
+    told = mallinfo()
+    return {
+        "server_mb": int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / MB,
+        "lent_mb": (told.uordblks + told.hblkhd) / MB,
+        "free_mb": told.fordblks / MB,
+        "python_blocks": sys.getallocatedblocks(),
+        "kinds": Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.get_objects()),
+    }
+
+
+def grown(rows: list[dict[str, Any]], most: int = 25) -> dict[str, float]:
+    """Objects a message that came to stay, by kind, from the first measure to the last."""
+    first, last = rows[0]["kinds"], rows[-1]["kinds"]
+    messages = max(1, rows[-1]["messages"] - rows[0]["messages"])
+    return {kind: count / messages for kind, count in (last - first).most_common(most)}
 
 
 def heap(session: Any) -> int:
@@ -58,7 +93,7 @@ def nodes(session: Any) -> int:
     return int(next(row["value"] for row in session.send("Performance.getMetrics")["metrics"] if row["name"] == "Nodes"))
 
 
-def drive(page: Any, session: Any, wire: Connection, messages: int, picture: Path, every: int) -> list[dict[str, float]]:
+def drive(page: Any, session: Any, wire: Connection, messages: int, picture: Path, every: int) -> list[dict[str, Any]]:
     rows = []
     for number in range(1, messages // 2 + 1):
         if number % PICTURE_EVERY == 1:
@@ -76,15 +111,13 @@ def drive(page: Any, session: Any, wire: Connection, messages: int, picture: Pat
         page.locator("#um-composer .submit-button").wait_for()
         if 2 * number % every == 0:
             wire.send("memory")
-            rows.append(
-                {
-                    "messages": 2 * number,
-                    "server_mb": wire.recv() / MB,
-                    "browser_heap_mb": heap(session) / MB,
-                    "dom_nodes": nodes(session),
-                }
+            facts = {"browser_heap_mb": heap(session) / MB, "dom_nodes": nodes(session)}
+            rows.append({"messages": 2 * number, **wire.recv(), **facts})
+            print(
+                "{messages:5d} messages: server {server_mb:.0f} MB ({lent_mb:.1f} lent by malloc, {free_mb:.1f} free in it, "
+                "{python_blocks} blocks of Python), page {browser_heap_mb:.1f} MB, {dom_nodes} nodes".format(**rows[-1]),
+                flush=True,
             )
-            print("{messages:5d} messages: server {server_mb:.0f} MB, page {browser_heap_mb:.1f} MB, {dom_nodes} nodes".format(**rows[-1]))
     return rows
 
 
@@ -107,9 +140,12 @@ def main() -> None:
         session = page.context.new_cdp_session(page)
         session.send("Performance.enable")
         rows = drive(page, session, wire, options.messages, ASSETS / "dog.jpg", options.every)
-        print(f"{len(errors)} console errors")
+        print(f"{len(errors)} console errors; objects a message that came to stay:")
+        for kind, count in grown(rows).items():
+            print(f"{count:9.2f} {kind}")
     if options.out:
-        written = {"rows": rows, "console_errors": errors, **provenance.machine()}
+        figures = [{name: value for name, value in row.items() if name != "kinds"} for row in rows]
+        written = {"rows": figures, "grown": grown(rows), "console_errors": errors, **provenance.machine()}
         options.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 

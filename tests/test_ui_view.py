@@ -1,5 +1,6 @@
 """Folding events into what an answer looks like: colours, boxes, masks and steps."""
 
+import gc
 from pathlib import Path
 from typing import get_args
 
@@ -22,6 +23,7 @@ from unified_demo.messages import (
     TextPart,
     TurnDone,
 )
+from unified_demo.turn import TurnBuilder
 from unified_demo.ui.view import _HANDLERS, AnswerView
 
 PICTURE = Artefact("img-1", MediaKind.IMAGE, Path("one.jpg"), 100, 80)
@@ -157,3 +159,20 @@ def test_an_edit_keeps_the_name_that_the_thing_had() -> None:
     assert [thing.name for thing in view(call, known=first.all_objects()).things_in(PICTURE)] == ["the terrier"]
     later = view(call, *grounded(0, "the terrier", LEFT))
     assert [thing.name for thing in later.things_in(PICTURE)] == ["the terrier"], "named after the call"
+
+
+def test_complete_answers_hold_no_more_than_they_show() -> None:
+    """Each held all artefacts of the conversation before it, and what built its message."""
+    others = {f"img-{number}": Artefact(f"img-{number}", MediaKind.IMAGE, Path("one.jpg"), 100, 80) for number in range(2, 50)}
+    building = sum(isinstance(one, TurnBuilder) for one in gc.get_objects())
+    made = [AnswerView({"img-1": PICTURE, **others}) for _ in range(20)]
+    for one in made:
+        for event in (TextDelta("Here is "), *grounded(0, "the dog", LEFT)):
+            one.apply(event)
+        before = one.message()
+        one.stop()
+        assert one.message() == before
+        assert one.pictures() == [PICTURE]
+        assert set(one.artefacts) == {"img-1", "img-49"}, "what it shows, and the latest"
+    gc.collect()
+    assert sum(isinstance(one, TurnBuilder) for one in gc.get_objects()) == building

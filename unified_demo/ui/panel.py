@@ -45,13 +45,15 @@ _TERMS = (
     ("Precision", "How exactly the language model calculates; fewer bits need less memory."),
     ("Token", "A word, a piece of one or a tag; the model writes one at a time."),
     ("Adapters", "Small parts that were trained into the language model; the bars show how much each had to do with the last answer."),
+    ("Keyboard", "Ctrl+K opens the conversations, / goes to the composer, Escape stops the answer."),
 )
 
 
 def header_html(engine: Engine, warmup: Warmup) -> Markup:
     """Name, loading state, and the two switches that the page script answers to."""
     return Markup(
-        '<header class="um-header"><button type="button" class="um-icon" data-um="history" aria-label="{kept}" title="{kept}">'
+        '<header class="um-header"><button type="button" class="um-icon" data-um="history" aria-label="{kept}" title="{kept} (Ctrl+K)" '
+        'aria-keyshortcuts="Control+K Meta+K">'
         '{list}</button>{mark}<div class="um-title"><h1>{title}</h1><p>{motto}</p></div>'
         '<span class="um-status" data-state="{state}" role="status" title="{why}"><i></i><span>{note}</span></span>'
         '<button type="button" class="um-icon" data-um="language" data-now="{language}" aria-label="{other}" '

@@ -134,7 +134,7 @@ class AnswerView:
         self.liked: bool | None = None
         self.told: list[Event] = []
         self.told_again: list[Event] = []
-        self._builder = TurnBuilder()
+        self._builder: TurnBuilder | None = TurnBuilder()
         self._final: Message | None = None
 
     # ---- what the page asks ----
@@ -145,7 +145,7 @@ class AnswerView:
 
     def message(self) -> Message:
         """The assistant's message, complete or as far as it came."""
-        return self._final or self._builder.message()
+        return self._final or (self._builder or TurnBuilder()).message()
 
     def pictures(self) -> list[Artefact]:
         """The pictures this answer points into, in order of the first thing found."""
@@ -173,7 +173,8 @@ class AnswerView:
         with self.lock:
             if self.finished:
                 return
-            self._builder.add(event)
+            if self._builder:
+                self._builder.add(event)
             _remember(self.told, event)
             self.state, self.note = "streaming", ""
             handler = _HANDLERS.get(type(event))
@@ -218,6 +219,15 @@ class AnswerView:
             for step in self.steps.values():
                 if step.status in ("writing", "queued", "running"):
                     step.status = "stopped"
+            self._slim()
+
+    def _slim(self) -> None:
+        """Let go of what a complete answer needs no more: of the conversation's artefacts it keeps those that it shows."""
+        self._final, self._builder = self.message(), None
+        shown = {thing.artefact_id for thing in self.objects.values()}
+        shown |= {artefact.id for step in self.steps.values() for artefact in step.artefacts}
+        latest = self._latest_picture()
+        self.artefacts = {name: artefact for name, artefact in self.artefacts.items() if name in shown or name == latest}
 
     def _on_text(self, event: TextDelta) -> None:
         if event.phrase is not None and event.phrase not in self.phrases:
