@@ -124,6 +124,9 @@ def test_a_closed_page_ends_the_work_within_a_second(works: Works, visit: Visit,
             super().__init__()
             alarms.append((seconds, ring))
 
+        def cancel(self) -> None:
+            """The answer is over."""
+
     monkeypatch.setattr(threading, "Timer", Alarm)
     made, cancel = begin(works, visit)
     looking = made.watch()
@@ -222,3 +225,20 @@ def test_windows_that_are_gone_are_forgotten(works: Works) -> None:
     works.disconnected("session")
     assert not works._visits
     assert not works._sessions
+
+
+def test_nothing_waits_for_a_page_once_the_answer_is_over(works: Works, visit: Visit) -> None:
+    """Each answer left a thread behind for a minute, and what it held."""
+    before = {one for one in threading.enumerate() if isinstance(one, threading.Timer)}
+    go_on = threading.Event()
+    made, _ = begin(works, visit, go_on)
+    first = made.watch()
+    next(first)
+    first.close()
+    waiting = {one for one in threading.enumerate() if isinstance(one, threading.Timer)} - before
+    assert waiting
+    go_on.set()
+    assert list(made.watch())
+    for alarm in waiting:
+        alarm.join(PATIENCE_S)
+        assert not alarm.is_alive()

@@ -39,6 +39,7 @@ class Work:
         self._gone: set[str] = set()
         self._arrivals = 0
         self._left_at = -1
+        self._alarms: set[threading.Timer] = set()
         self._wait_for_somebody(GRACE_S)
 
     def watch(self, window: str = "") -> Generator[bool, None, None]:
@@ -81,6 +82,10 @@ class Work:
         with self._told:
             self._version += 1
             self._over = self._over or over
+            if self._over:  # else each would hold a thread, and this, for a minute more
+                for alarm in self._alarms:
+                    alarm.cancel()
+                self._alarms.clear()
             self._told.notify_all()
 
     @contextmanager
@@ -105,13 +110,19 @@ class Work:
         arrivals = self._arrivals
 
         def end() -> None:
-            if not self._looking() and self._arrivals == arrivals:
+            with self._told:
+                self._alarms.discard(alarm)
+                nobody = not self._looking() and self._arrivals == arrivals
+            if nobody:
                 self.cancel.set()
 
-        if not self._over:
-            timer = threading.Timer(seconds, end)
-            timer.daemon = True
-            timer.start()
+        alarm = threading.Timer(seconds, end)
+        alarm.daemon = True
+        with self._told:
+            if self._over:
+                return
+            self._alarms.add(alarm)
+        alarm.start()
 
 
 class Works:
