@@ -66,7 +66,8 @@ def _name(scene: Scene, index: int) -> str:
 
 
 def _in_words(scene: Scene, same: tuple[int, ...], told: Set[int]) -> str:
-    """ "a dog", "two dogs", and from MOST_BOXES on "a group of dogs"; "another dog" when one of its kind was ``told`` of; a person has a shirt."""
+    """ "a dog", "two dogs", and from MOST_BOXES on "a group of dogs"; "another dog" when one of its kind was ``told`` of; a person
+    has a shirt."""
     name = _name(scene, same[0])
     if len(same) >= MOST_BOXES and countable(name):
         return f"a group of {plural(name)}"
