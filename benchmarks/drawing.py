@@ -21,13 +21,13 @@ from PIL import Image
 from benchmarks.edit_sheet import WIDTH
 from unified_demo import provenance
 from unified_demo.config import Settings
-from unified_demo.data.nouns import said
 from unified_demo.errors import UnifiedError
 from unified_demo.evaluation.contact_sheet import Tile, draw_sheet
 from unified_demo.experts.base import ExpertRequest
 from unified_demo.experts.small_generators import GENERATOR, PIPELINE, build_specs, source
 from unified_demo.experts.vocabulary import FILE
 from unified_demo.grammar import Box, Task
+from unified_demo.nouns import said
 from unified_demo.zoo import Zoo
 
 ON_SHEET = 64

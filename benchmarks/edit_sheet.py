@@ -19,7 +19,6 @@ from PIL import Image
 
 from unified_demo.assembly import load_engine
 from unified_demo.config import Settings
-from unified_demo.data.nouns import said
 from unified_demo.engine import Engine
 from unified_demo.errors import MediaError, UnifiedError
 from unified_demo.evaluation.contact_sheet import Tile, draw_sheet
@@ -33,6 +32,7 @@ from unified_demo.fakes import ScriptedModel
 from unified_demo.grammar import Box, Task
 from unified_demo.media import MediaStore
 from unified_demo.model.detection import Detector
+from unified_demo.nouns import said
 from unified_demo.zoo import Zoo
 
 PHOTOS = Path(__file__).resolve().parent.parent / "assets"

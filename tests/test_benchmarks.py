@@ -57,7 +57,7 @@ class Unchanged:
     def compare(self, system: str, conversation: Any) -> Compared:
         base = np.log(np.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]))
         ours = np.log(np.array([[0.25, 0.5, 0.25], [0.1, 0.8, 0.1]])) if system == "untrained" else base
-        return Compared(base, ours, np.array([0, 1]))
+        return Compared(base, ours, np.array([0, 1]), left=system == "model")
 
 
 def coarse(pixels: np.ndarray) -> np.ndarray:
@@ -334,6 +334,8 @@ def test_an_unchanged_model_has_no_kl_and_a_moved_one_has_the_hand_computed(tmp_
     assert same["KL"] == 0 and same["perplexity"] == pytest.approx(same["frozen perplexity"])
     assert moved["KL"] == pytest.approx((0.5 * np.log(2) + 0.25 * np.log(0.5)) / 2)
     assert moved["perplexity"] == pytest.approx((1 / (0.25 * 0.8)) ** 0.5) and moved["tokens"] == 10
+    assert (same["left alone"], same["KL of the others"]) == (1.0, None)
+    assert (moved["left alone"], moved["KL of the others"]) == (0.0, moved["KL"])
 
 
 def test_the_committed_chats_are_many_and_answered(tmp_path: Path) -> None:

@@ -6,14 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_model import make_network
 
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.grammar import TASK_TAGS, TASKS, Box, MediaKind
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TextPart
-from unified_demo.model.caption_rules import Turn, kinds, shirts, turn
+from unified_demo.model.caption_rules import Turn, owed, phrases, turn
+from unified_demo.model.decoding_rule import LogitFilter
+from unified_demo.model.decoding_seen import CaptionsAreSeen, PlacesAreMeasured
 from unified_demo.model.decoding_state import DecodingState
+from unified_demo.model.tokens import Vocabulary
+from unified_demo.nouns import GROUP
 from unified_demo.regions import COLOURS, PARTS, SURE, Floats, Region, with_whole_picture
+from unified_demo.zoo import Zoo
 
 ASSETS = Path(__file__).parents[1] / "assets"
 GREY = np.full((PARTS, len(COLOURS)), 1 / len(COLOURS), np.float32)
@@ -38,6 +44,29 @@ SEEN = [
 @pytest.fixture(scope="module")
 def vocabulary():
     return make_network()[1]
+
+
+@pytest.fixture(scope="module")
+def words():
+    """The vocabulary of the committed weights, whose tokens are words."""
+    from unified_demo.model.loading import load_language_model
+
+    settings = Settings()
+    weights = Zoo(settings.cache_dir, settings.weights_dir).path("language_model")
+    model, tokenizer = load_language_model(weights, settings.cache_dir / "converted" / "language_model")
+    return Vocabulary(tokenizer, model.config.vocab_size)
+
+
+def following(vocabulary, rule: LogitFilter, written: str, wanted: str, seen: list[Region]) -> str:
+    """What comes after ``written`` when the network wants ``wanted``; "@" is a proposal."""
+    state = state_of(vocabulary, written, seen)
+    logits = torch.zeros(vocabulary.point_base + len(state.proposals))
+    logits[vocabulary.tag_ids[wanted] if wanted in vocabulary.tag_ids else vocabulary.encode(wanted)[0]] = 9.0
+    rule.apply(logits, state)
+    token = int(logits.argmax())
+    if token < vocabulary.vocab_size:
+        return vocabulary.tokenizer.decode([token])
+    return "@" if token >= vocabulary.point_base else vocabulary.tags[token - vocabulary.vocab_size]
 
 
 def state_of(vocabulary, written: str, seen: list[Region] = SEEN) -> DecodingState:
@@ -79,37 +108,97 @@ def test_where_nothing_is_sure_the_network_decides(vocabulary):
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        ("<p>A dog</p><box>@1</box>, <p>", ("cat", "umbrella", "person")),
-        ("<p>A dog</p><box>@1</box>, <p>a", ("cat", "person")),
-        ("<p>A dog</p><box>@1</box>, <p>an", ("umbrella",)),
-        ("<p>A dog</p><box>@2</box>, <p>an", ("umbrella",)),
-        ("<p>A dog</p><box>@2</box>, <p>a", ("person",)),
-        ("<p>A dog</p><box>@1</box>, <p>a cat", ()),
+        ("<p>A dog</p><box>@1</box>, <p>", ("a cat", "an umbrella", "two people")),
+        ("<p>A dog</p><box>@2</box>, <p>an", ("an umbrella", "two people")),
+        ("<p>Two people</p><box>@4</box><box>@5</box> and <p>", ("a dog", "a cat", "an umbrella")),
         ("<p>A person</p><box>@4</box> holding <p>a", ()),
-        ("<p>a", ()),
+        ("<p>", ("A dog", "A cat", "An umbrella", "Two people", "A person")),
+        ("The dog is here. <p>", ()),
+        ("<seg><ref>img-1</ref>a", ()),
     ],
 )
-def test_what_is_listed_next_is_sure_and_new(vocabulary, written: str, expected: tuple[str, ...]):
-    assert kinds(state_of(vocabulary, written)) == expected
+def test_what_is_listed_next_is_sure_and_new_and_in_its_number(vocabulary, written: str, expected: tuple[str, ...]):
+    assert phrases(state_of(vocabulary, written)) == expected
+
+
+def test_boxes_that_cover_the_same_are_one_thing_and_many_are_a_group(vocabulary):
+    twice = [*SEEN[:1], Region("wolf", 0.6, Box(0.0, 0.2, 0.2, 0.58), GREY)]
+    assert phrases(state_of(vocabulary, "<p>", twice)) == ("A dog",)
+    flock = [Region("bird", 0.9, Box(0.1 * place, 0.1, 0.1 * place + 0.08, 0.2), GREY) for place in range(6)]
+    assert phrases(state_of(vocabulary, "<p>", flock)) == ("A group of birds",)
+    assert owed(state_of(vocabulary, "<p>A group of birds</p>", flock)) == (GROUP, (1, 2, 3, 4, 5, 6))
 
 
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        ("<p>A person", ("red",)),
-        ("<p>A person in a", ("red",)),
-        ("<p>A person</p><box>@4</box> and <p>a person", ("blue",)),
-        ("<p>A dog", None),
-        ("<p>A person in a red shirt", None),
-        ("<p>The person", None),
+        ("<p>Two people</p>", (2, (4, 5))),
+        ("<p>Two people</p><box>@4</box>", (2, (4, 5))),
+        ("<p>A person</p><box>@4</box> and <p>another person</p>", (1, (5,))),
+        ("<p>A person in a blue shirt</p>", (1, (5,))),
+        ("<p>A dog</p><box>@1</box> and <p>a cat", None),
+        ("<p>A wolf</p>", None),
+        ("<p>The dog</p>", None),
     ],
 )
-def test_a_shirt_has_the_colour_of_the_largest_person_who_is_unsaid(vocabulary, written: str, expected: tuple[str, ...] | None):
-    assert shirts(state_of(vocabulary, written)) == expected
+def test_a_phrase_has_as_many_boxes_as_it_says_each_on_such_a_thing(vocabulary, written: str, expected):
+    assert owed(state_of(vocabulary, written)) == expected
 
 
-def test_who_wears_no_plain_colour_has_no_shirt(vocabulary):
-    assert shirts(state_of(vocabulary, "<p>A person", [Region("person", 0.9, Box(0.5, 0.1, 0.7, 0.9), GREY)])) == ()
+PAIR = [SEEN[1], *SEEN[3:5]]
+DOGS = [SEEN[0], Region("dog", 0.9, Box(0.5, 0.2, 0.7, 0.6), GREY)]
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("seen", "written", "wanted", "expected"),
+    [
+        (SEEN, "<p>", " The", {" The"}),
+        (SEEN, "<p>", " Two", {" Two"}),
+        (PAIR, "<p>", " Three", {" A", " Two"}),
+        (DOGS, "<p>", " A", {" Two"}),
+        (SEEN, "<p> Two", " dogs", {" people"}),
+        (SEEN, "<p> A", " person", {" person"}),
+        (SEEN, "<p> A dog</p><box>@1</box>,<p>", " two", {" two"}),
+        (SEEN, "<p> A dog</p><box>@1</box>,<p> two", " cats", {" people"}),
+        (SEEN, "<p> A dog</p><box>@1</box> chasing<p>", " some", {" some"}),
+        (SEEN, "<p> Two people</p><box>@4</box>", ".", {"<box>"}),
+        (SEEN[3:5], "<p> Two people</p><box>@1</box><box>@2</box>", ".", {"."}),
+        (SEEN, "<p> Two people</p><box>", "[", {"@"}),
+        (SEEN, "<p> The people</p><box>", "[", {"["}),
+    ],
+)
+def test_the_network_writes_among_what_is_true(words, seen: list[Region], written: str, wanted: str, expected: set[str]):
+    assert following(words, CaptionsAreSeen(words), written, wanted, seen) in expected
+
+
+def test_no_box_too_many(vocabulary):
+    full = "<p>Two people</p><box>@4</box><box>@5</box>"
+    assert following(vocabulary, CaptionsAreSeen(vocabulary), full, "<box>", SEEN) != "<box>"
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("written", "wanted", "expected"),
+    [
+        ("<p> The dog</p><box>@1</box> is", " in", " on"),
+        ("<p> The dog</p><box>@1</box> is on the", " right", " left"),
+        ("<p> The dog</p><box>@1</box> is", " asleep", " asleep"),
+        ("<p> The dog</p><box>@1</box> is on the left", ".", "."),
+        ("<p> The dog</p><box>@1</box> sits", " in", " in"),
+        ("<p> The people</p><box>@5</box><box>@4</box> are on the", " left", " right"),
+        (" The dog is", " in", " in"),
+    ],
+)
+def test_a_place_is_that_of_the_box(words, written: str, wanted: str, expected: str):
+    assert following(words, PlacesAreMeasured(words), written, wanted, SEEN) == expected
+
+
+@pytest.mark.weights
+def test_a_complete_place_does_not_go_on_to_another(words):
+    above = [Region("dog", 0.9, Box(0.4, 0.0, 0.6, 0.3), GREY)]
+    for side in (" left", " right"):
+        assert following(words, PlacesAreMeasured(words), "<p> The dog</p><box>@1</box> is at the top", side, above) != side
 
 
 @pytest.mark.weights
@@ -117,7 +206,7 @@ def test_who_wears_no_plain_colour_has_no_shirt(vocabulary):
     ("picture", "words"), [("coffee.jpg", ("cup", "spoon", "dining table")), ("astronaut.jpg", ("person in an orange shirt",))]
 )
 def test_photos_are_described_by_what_is_sure(picture: str, words: tuple[str, ...]):
-    from unified_demo.model.backend import Zoo, load_multimodal_lm
+    from unified_demo.model.backend import load_multimodal_lm
 
     settings = Settings()
     model = load_multimodal_lm(settings, Zoo(settings.cache_dir, settings.weights_dir), tuple(TASKS.values())).model

@@ -14,13 +14,14 @@ from PIL import Image
 
 from unified_demo.config import Settings
 from unified_demo.data.dialogues import NO_PICTURE, PICTURE_ID, DialogueWriter, without_picture
-from unified_demo.data.expressions import NUMBERS, Describer, Expression, article, knowledge, plural
+from unified_demo.data.expressions import Describer, Expression, knowledge
 from unified_demo.data.reports import jitter
 from unified_demo.data.scenes import Scene, draw_scene, read_pairs
 from unified_demo.data.sights import Named, draw_pictures, load_shards, photos, save_shard
 from unified_demo.errors import MediaError
 from unified_demo.grammar import Box
 from unified_demo.messages import MediaPart, RegionPart, TaskCall, TextPart
+from unified_demo.nouns import NUMBERS, article, plural
 from unified_demo.regions import COLOURS, PARTS, WHOLE_PICTURE, Region, Sight
 from unified_demo.training.recipes import GROUNDING, scene_of_sight, stream
 

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from unified_demo.config import Settings
-from unified_demo.data.nouns import said
 from unified_demo.errors import ExpertError
 from unified_demo.evaluation.generation_metrics import filled, foreground, painted, parts
 from unified_demo.experts.adding import Adder
@@ -19,6 +18,7 @@ from unified_demo.experts.small_generators import GENERATOR, PIPELINE, build_spe
 from unified_demo.experts.vocabulary import read_vocabulary
 from unified_demo.grammar import Box, Task
 from unified_demo.messages import RegionPart
+from unified_demo.nouns import said
 from unified_demo.training.generators.words import vocabulary
 from unified_demo.zoo import Zoo
 

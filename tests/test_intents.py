@@ -2,6 +2,7 @@
 
 import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from tiny_model import make_network, make_scene, project
 
 from unified_demo.config import GenerationOptions, Settings
+from unified_demo.conversation import render_conversation
 from unified_demo.data.wishes import NONE, wishes
 from unified_demo.errors import ModelLoadError
 from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
@@ -20,6 +22,7 @@ from unified_demo.model.intents import (
     CHOICES,
     LONGEST,
     NO_CALL,
+    PLAIN,
     SAID,
     IntentConfig,
     IntentHead,
@@ -32,8 +35,9 @@ from unified_demo.model.intents import (
     tokens_of,
     words_of,
 )
+from unified_demo.model.passes import switched_off
 from unified_demo.promises import PROMISES
-from unified_demo.training.intents import IntentOptions, Lesson, draw_lessons, learn, padded, states_of, whole_wishes
+from unified_demo.training.intents import IntentOptions, Lesson, draw_lessons, joined_wishes, learn, padded, states_of, whole_wishes
 
 PICTURE = Artefact("img-1", MediaKind.IMAGE, Path("1.png"))
 SMALL = IntentConfig(hidden=64, layer=1, width=16, queries=2, blocks=1, heads=2, dropout=0.0)
@@ -88,12 +92,40 @@ def test_padding_is_not_read_and_choices_know_those_before(built):
     torch.manual_seed(0)
     head = IntentHead(SMALL).eval()
     states = [torch.randn(3, 64), torch.randn(7, 64)]
-    together = head.pool(*padded(states))
-    assert torch.allclose(together[0], head.pool(*padded(states[:1]))[0], atol=1e-5)
-    situation = Situation(frozenset()).vector()
-    first, second = (head(together[0], situation, done_vector(called)) for called in ((), ("gen",)))
-    assert first.shape == (len(CHOICES),) and not torch.allclose(first, second, atol=1e-3)
+    (both, both_mask), (one, one_mask) = padded(states), padded(states[:1])
+    together, alone = head.words(both, both_mask), head.words(one, one_mask)
+    assert torch.allclose(together[0, :3], alone[0], atol=1e-5)
+    situation = Situation(frozenset()).vector()[None]
+    first, second = (head(alone, one_mask, situation, done_vector(called)[None]) for called in ((), ("gen",)))
+    assert first.shape == (1, len(CHOICES)) and not torch.allclose(first, second, atol=1e-3)
+    assert torch.allclose(head(together[:1], both_mask[:1], situation, done_vector(())[None]), first, atol=1e-5)
     assert not torch.equal(done_vector(("gen",)), done_vector(("gen", "gen")))
+
+
+def test_joined_wishes_are_asked_for_in_their_order():
+    single = {asked.rstrip(".。！？!?"): tag for tag, rows in wishes().items() for asked, _, _ in rows}
+    rng = random.Random(5)
+    for lesson in (joined_wishes(rng) for _ in range(40)):
+        assert 2 <= len(lesson.calls) <= 3 and not lesson.plain
+        assert all(set(TASKS[Task(tag)].needs) <= lesson.situation.kinds for tag in lesson.calls)
+        found = {(lesson.text.find(" ".join(ask.split())), tag) for ask, tag in single.items() if " ".join(ask.split()) in lesson.text}
+        assert {tag for _, tag in found} >= set(lesson.calls), lesson
+
+
+def test_plain_chat_is_a_choice_of_its_own_that_calls_nothing(built):
+    network, vocabulary = built
+    nothing = Situation(frozenset())
+    things = ("dog", "cat", "car", "cup", "bird", "chair", "clock", "boat")
+    lessons = [Lesson(f"the {thing} is there", nothing, (), plain=True) for thing in things]
+    lessons += [Lesson(f"segment {thing} please!", nothing, ()) for thing in things]
+    assert lessons[0].choices == (PLAIN,) and lessons[-1].choices == (NO_CALL,)
+    states = states_of(network.language_model, vocabulary, [lesson.text for lesson in lessons], 1)
+    reader = IntentReader(learn(lessons, states, IntentOptions(epochs=40, batch=8, lr=5e-3), SMALL), network.language_model, vocabulary)
+    plain, other = reader.read(asked(lessons[0].text)), reader.read(asked(lessons[-1].text))
+    assert plain.plain > 0.5 > other.plain
+    for intent in (plain, other):
+        assert intent.plan() == () and set(intent.next()) == {*TASK_TAGS, NO_CALL}
+        assert sum(intent.next().values()) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_a_head_learns_what_messages_ask_for_one_call_after_the_other(built):
@@ -126,11 +158,12 @@ def test_every_whole_wish_is_a_lesson_with_what_it_needs():
     assert {lesson.calls for lesson in lessons} == {(), *((tag,) for tag in wishes() if tag != NONE)}
 
 
-def test_several_wishes_weigh_most_and_a_whole_wish_by_itself_least():
+def test_single_wishes_of_dialogues_weigh_more():
     nothing, photo = Situation(frozenset()), Situation(frozenset([MediaKind.IMAGE]))
     several, region = Lesson("a dog and its bark", nothing, ("gen", "agen")), Lesson("cut the dog out", photo, ("seg",))
     framed, whole = Lesson("draw a dog", nothing, ("gen",)), next(whole_wishes(random.Random(0)))
-    assert several.weight > region.weight == Lesson("a dog, please", nothing, ("gen",), True).weight > framed.weight == whole.weight == 1
+    assert region.weight == Lesson("a dog, please", nothing, ("gen",), True).weight > 1
+    assert several.weight == framed.weight == whole.weight == 1
 
 
 def test_a_head_survives_its_file_and_another_file_is_named(tmp_path: Path):
@@ -138,7 +171,7 @@ def test_a_head_survives_its_file_and_another_file_is_named(tmp_path: Path):
     save_head(head, tmp_path / "intents.safetensors")
     again = load_head(tmp_path / "intents.safetensors").eval()
     states = padded([torch.randn(4, 64)])
-    assert again.config == SMALL and torch.allclose(again.pool(*states), head.pool(*states), atol=1e-2)
+    assert again.config == SMALL and torch.allclose(again.words(*states), head.words(*states), atol=1e-2)
     (tmp_path / "intents.safetensors").write_bytes(b"no such thing")
     with pytest.raises(ModelLoadError, match=r"intents\.safetensors does not fit"):
         load_head(tmp_path / "intents.safetensors")
@@ -150,11 +183,11 @@ def test_a_head_survives_its_file_and_another_file_is_named(tmp_path: Path):
 class Told:
     """An intent whose choices are given: by how many calls there were, {choice: probability}."""
 
-    def __init__(self, *steps: dict[str, float]) -> None:
-        self.steps = steps
+    def __init__(self, *steps: dict[str, float], plain: float = 0.0) -> None:
+        self.steps, self.plain = steps, plain
 
     def next(self, called=()):
-        return dict.fromkeys(CHOICES, 0.0) | self.steps[min(len(called), len(self.steps) - 1)]
+        return dict.fromkeys((*TASK_TAGS, NO_CALL), 0.0) | self.steps[min(len(called), len(self.steps) - 1)]
 
     def plan(self):
         calls = []
@@ -272,9 +305,77 @@ def test_every_task_has_a_promise_that_waits_or_points_first():
     assert all(promising(promise) for promises in PROMISES.values() for promise in promises)
 
 
+# ---- plain chat ----
+
+
+def test_a_frozen_decoder_is_the_language_model_with_nothing_added(built):
+    network, vocabulary = built
+    tokens = vocabulary.tokenize(render_conversation(asked("why is the sky blue?")), {}, {})
+    decoder = Decoder(network, tokens, {}, frozen=True)
+    other = Decoder(network, tokens, {})
+    for token in vocabulary.encode(" because of"):
+        decoder.step(token)
+    ids = torch.tensor([[*tokens.ids, *vocabulary.encode(" because of")]])
+    with torch.no_grad(), switched_off():
+        expected = network.language_model(ids).logits[0, -1]
+    assert torch.allclose(decoder.logits[: len(expected)], expected, atol=1e-4)
+    assert torch.isneginf(decoder.logits[len(expected) :]).all() and not decoder.gate_usage()
+    with torch.no_grad():
+        assert not torch.allclose(network.language_model(ids).logits[0, -1], expected, atol=1e-2)
+    assert torch.isfinite(other.logits[vocabulary.vocab_size :]).any()
+
+
+@pytest.mark.parametrize(
+    ("plain", "before", "left"),
+    [
+        (0.9, (), True),
+        (0.4, (), False),
+        (0.9, (TextPart("Hello."),), True),
+        (0.9, (TextPart("Here."), TaskCall(0, Task.AUDIO_GENERATION, "rain")), False),
+        (0.9, (MediaPart(PICTURE),), False),
+    ],
+)
+def test_only_plain_chat_among_plain_chat_is_left_to_the_frozen_model(built, plain: float, before: tuple[Part, ...], left: bool):
+    _, vocabulary = built
+    earlier = (*asked("hello").messages, Message("assistant", before)) if before else ()
+    conversation = Conversation((*earlier, *asked("why is the sky blue?").messages))
+    kinds = frozenset(artefact.kind for artefact in conversation.artefacts().values())
+    assert Guide(Told(END, plain=plain), vocabulary, kinds, False).leaves_to_the_frozen_model(conversation) is left
+
+
+def test_an_answer_left_to_the_frozen_model_has_no_tags(built, monkeypatch):
+    network, vocabulary = built
+    model = TinyModel(network, vocabulary, None, TASK_TAGS)
+    monkeypatch.setattr(model, "guide", lambda _, kinds, pointing: Guide(Told(END, plain=0.9), vocabulary, kinds, pointing))
+    options, frozen = GenerationOptions(max_new_tokens=40, temperature=2.0), Decoder.__init__
+    seen = []
+    monkeypatch.setattr(Decoder, "__init__", lambda self, *given, **named: (seen.append(named), frozen(self, *given, **named))[1])
+    text = "".join(model.generate(asked("why is the sky blue?"), options, threading.Event()))
+    assert seen == [{"frozen": True}] and text and "<" not in text
+
+
+def test_two_answers_at_once_are_each_as_by_itself(built):
+    """What one thread adds to a pass, or switches off in it, does not reach the other's."""
+    network, vocabulary = built
+    scenes = [make_scene(seed) for seed in (3, 4)]
+
+    def logits(number: int) -> torch.Tensor:
+        picture = {"img-1": project(network, vocabulary, scenes[number])}
+        conversation = asked("what is on the left?", PICTURE)
+        counts, boxes = {"img-1": len(picture["img-1"].image)}, {"img-1": tuple(region.box for region in scenes[number].regions)}
+        decoder = Decoder(network, vocabulary.tokenize(render_conversation(conversation), counts, boxes), picture, frozen=number == 1)
+        return decoder.logits
+
+    alone = [logits(0), logits(1)]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(logits, [0, 1] * 20))
+    for number, found in enumerate(together):
+        assert torch.allclose(found, alone[number % 2], atol=1e-4)
+
+
 # ---- the committed weights ----
 
-PLAIN = (
+THINGS = (
     "comb", "couch", "tie", "plate", "cook", "fir", "pair of shorts", "notebook", "spruce", "paintbrush", "pie", "candle", "sandwich",
     "bomb", "flame", "temple", "onion", "dancer", "magnet", "bear", "butterfly", "scooter", "mango", "stop sign",
 )  # fmt: skip
@@ -290,8 +391,8 @@ def committed():
 
 @pytest.mark.weights
 def test_plain_things_are_drawn(committed):
-    drawn = {thing: "".join(_answer(committed, asked(f"draw a {thing}"))) for thing in PLAIN}
-    assert sum("<gen>" in answer for answer in drawn.values()) >= len(PLAIN) - 1, drawn
+    drawn = {thing: "".join(_answer(committed, asked(f"draw a {thing}"))) for thing in THINGS}
+    assert sum("<gen>" in answer for answer in drawn.values()) >= len(THINGS) - 1, drawn
 
 
 @pytest.mark.weights

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from unified_demo.data.exchanges import countable_of
-from unified_demo.data.expressions import NUMBERS
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.layout_prompts import draw_planned, read_planned
 from unified_demo.errors import MediaError
 from unified_demo.evaluation.layout_metrics import Planned, spatial_correct
+from unified_demo.nouns import NUMBERS
 
 LABELS = tuple(knowledge())
 DRAWN = [draw_planned(random.Random(seed), LABELS, countable_of(LABELS)) for seed in range(600)]

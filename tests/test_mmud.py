@@ -13,18 +13,17 @@ from PIL import Image, ImageDraw
 
 from unified_demo.data.catalogue import Catalogue, CutoutInfo, read_catalogue, write_catalogue
 from unified_demo.data.cutouts import CutoutLibrary
-from unified_demo.data.expressions import plural
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.labelling import captions, generation_prompt, refer
 from unified_demo.data.masks import encode_runs
 from unified_demo.data.mmud import LINES_FILE, build, main, read_mmud
-from unified_demo.data.nouns import countable, definite, is_plural, listed, said
 from unified_demo.data.plans import Placed, ScenePlan
 from unified_demo.data.published.reading import Complaints
 from unified_demo.data.reasons import PURPOSES_FILE, facts, known_nouns, reason_about
 from unified_demo.data.split import held_out_objects, part_of_noun
 from unified_demo.errors import MediaError
 from unified_demo.grammar import Box
+from unified_demo.nouns import countable, definite, is_plural, listed, plural, said
 from unified_demo.regions import COLOURS
 
 NOUNS = {

@@ -20,8 +20,9 @@ from unified_demo.model.backend import Decoder
 from unified_demo.model.loading import load_trained, read_config, save_trained
 from unified_demo.model.neural_tuning import NeuralConfig, NeuralProjection, add_neural_tuning
 from unified_demo.model.packing import pack_linears
+from unified_demo.model.passes import is_switched_off, switched_off
 from unified_demo.model.tokens import Tokens
-from unified_demo.model.tuning import cast_added, is_added, switched_off
+from unified_demo.model.tuning import cast_added, is_added
 from unified_demo.model.vlm import read_checkpoint
 from unified_demo.training.loop import Example, LoopOptions, Trainer
 
@@ -63,11 +64,11 @@ def words(length: int = 7) -> torch.Tensor:
 @torch.no_grad()
 def test_it_starts_as_the_frozen_model_and_goes_back_to_it(decoder: nn.Module) -> None:
     expected = decoder(inputs_embeds=words()).last_hidden_state
-    networks = add_neural_tuning(decoder, CONFIG)
+    add_neural_tuning(decoder, CONFIG)
     assert torch.equal(decoder(inputs_embeds=words()).last_hidden_state, expected)
     awake(decoder)
     assert not torch.allclose(decoder(inputs_embeds=words()).last_hidden_state, expected, atol=1e-2)
-    with switched_off(networks):
+    with switched_off():
         assert torch.equal(decoder(inputs_embeds=words()).last_hidden_state, expected)
 
 
@@ -255,4 +256,4 @@ def test_plain_chat_is_kept_close_to_the_frozen_model(tmp_path: Path) -> None:
                 weight.zero_()
     drifts.append(trainer.loss(trainer.next_batch())[1]["drift"])
     assert drifts[0] > drifts[1] >= 0
-    assert all(layer.enabled for layer in network.tuned_layers)
+    assert not is_switched_off()

@@ -257,7 +257,7 @@ def test_where_no_plugin_is_wanted_the_answer_is_the_one_without(seed: int, monk
 
 def test_the_likelihood_is_that_of_the_frozen_model_read_at_once() -> None:
     network, vocabulary = extended()
-    chooser = PluginChooser(network.language_model, vocabulary, network.tuned_layers)
+    chooser = PluginChooser(network.language_model, vocabulary)
     found = chooser.likelihood("the red cat")
     (plain, _), words = make_network(), vocabulary.encode(" the red cat")
     for layer in plain.lora_layers:

@@ -10,7 +10,7 @@ import pytest
 
 from unified_demo.data import roles as roles_module
 from unified_demo.data.context import Context
-from unified_demo.data.expressions import LINKED, plural
+from unified_demo.data.expressions import LINKED
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.requests import draw_request
 from unified_demo.data.roles import Link, ask_about_links, near, roles
@@ -18,6 +18,7 @@ from unified_demo.data.scenes import Scene, draw_scene
 from unified_demo.errors import MediaError
 from unified_demo.grammar import Box, MediaKind
 from unified_demo.messages import RegionPart, TextPart
+from unified_demo.nouns import plural
 from unified_demo.regions import COLOURS, PARTS, Region, with_whole_picture
 
 LABELS = tuple(knowledge())

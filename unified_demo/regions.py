@@ -52,6 +52,19 @@ class Sight:
     regions: tuple[Region, ...]
 
 
+PLACES = (
+    "at the top left", "at the top", "at the top right", "on the left", "in the middle", "on the right",
+    "at the bottom left", "at the bottom", "at the bottom right",
+)  # fmt: skip
+
+
+def place_of(box: Box) -> str:
+    """Where in the picture, one of PLACES."""
+    x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    row = 0 if y < 0.35 else 2 if y > 0.68 else 1
+    return PLACES[3 * row + (0 if x < 0.38 else 2 if x > 0.62 else 1)]
+
+
 def sort_regions(regions: list[Region]) -> list[Region]:
     """From left to right by centre: the order in which the language model reads them."""
     return sorted(regions, key=lambda region: region.box.x0 + region.box.x1)

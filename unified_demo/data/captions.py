@@ -4,15 +4,12 @@ import random
 from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 
-from unified_demo.data.expressions import article, plural
-from unified_demo.data.nouns import countable, said
 from unified_demo.data.scenes import Scene
 from unified_demo.data.wordings import words
 from unified_demo.messages import Part, RegionPart, TextPart
+from unified_demo.nouns import GROUP, article, countable, in_number
 from unified_demo.regions import SURE, shirt_colour
 
-MOST_BOXES = 5
-"""A caption shows so many of a kind; from so many on they are a group."""
 NOTHING = "I cannot make out any object I know here."
 
 
@@ -23,7 +20,7 @@ def caption(scene: Scene, region: Callable[[str, tuple[int, ...]], RegionPart], 
         return (TextPart(NOTHING),)
 
     def some(same: tuple[int, ...], told: Set[int] = frozenset()) -> RegionPart:
-        return region(_in_words(scene, same, told), same[:MOST_BOXES])
+        return region(_in_words(scene, same, told), same[:GROUP])
 
     links = [link for link in scene.links if link[1] != "next to"]
     parts: list[Part] = []
@@ -66,14 +63,11 @@ def _name(scene: Scene, index: int) -> str:
 
 
 def _in_words(scene: Scene, same: tuple[int, ...], told: Set[int]) -> str:
-    """ "a dog", "two dogs", and from MOST_BOXES on "a group of dogs"; "another dog" when one of its kind was ``told`` of; a person
-    has a shirt."""
+    """ "a dog", "two dogs", "a group of dogs"; "another dog" when one of its kind was ``told`` of; a person has a shirt."""
     name = _name(scene, same[0])
-    if len(same) >= MOST_BOXES and countable(name):
-        return f"a group of {plural(name)}"
     if len(same) == 1 and countable(name) and any(_name(scene, index) == name for index in told):
         return f"another {name}"
-    return said(name, len(same)) + (_shirt(scene, same[0]) if len(same) == 1 and name == "person" else "")
+    return in_number(name, len(same)) + (_shirt(scene, same[0]) if len(same) == 1 and name == "person" else "")
 
 
 def _shirt(scene: Scene, index: int) -> str:

@@ -15,13 +15,13 @@ from unified_demo.data.changes import changed
 from unified_demo.data.context import Context, Seen, with_colour, with_label, with_thing, without_thing
 from unified_demo.data.creations import USUAL_SECONDS, Creator, sound_prompt
 from unified_demo.data.exchanges import Exchange, Outcome, call, no_media
-from unified_demo.data.expressions import NUMBERS, Expression, plural
+from unified_demo.data.expressions import Expression
 from unified_demo.data.layout_prompts import PlannedGroup, paired
-from unified_demo.data.nouns import countable, listed, said
 from unified_demo.data.split import part_of_noun
 from unified_demo.data.understanding import Observer
 from unified_demo.grammar import TASKS, MediaKind, Task
 from unified_demo.messages import Part, RegionPart, TextPart
+from unified_demo.nouns import NUMBERS, countable, listed, plural, said
 from unified_demo.promises import PROMISES
 
 DIGITS = ("零", "一", "两", "三", "四", "五", "六", "七", "八", "九")

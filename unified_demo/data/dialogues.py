@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from unified_demo.data.captions import caption
-from unified_demo.data.expressions import NUMBERS, Describer, Expression, article, knowledge, plural
+from unified_demo.data.expressions import Describer, Expression, knowledge
 from unified_demo.data.reports import jitter
 from unified_demo.data.scenes import Scene
 from unified_demo.grammar import MediaKind, Task
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
+from unified_demo.nouns import NUMBERS, article, plural
 from unified_demo.regions import COLOURS
 
 PICTURE_ID = "img-1"

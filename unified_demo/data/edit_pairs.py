@@ -17,11 +17,11 @@ from unified_demo.data.catalogue import Catalogue, read_catalogue
 from unified_demo.data.cutouts import CutoutLibrary
 from unified_demo.data.edits import KINDS, Edit, EditPlan, draw_edit
 from unified_demo.data.masks import Mask, decode_runs, encode_runs
-from unified_demo.data.nouns import definite, said
 from unified_demo.data.published.reading import Broken, Complaints, box_of, need, picture_size, samples_of_build
 from unified_demo.data.split import PARTS, Part
 from unified_demo.errors import MediaError
 from unified_demo.grammar import Box
+from unified_demo.nouns import definite, said
 
 logger = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ from unified_demo.data.context import KIND_WORDS, Choice, Context, Event, Seen, 
 from unified_demo.data.dialogues import NO_PICTURE, SHOWN, mark
 from unified_demo.data.expressions import Describer, Expression
 from unified_demo.data.knowledge import knowledge
-from unified_demo.data.nouns import countable, is_plural, said
 from unified_demo.data.reports import jitter
 from unified_demo.data.scenes import Scene
 from unified_demo.data.wordings import Phrasing, choose
 from unified_demo.grammar import TASKS, Box, MediaKind, Task, TimeSpan
 from unified_demo.messages import Artefact, MediaPart, Part, RegionPart, TaskCall, TextPart
+from unified_demo.nouns import countable, is_plural, said
 
 MARKED = 0.1
 """Share of single things that are marked in the picture instead of described."""

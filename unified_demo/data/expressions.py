@@ -5,13 +5,13 @@ exactly its target among the things of the scene. It makes phrases, not question
 """
 
 import random
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.scenes import Scene
+from unified_demo.nouns import NUMBERS, article, plural
 from unified_demo.regions import COLOURS, Region
 
 
@@ -25,39 +25,6 @@ class Expression:
     kind: str
 
 
-IRREGULAR = {
-    "person": "people", "man": "men", "woman": "women", "child": "children", "sheep": "sheep", "skis": "skis", "scissors": "scissors",
-    "knife": "knives", "mouse": "mice", "people": "people", "someone": "people", "goose": "geese",
-    "potato": "potatoes", "tomato": "tomatoes", "mango": "mangoes", "wolf": "wolves", "elf": "elves", "shelf": "shelves",
-    "scarf": "scarves", "calf": "calves", "leaf": "leaves", "loaf": "loaves", "ox": "oxen", "die": "dice", "deer": "deer", "moose": "moose",
-    "fish": "fish", "squid": "squid", "shrimp": "shrimp", "bison": "bison", "buffalo": "buffalo", "clownfish": "clownfish",
-    "jellyfish": "jellyfish", "aircraft": "aircraft",
-}  # fmt: skip
-
-
-def plural(noun: str) -> str:
-    """A plain English plural, enough for the nouns of the table."""
-    head, _, last = noun.rpartition(" ")
-    if last in IRREGULAR:
-        last = IRREGULAR[last]
-    elif last.endswith(("s", "x", "ch", "sh")):
-        last += "es"
-    elif last.endswith("y") and last[-2:-1] not in "aeiou":
-        last = last[:-1] + "ies"
-    elif last.endswith("man"):
-        last = last[:-3] + "men"
-    else:
-        last += "s"
-    return f"{head} {last}".strip()
-
-
-def article(noun: str) -> str:
-    """ "an hourglass", "a unicorn", "a UFO", "a red umbrella"."""
-    vowel = re.match(r"[aeio]|u(?!ni|se|kul|rin)|hour|honest", noun, re.IGNORECASE) and not re.match(r"one|UFO", noun)
-    return ("an " if vowel else "a ") + noun
-
-
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 LEFT = (
     "left {n}", "{n} on the left", "leftmost {n}", "{n} to the left", "{n} on the left side", "{n} furthest left", "{n} at the left",
     "left-hand {n}",

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from unified_demo.data.catalogue import Catalogue
 from unified_demo.data.expressions import Describer, Expression
-from unified_demo.data.nouns import countable, definite, listed, said
 from unified_demo.data.plans import ScenePlan, plan_to_scene
 from unified_demo.grammar import Box
+from unified_demo.nouns import countable, definite, listed, said
 
 PLACES = {
     "meadow": "in a meadow", "street": "on a street", "room": "in a room", "table": "on a table top", "beach": "on a beach",

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unified_demo.data.arrangements import PLANNED_RELATIONS, Group, plan_counts, plan_pair
-from unified_demo.data.expressions import article, plural
-from unified_demo.data.nouns import listed, said
 from unified_demo.data.published.nsr1k import read_nsr1k
 from unified_demo.data.published.reading import Complaints
 from unified_demo.grammar import Box
+from unified_demo.nouns import article, listed, plural, said
 
 HELD = ("umbrella", "cell phone", "book", "bottle", "cup", "teddy bear", "kite", "handbag", "tennis racket", "banana", "donut", "frisbee")
 RIDDEN = ("horse", "bicycle", "motorcycle", "elephant", "skateboard", "surfboard")

@@ -23,13 +23,13 @@ from unified_demo.data.cutouts import CutoutLibrary
 from unified_demo.data.expressions import Expression
 from unified_demo.data.labelling import can_be_counted, captions, generation_prompt, refer
 from unified_demo.data.masks import Mask, decode_runs, encode_runs
-from unified_demo.data.nouns import definite
 from unified_demo.data.plans import ScenePlan, draw_plan
 from unified_demo.data.published.reading import Broken, Complaints, box_of, need, picture_size, samples_of_build
 from unified_demo.data.reasons import Fact, known_nouns, reason_about
 from unified_demo.data.split import PARTS, Part, part_of_noun
 from unified_demo.errors import MediaError
 from unified_demo.grammar import Box
+from unified_demo.nouns import definite
 
 logger = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from unified_demo.data.exchanges import Exchange, Manner, Outcome, Writer, call,
 from unified_demo.data.expressions import Expression
 from unified_demo.data.requests import draw_request
 from unified_demo.data.scenes import Scene
-from unified_demo.data.understanding import place_of
 from unified_demo.data.wordings import SubSet, draw_change, draw_content, entries
 from unified_demo.grammar import TASK_TAGS, TASKS, Box, MediaKind, Task
 from unified_demo.messages import Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
+from unified_demo.regions import place_of
 
 SceneSource = Callable[[random.Random], Scene]
 
@@ -56,9 +56,11 @@ def write_dialogue(
     turns: int,
     part: SubSet = "train",
     settle: Callable[[Scene], Scene] | None = None,
+    only: str = "",
 ) -> Dialogue:
     """``turns`` requests with answers about scenes from ``draw``; ``labels`` are the names of things there may be.
 
+    ``only``: each request is of this task, where one can be made of what is attached.
     ``settle`` is done to every scene before it is spoken of (``compact.compact_scene`` for records).
     """
     context = Context(labels, part, settle=settle)
@@ -67,7 +69,7 @@ def write_dialogue(
     uploads = rng.choice(STARTS)
     while len(exchanges) < turns:
         media = tuple(_attach(rng, context, kind, draw) for kind in uploads)
-        exchange = _next(rng, context, exchanges, uploads)
+        exchange = (draw_request(rng, only, context) if only else None) or _next(rng, context, exchanges, uploads)
         messages.append(Message("user", (*media, *exchange.user)))
         messages.append(Message("assistant", carry_out(context, exchange)))
         exchanges.append(exchange)

@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unified_demo.data.nouns import definite, is_plural
 from unified_demo.data.scenes import CARRIERS, HOLDS, RIDES, SEATS, SMALL, Scene
 from unified_demo.errors import MediaError
 from unified_demo.grammar import Box
+from unified_demo.nouns import definite, is_plural
 
 ROLES_FILE = Path(__file__).with_name("roles.toml")
 GROUPS = {"@held": HOLDS, "@ridden": RIDES, "@seats": SEATS, "@carriers": CARRIERS, "@small": SMALL}

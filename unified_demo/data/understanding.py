@@ -7,8 +7,7 @@ from unified_demo.data.captions import caption, listed
 from unified_demo.data.context import KIND_WORDS, Choice, Seen
 from unified_demo.data.dialogues import HERE
 from unified_demo.data.exchanges import Exchange, Outcome, Writer, call, capital, countable_of
-from unified_demo.data.expressions import Expression, plural
-from unified_demo.data.nouns import countable, definite, is_plural, said
+from unified_demo.data.expressions import Expression
 from unified_demo.data.planned import PlannedScene
 from unified_demo.data.reasons import PURPOSES_FILE, reason_about
 from unified_demo.data.roles import Asked, ask_about_links
@@ -16,7 +15,8 @@ from unified_demo.data.scenes import Scene
 from unified_demo.data.wordings import Phrasing, entries
 from unified_demo.grammar import Box, MediaKind, Task
 from unified_demo.messages import Part, RegionPart, TextPart
-from unified_demo.regions import COLOURS
+from unified_demo.nouns import countable, definite, is_plural, plural, said
+from unified_demo.regions import COLOURS, place_of
 
 QUESTIONS = ("count", "count", "exists", "exists", "colour", "where", "what", "beside", "reason", "reason")
 REASONED = 0.3
@@ -341,13 +341,3 @@ def _gap(first: Box, second: Box) -> float:
     )
     (x, y), (u, v) = ((box.x0 + box.x1, box.y0 + box.y1) for box in (first, second))
     return (gap_x**2 + gap_y**2) ** 0.5 + 0.05 * ((x - u) ** 2 + (y - v) ** 2) ** 0.5
-
-
-def place_of(box: Box) -> str:
-    """Where in the picture: "at the top left", "in the middle"."""
-    x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-    across = "left" if x < 0.38 else "right" if x > 0.62 else ""
-    down = "top" if y < 0.35 else "bottom" if y > 0.68 else ""
-    if not across and not down:
-        return "in the middle"
-    return f"at the {down} {across}" if down and across else f"at the {down}" if down else f"on the {across}"

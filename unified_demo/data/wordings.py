@@ -13,10 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from unified_demo.data.expressions import article
-from unified_demo.data.nouns import countable, said
 from unified_demo.data.split import held_out_objects, held_out_templates
 from unified_demo.errors import UnifiedError
+from unified_demo.nouns import article, countable, said
 
 FOLDER = Path(__file__).with_name("phrasings")
 BARE = 0.35

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from unified_demo.config import GenerationOptions
-from unified_demo.data.expressions import NUMBERS, article, plural
 from unified_demo.errors import MediaError
 from unified_demo.evaluation.benchmark import Context, NotReady, Result, Row, stratified
 from unified_demo.evaluation.caption_metrics import caption_scores
@@ -23,6 +22,7 @@ from unified_demo.grammar import Box
 from unified_demo.media import MediaStore, load_image
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TextDelta, TextPart
 from unified_demo.model.detection import Detection
+from unified_demo.nouns import NUMBERS, article, plural
 from unified_demo.parser import StreamParser
 
 MEASURES = {

@@ -17,6 +17,7 @@ from unified_demo.messages import Conversation
 from unified_demo.model.backend import TinyModel, load_perception
 from unified_demo.model.loading import build_network, load_language_model, read_config
 from unified_demo.model.packing import pack_linears
+from unified_demo.model.passes import switched_off
 from unified_demo.model.tokens import Tokens, Vocabulary
 from unified_demo.model_facts import resolve_device
 from unified_demo.zoo import Zoo
@@ -129,35 +130,43 @@ class FrozenModel:
         return self._vocabulary.encode(text, trusted)
 
 
-def tuned_log_probabilities(model: TinyModel, conversation: Conversation) -> tuple[Tokens, list[int], Floats]:
+def our_log_probabilities(model: TinyModel, conversation: Conversation, frozen: bool = False) -> tuple[Tokens, list[int], Floats]:
     """Our model on a finished conversation without media: its tokens, the places of the answers' tokens, and (places, words + tags).
 
-    The prompt is the one of the page.
+    The prompt is the one of the page. ``frozen``: what is left to the frozen language model, which has no tags.
     """
     tokens = model.vocabulary.tokenize(render_conversation(conversation, add_answer_start=False), {}, {})
     places = tokens.learnt()
     network = model.network
-    with torch.no_grad():
+    with torch.no_grad(), switched_off(frozen):
         inputs, injection = network.embed(tokens, {})
         hidden = network.run(inputs[None], injection[None])[0]
         states = hidden[[place - 1 for place in places]]
         words = network.language_model.lm_head(states).float()
         logits = torch.cat([words, torch.nn.functional.linear(states.float(), network.tag_embeddings.float())], -1)
+    if frozen:
+        logits[:, words.shape[1] :] = IMPOSSIBLE
     return tokens, places, torch.log_softmax(logits.float(), -1).cpu().numpy()
 
 
 class PairComparer:
-    """Ours (by name of the system) and the frozen model on the same words, each after its own prompt."""
+    """Ours (by name of the system) and the frozen model on the same words, each after its own prompt.
+
+    Where ours leaves plain chat to its frozen language model, so does the measure.
+    """
 
     def __init__(self, frozen: FrozenModel, ours: Callable[[str], TinyModel]) -> None:
         self._frozen, self._ours = frozen, ours
 
     def compare(self, system: str, conversation: Conversation) -> Compared:
         model = self._ours(system)
-        tokens, places, ours = tuned_log_probabilities(model, conversation)
+        question = Conversation(conversation.messages[:-1])
+        guide = model.guide(question, frozenset(), False)
+        left = guide is not None and guide.leaves_to_the_frozen_model(question)
+        tokens, places, ours = our_log_probabilities(model, conversation, left)
         plain = model.vocabulary.tokenize(render_conversation(conversation, add_answer_start=False), {}, {})
         frozen = self._frozen.log_probabilities(plain.ids, plain.learnt(), ours.shape[1])
-        return Compared(frozen, ours, np.array([tokens.ids[place] for place in places]))
+        return Compared(frozen, ours, np.array([tokens.ids[place] for place in places]), left)
 
 
 def load_frozen(settings: Settings, zoo: Zoo) -> FrozenModel:

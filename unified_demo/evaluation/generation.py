@@ -15,7 +15,6 @@ from PIL import Image
 
 from unified_demo.data.catalogue import RESTYLED, Catalogue, read_catalogue
 from unified_demo.data.cutouts import CutoutLibrary
-from unified_demo.data.nouns import countable, listed, said
 from unified_demo.engine import Engine
 from unified_demo.errors import UnifiedError
 from unified_demo.evaluation.benchmark import Context, NotReady, Result, Row, grouped, mean, stratified
@@ -27,6 +26,7 @@ from unified_demo.experts.base import Output
 from unified_demo.grammar import Box, Task
 from unified_demo.hues import PAINT_HUES
 from unified_demo.messages import RegionPart, TaskCall
+from unified_demo.nouns import countable, listed, said
 
 MEASURES = {
     "top 1": "the nearest of all nouns' pictures, by DINOv2, shows the noun (layouts: of the crop of its box)",

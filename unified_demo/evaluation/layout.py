@@ -12,7 +12,6 @@ from functools import cache
 from PIL import Image, ImageDraw
 
 from unified_demo.config import GenerationOptions
-from unified_demo.data.expressions import plural
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.published.nsr1k import LayoutPrompt, read_nsr1k
 from unified_demo.data.published.reading import Complaints
@@ -24,6 +23,7 @@ from unified_demo.evaluation.routing_metrics import parse_answer
 from unified_demo.grammar import Box, Task
 from unified_demo.media import MediaStore
 from unified_demo.messages import Conversation, Message, TaskCall, TextPart
+from unified_demo.nouns import plural
 
 MEASURES = {
     "accuracy": "counting: every noun has its exact number (comparisons as LayoutGPT takes them); spatial: the relation holds",

@@ -8,7 +8,6 @@ template.
 from collections.abc import Sequence
 
 from unified_demo.config import GenerationOptions
-from unified_demo.data.expressions import plural
 from unified_demo.data.mmud import LINES_FILE, MmudSample, read_mmud
 from unified_demo.data.published.reading import Complaints
 from unified_demo.errors import MediaError
@@ -22,6 +21,7 @@ from unified_demo.evaluation.routing_metrics import parse_answer
 from unified_demo.grammar import Task
 from unified_demo.media import MediaStore, load_image
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TaskCall, TextPart
+from unified_demo.nouns import plural
 
 DRAW = "Draw this for me: {prompt}"
 DRAWS = (Task.IMAGE_GENERATION.value, Task.LAYOUT_GENERATION.value)

@@ -25,6 +25,8 @@ MEASURES = {
     "frozen perplexity": "of the same answers under the frozen model",
     "worst KL": "the largest mean KL of one answer",
     "tokens": "answer tokens compared",
+    "left alone": "share of the questions that ours recognises as plain chat and leaves to its frozen language model",
+    "KL of the others": "the same as KL, over the answers that are not left to it; None where all are",
 }
 
 
@@ -42,11 +44,15 @@ class Chat:
 
 @dataclass(frozen=True)
 class Compared:
-    """Log-probabilities (tokens, words + tags) of both models for an answer, and the ids that came."""
+    """Log-probabilities (tokens, words + tags) of both models for an answer, and the ids that came.
+
+    ``left``: ours leaves this answer to its frozen language model.
+    """
 
     frozen: npt.NDArray[np.floating]
     ours: npt.NDArray[np.floating]
     targets: npt.NDArray[np.integer]
+    left: bool = False
 
 
 class Comparer(Protocol):
@@ -68,11 +74,20 @@ class RetentionBenchmark:
         comparer = context.subjects.comparer()
         rows, samples = [], []
         for name in names:
-            found = [measured(comparer.compare(name, chat.conversation)) for chat in chosen]
-            rows.append(Row(name, ALL, len(found), figures(found)))
+            compared = [comparer.compare(name, chat.conversation) for chat in chosen]
+            found = [measured(item) for item in compared]
+            left = [item.left for item in compared]
+            rows.append(Row(name, ALL, len(found), figures(found, left)))
             samples += [
-                {"system": name, "question": chat.question, "answer": chat.answer, "KL": item.kl, "tokens": item.positions}
-                for chat, item in zip(chosen, found, strict=True)
+                {
+                    "system": name,
+                    "question": chat.question,
+                    "answer": chat.answer,
+                    "KL": item.kl,
+                    "tokens": item.positions,
+                    "left alone": alone,
+                }
+                for chat, item, alone in zip(chosen, found, left, strict=True)
             ]
         return Result(tuple(rows), MEASURES, tuple(samples), tuple(complaints))
 
@@ -81,20 +96,27 @@ def measured(compared: Compared) -> Retention:
     return retention(compared.frozen, compared.ours, compared.targets)
 
 
-def figures(found: Sequence[Retention]) -> dict[str, float | None]:
-    """Token means over all answers; None without any."""
+def figures(found: Sequence[Retention], left: Sequence[bool]) -> dict[str, float | None]:
+    """Token means over all answers, of which some are ``left`` to the frozen model; None without any."""
     tokens = sum(item.positions for item in found)
     if not tokens:
         return dict.fromkeys(MEASURES)
     surprise = sum(np.log(item.tuned_perplexity) * item.positions for item in found) / tokens
     before = sum(np.log(item.base_perplexity) * item.positions for item in found) / tokens
     return {
-        "KL": sum(item.kl * item.positions for item in found) / tokens,
+        "KL": _mean_kl(found),
         "perplexity": float(np.exp(surprise)),
         "frozen perplexity": float(np.exp(before)),
         "worst KL": max(item.kl for item in found),
         "tokens": float(tokens),
+        "left alone": sum(left) / len(left),
+        "KL of the others": _mean_kl([item for item, alone in zip(found, left, strict=True) if not alone]),
     }
+
+
+def _mean_kl(found: Sequence[Retention]) -> float | None:
+    tokens = sum(item.positions for item in found)
+    return sum(item.kl * item.positions for item in found) / tokens if tokens else None
 
 
 def read_chats(path: Path = CHATS) -> tuple[list[Chat], list[str]]:

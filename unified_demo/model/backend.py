@@ -33,6 +33,7 @@ from unified_demo.model.lora_moe import FFN_PROJECTIONS
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.naming import Names, StandIns, made_from, wishes_of, with_names
 from unified_demo.model.packing import pack_linears
+from unified_demo.model.passes import switched_off
 from unified_demo.model.perception import Perception
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
 from unified_demo.model.tuning import cast_added
@@ -85,7 +86,7 @@ class TinyModel:
         self._missing = {vocabulary.tag_ids[grammar.open_tag(tag)]: tag for tag in tags}
         self._label_words = LabelWords(vocabulary, network.language_model.get_input_embeddings().weight.detach().cpu())
         self._filters = default_filters(vocabulary)
-        self._chooser = PluginChooser(network.language_model, vocabulary, network.tuned_layers) if vocabulary.plugins else None
+        self._chooser = PluginChooser(network.language_model, vocabulary) if vocabulary.plugins else None
         self._denial = vocabulary.encode("There is no")
         self._denied = {kind: [vocabulary.encode(f" {word}")[0] for word in words] for kind, words in NAMES.items()}
         self._seen: OrderedDict[Path, Seen] = OrderedDict()
@@ -144,12 +145,13 @@ class TinyModel:
         seen, stand_ins = self.look_for(seen, told)
         tokens = self._tokens(stand_ins.put(told) if stand_ins else told, seen)
         wanted, wish = self.wanted(conversation)
-        decoder = Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()})
+        kinds = frozenset(artefact.kind for artefact in artefacts.values())
+        guide = self.guide(conversation, kinds, bool(tokens.proposals)) if options.constrained and not wanted else None
+        plain = guide is not None and guide.leaves_to_the_frozen_model(conversation)
+        decoder = Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()}, frozen=plain)
         prefilled = time.perf_counter()
         named = {MediaKind.MASK, *SPOKEN_OF, *(kind for task in self.vocabulary.tasks.values() for kind in task.needs)}
         references = {key: self.vocabulary.encode(key) for key, artefact in artefacts.items() if artefact.kind in named}
-        kinds = frozenset(artefact.kind for artefact in artefacts.values())
-        guide = self.guide(conversation, kinds, bool(tokens.proposals)) if options.constrained and not wanted else None
         if options.constrained:
             self._admit(decoder, kinds | set(NAMES) if guide and guide.wants_something_new() else kinds)
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
@@ -191,7 +193,7 @@ class TinyModel:
             if guide:
                 guide.note(token)
             held += writer.write(token)
-            if held and not self._waits(held, state, shown, guide):
+            if held and (plain or not self._waits(held, state, shown, guide)):
                 if text := stand_ins.back(held) if stand_ins else held:
                     yield text
                 held, shown = "", True
@@ -286,15 +288,18 @@ def _without_oldest(conversation: Conversation) -> Conversation | None:
 
 
 class Decoder:
-    """The network's state of one answer: key-value cache, logits of the next token (on the CPU, where the rules work)."""
+    """The network's state of one answer: key-value cache, logits of the next token (on the CPU, where the rules work).
 
-    def __init__(self, network: MultimodalNetwork, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> None:
+    ``frozen``: it is the frozen language model's, which has no tags.
+    """
+
+    def __init__(self, network: MultimodalNetwork, tokens: Tokens, projected: dict[str, ProjectedPicture], frozen: bool = False) -> None:
         from transformers import DynamicCache
 
-        self._network, self._proposals, self._projected = network, tokens.proposals, projected
+        self._network, self._proposals, self._projected, self._frozen = network, tokens.proposals, projected, frozen
         self._gates: list[torch.Tensor] = []
         self._cache = DynamicCache(config=network.language_model.config)
-        with torch.no_grad():
+        with torch.no_grad(), switched_off(frozen):
             inputs, injection = network.embed(tokens, projected)
             hidden = network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0]
             self._seen = network.proposals(tokens, projected)
@@ -306,7 +311,7 @@ class Decoder:
         point = token - self._network.vocab_size - len(self._network.tag_words)
         entry = Tokens()
         entry.add(token, slot=self._proposals[point] if point >= 0 else None)
-        with torch.no_grad():
+        with torch.no_grad(), switched_off(self._frozen):
             inputs, injection = self._network.embed(entry, self._projected)
             hidden = self._network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0, 0]
             self._ids.append(token)
@@ -334,6 +339,10 @@ class Decoder:
         return usage
 
     def _look_ahead(self, hidden: torch.Tensor) -> None:
+        if self._frozen:
+            self.logits = self._network.logits(hidden[None], [None], len(self._proposals))[0].cpu()
+            self.logits[self._network.vocab_size :] = -torch.inf
+            return
         gates = [layer.last_gate.flatten(0, -2).mean(0) for layer in self._network.lora_layers if layer.last_gate is not None]
         if gates:
             self._gates.append(torch.stack(gates).float())

@@ -1,19 +1,24 @@
-"""What a caption owes to what was seen: it goes on while something large and sure is unsaid, and a shirt has the colour that was measured.
+"""What a caption owes to what was seen: it goes on while something sure is unsaid, says as many as there are and points at each of them,
+and a shirt has the colour that was measured.
 
 A caption is an answer that begins with a phrase such as "A dog" or "Two cups" (``data.captions``). The network writes a phrase before
 it points, so it cannot yet know the colours of the one it will point at. This knows token ids and regions, and no network.
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from unified_demo import grammar
 from unified_demo.model.decoding_state import DecodingState
-from unified_demo.regions import SURE, Region, shirt_colour
+from unified_demo.nouns import GROUP, in_number, plural
+from unified_demo.regions import SURE, Region, shirt_colour, sort_regions
 
 BEGINNINGS = ("a", "an", "some", "one", "two", "three", "four", "five", "many")
 MOST_GROUPS = 4
 JOINTS = (",", "and", ", and")
+SAME = 0.6
+"""Boxes whose intersection is so much of their union are one thing."""
 
 
 def captioning(state: DecodingState) -> bool:
@@ -42,16 +47,55 @@ def turn(state: DecodingState) -> Turn | None:
     return Turn(end=room <= 0, comma=room > 1, last=room == 1) if state.after_box else Turn(end=room <= 0, comma=True, last=True)
 
 
-def kinds(state: DecodingState) -> tuple[str, ...]:
-    """What a listed phrase may be about that has no more than its article so far: sure and not named yet, and fit for the article."""
-    if state.innermost != grammar.PHRASE or not captioning(state) or _words(state, *_between(state)[-1]).strip() not in JOINTS:
+def phrases(state: DecodingState) -> tuple[str, ...]:
+    """What the phrase that is being written may say of one kind: "two cups" where two are sure. Empty where that is open: elsewhere, and
+    where one thing is done to another ("riding <p>").
+
+    The first phrase may be of one of several people, who then does something; a listed one is of a kind that is unsaid.
+    """
+    if state.innermost != grammar.PHRASE or state.in_call or state.calls:
         return ()
-    begun = state.vocabulary.tokenizer.decode(state.run).strip()
-    return tuple(label for label in _unsaid(state) if begun in ("", article(label)))
+    counts = Counter(region.label for region in _sure(state))
+    if len(state.written) == len(state.run) + 1:
+        alone = ["a person"] if "person" in counts else []
+        return tuple(dict.fromkeys(_capital(phrase) for phrase in (*(in_number(*row) for row in counts.items()), *alone)))
+    if not captioning(state) or _words(state, *_between(state)[-1]).strip() not in JOINTS:
+        return ()
+    return tuple(in_number(label, counts[label]) for label in _unsaid(state))
 
 
-def article(noun: str) -> str:
-    return "an" if noun[0] in "aeiou" else "a"
+def owed(state: DecodingState) -> tuple[int, tuple[int, ...]] | None:
+    """(boxes, proposals): how many boxes the caption's latest phrase has in all, and what these may point at. None where that is open."""
+    if not captioning(state) or state.innermost not in ("", grammar.BOX):
+        return None
+    opened, closed = (state.vocabulary.tag_ids[tag] for tag in (grammar.open_tag(grammar.PHRASE), grammar.close_tag(grammar.PHRASE)))
+    if closed not in state.written:
+        return None
+    end = len(state.written) - 1 - state.written[::-1].index(closed)
+    start = end - state.written[:end][::-1].index(opened)
+    said, shirt, colour = _words(state, start, end).strip().lower().partition(" in ")
+    before = {id(region) for region in _pointed(state, end)}
+    free = [region for region in _sure(state) if id(region) not in before]
+    count, label = _count_and_label(said, {region.label for region in free})
+    meant = [region for region in free if region.label == label]
+    if shirt:
+        meant = [region for region in meant if shirt_colour(region) and shirt_colour(region) in colour] or meant
+    known = {id(region) for region in meant}
+    places = tuple(place for place, (key, index) in enumerate(state.proposals) if key in state.seen and id(state.seen[key][index]) in known)
+    return (min(count, len(meant)), places) if meant else None
+
+
+def _count_and_label(said: str, labels: set[str]) -> tuple[int, str]:
+    """Of "two dogs" 2 and "dog"; (0, "") when it is about none of ``labels``."""
+    for label in labels:
+        for count in range(1, GROUP + 1):
+            if said in (in_number(label, count), f"another {label}"):
+                return count, label
+    return 0, ""
+
+
+def _capital(phrase: str) -> str:
+    return phrase[:1].upper() + phrase[1:]
 
 
 def shirts(state: DecodingState) -> tuple[str, ...] | None:
@@ -75,26 +119,26 @@ def _unsaid(state: DecodingState) -> tuple[str, ...]:
     """Neither pointed at nor named: the network may point at another thing than it named."""
     pointed, named = {region.label for region in _pointed(state)}, _words(state, 0, len(state.written)).lower()
     labels = dict.fromkeys(region.label for region in _sure(state))
-    return tuple(label for label in labels if label not in pointed and not re.search(rf"\b{label}\b", named))
+    return tuple(label for label in labels if label not in pointed and not re.search(rf"\b({label}|{plural(label)})\b", named))
 
 
 def _sure(state: DecodingState) -> list[Region]:
-    """Of the one picture that is spoken of; of a box with several names the likeliest."""
+    """Of the one picture that is spoken of, from left to right; of boxes that cover the same the likeliest."""
     keys = {state.picture} if state.picture else {key for key, _ in state.proposals}
     if len(keys) != 1:
         return []
-    best: dict[tuple[float, ...], Region] = {}
-    for key, index in state.proposals:
-        region = state.seen[key][index] if key in keys and key in state.seen else None
-        if region and index and region.score >= SURE:
-            known = best.setdefault(region.box.as_tuple(), region)
-            best[region.box.as_tuple()] = max(known, region, key=lambda one: one.score)
-    return list(best.values())
+    found = [state.seen[key][index] for key, index in state.proposals if key in keys and key in state.seen and index]
+    best: list[Region] = []
+    for region in sorted(found, key=lambda region: -region.score):
+        if region.score >= SURE and all(region.box.iou(other.box) <= SAME for other in best):
+            best.append(region)
+    return sort_regions(best)
 
 
-def _pointed(state: DecodingState) -> list[Region]:
+def _pointed(state: DecodingState, end: int | None = None) -> list[Region]:
+    """By the first ``end`` tokens, or by all."""
     base = state.vocabulary.point_base
-    places = [state.proposals[token - base] for token in state.written if token >= base]
+    places = [state.proposals[token - base] for token in state.written[:end] if token >= base]
     return [state.seen[key][index] for key, index in places if key in state.seen]
 
 

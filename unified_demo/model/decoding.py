@@ -4,29 +4,18 @@ With the rules on, every answer is well-formed whatever the network prefers. Pur
 The shape follows openai/whisper: ``LogitFilter.apply(logits, state)`` sets forbidden entries to -inf.
 """
 
-from collections.abc import Sequence
-
 import torch
 
 from unified_demo import grammar
-from unified_demo.model.caption_rules import article, kinds, shirts, turn
+from unified_demo.model.decoding_rule import TO_CLOSE, LogitFilter, closing, keep
+from unified_demo.model.decoding_seen import CaptionsAreSeen, PlacesAreMeasured, SaysWhatIsThere
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.plan_rules import Bounds, bounds_of, box_due, opposite_due
 from unified_demo.model.tokens import Vocabulary
-from unified_demo.regions import COLOURS
 
 LONGEST_PHRASE = 24
 MOST_BOXES = 12
 REPEATED_RUN = 5
-TO_CLOSE = 64
-"""Tokens that suffice to close whatever is open: a name, a box in digits, the tags."""
-
-
-class LogitFilter:
-    """One rule. ``apply`` changes ``logits`` (vocab + tags + proposals) in place."""
-
-    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
-        raise NotImplementedError
 
 
 class OnlyKnownTags(LogitFilter):
@@ -125,17 +114,17 @@ class BoxHoldsOneBox(LogitFilter):
         base, close = state.vocabulary.point_base, state.vocabulary.tag_ids[grammar.close_tag(grammar.BOX)]
         run = state.run
         if run and run[-1] >= base:
-            _keep(logits, [close])
+            keep(logits, [close])
             return
         written = "".join(self.texts.get(token_id, "") for token_id in run)
         if not written:
             free = len(state.pointed) < len(state.proposals) and not state.planning
             first_points = [base + index for index in range(len(state.proposals))] if free else []
-            _keep(logits, [*first_points, self.ids["["]])
+            keep(logits, [*first_points, self.ids["["]])
         elif written.endswith("]"):
-            _keep(logits, [close])
+            keep(logits, [close])
         else:
-            _keep(logits, [self.ids[text] for text in next_in_box(written, bounds_of(state))])
+            keep(logits, [self.ids[text] for text in next_in_box(written, bounds_of(state))])
 
 
 def next_in_box(written: str, bounds: Bounds = ()) -> list[str]:
@@ -167,11 +156,11 @@ class PhraseNeedsBox(LogitFilter):
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
         ids = state.vocabulary.tag_ids
         if state.boxes_due:
-            _keep(logits, [ids[grammar.open_tag(grammar.BOX)]])
+            keep(logits, [ids[grammar.open_tag(grammar.BOX)]])
             return
         name = state.innermost
         if name == grammar.PHRASE and len(state.run) >= LONGEST_PHRASE:
-            _keep(logits, [ids[grammar.close_tag(grammar.PHRASE)]])
+            keep(logits, [ids[grammar.close_tag(grammar.PHRASE)]])
         elif name in state.vocabulary.tasks:
             self._call(logits, state, name)
 
@@ -180,16 +169,16 @@ class PhraseNeedsBox(LogitFilter):
         ids = state.vocabulary.tag_ids
         spec = state.vocabulary.tasks[name]
         if spec.needs and not state.refs_done:
-            _keep(logits, [ids[grammar.open_tag(grammar.REF)]])
+            keep(logits, [ids[grammar.open_tag(grammar.REF)]])
         elif spec.plans:
             if state.boxes >= MOST_BOXES:
-                _keep(logits, [ids[grammar.close_tag(name)]])
+                keep(logits, [ids[grammar.close_tag(name)]])
             elif len(state.run) >= LONGEST_PHRASE:
-                _keep(logits, [ids[grammar.open_tag(grammar.PHRASE)]])
+                keep(logits, [ids[grammar.open_tag(grammar.PHRASE)]])
         elif state.boxes:
-            _keep(logits, [ids[grammar.open_tag(grammar.BOX)], ids[grammar.close_tag(name)]][0 if state.boxes < MOST_BOXES else 1 :])
+            keep(logits, [ids[grammar.open_tag(grammar.BOX)], ids[grammar.close_tag(name)]][0 if state.boxes < MOST_BOXES else 1 :])
         elif len(state.run) >= LONGEST_PHRASE:
-            _keep(logits, [ids[grammar.open_tag(grammar.BOX)] if spec.needs_box else ids[grammar.close_tag(name)]])
+            keep(logits, [ids[grammar.open_tag(grammar.BOX)] if spec.needs_box else ids[grammar.close_tag(name)]])
 
 
 class RefNamesAnArtefact(LogitFilter):
@@ -213,7 +202,7 @@ class RefNamesAnArtefact(LogitFilter):
         allowed = {ids[len(run)] for ids in known if ids[: len(run)] == run and len(ids) > len(run)}
         if run in known:
             allowed.add(state.vocabulary.tag_ids[grammar.close_tag(grammar.REF)])
-        _keep(logits, sorted(allowed))
+        keep(logits, sorted(allowed))
 
 
 def _of_kind(key: str, state: DecodingState, task: str) -> bool:
@@ -243,7 +232,7 @@ class PlansSayWhere(LogitFilter):
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
         if (token := opposite_due(state)) is not None and not box_due(state):
-            _keep(logits, [token])
+            keep(logits, [token])
 
 
 class PlansCount(LogitFilter):
@@ -255,57 +244,9 @@ class PlansCount(LogitFilter):
             return
         open_box = state.vocabulary.tag_ids[grammar.open_tag(grammar.BOX)]
         if due:
-            _keep(logits, [open_box])
+            keep(logits, [open_box])
         else:
             logits[open_box] = -torch.inf
-
-
-class CaptionsAreSeen(LogitFilter):
-    """A caption names the sure kinds of things, four at most and none twice, and a shirt has the colour that was measured."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.stop, self.comma, self.last, self.wears = (vocabulary.encode(word)[0] for word in (".", ",", " and", " in"))
-        self.articles = {word: vocabulary.encode(f" {word}")[0] for word in ("a", "an")}
-        self.colours = {colour: vocabulary.encode(f" {colour}")[0] for colour in COLOURS}
-
-    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
-        if closing(state):
-            return
-        if now := turn(state):
-            for token, may in ((self.stop, now.end), (state.vocabulary.end_id, now.end), (self.comma, now.comma), (self.last, now.last)):
-                if not may:
-                    logits[token] = -torch.inf
-        if named := kinds(state):
-            if state.run:
-                _keep(logits, [state.vocabulary.encode(f" {label}")[0] for label in named])
-            else:
-                _keep(logits, [self.articles[article(label)] for label in named])
-        colours = shirts(state)
-        said = state.vocabulary.tokenizer.decode(state.run).split()[2:]
-        if colours == ():
-            logits[self.wears] = -torch.inf
-        elif colours and said:
-            _keep(logits, [self.articles[article(colours[0])] if said == ["in"] else self.colours[colours[0]]])
-
-
-class SaysWhatIsThere(LogitFilter):
-    """An answer does not begin with "I cannot see" where nothing was looked at: no picture, and no video in whose first frame something
-    was found (proposal 0 is the whole frame). The expert that follows a thing looks at every frame itself; a small model that is
-    unsure of a wish likes to deny.
-    """
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.begun, self.cannot = vocabulary.encode("I"), vocabulary.encode(" cannot")[0]
-
-    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
-        found = any(index for _, index in state.proposals) or any(key.startswith("img-") for key in state.references)
-        if state.written == self.begun and not found:
-            logits[self.cannot] = -torch.inf
-
-
-def closing(state: DecodingState) -> bool:
-    """Whether only TO_CLOSE tokens are left of a room that is not very short."""
-    return state.most >= 2 * TO_CLOSE and len(state.written) >= state.most - TO_CLOSE
 
 
 class ClosesInTime(LogitFilter):
@@ -320,7 +261,7 @@ class ClosesInTime(LogitFilter):
             return
         for tag in (grammar.close_tag(name), grammar.open_tag(grammar.BOX)) if name else ():
             if torch.isfinite(logits[ids[tag]]):
-                _keep(logits, [ids[tag]])
+                keep(logits, [ids[tag]])
                 return
 
 
@@ -376,6 +317,7 @@ def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
         PlansSayWhere(),
         PlansCount(),
         CaptionsAreSeen(vocabulary),
+        PlacesAreMeasured(vocabulary),
         RefNamesAnArtefact(),
         TasksNeedTheirMedia(),
         SaysWhatIsThere(vocabulary),
@@ -390,9 +332,3 @@ def choose(logits: torch.Tensor, temperature: float, generator: torch.Generator)
     if temperature == 0:
         return int(logits.argmax())
     return int(torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=generator))
-
-
-def _keep(logits: torch.Tensor, allowed: Sequence[int]) -> None:
-    kept = logits[list(allowed)].clone()
-    logits.fill_(-torch.inf)
-    logits[list(allowed)] = kept

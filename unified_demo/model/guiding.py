@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from unified_demo import grammar
 from unified_demo.grammar import MediaKind, Task
-from unified_demo.model.decoding import closing
+from unified_demo.messages import Conversation, TextPart
+from unified_demo.model.decoding_rule import closing
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.intents import MOST_CALLS, NO_CALL, Intent
 from unified_demo.model.tokens import Vocabulary
@@ -18,6 +19,8 @@ from unified_demo.promises import PROMISES, PROMISES_OF_SEVERAL
 
 PLAUSIBLE = 0.3
 """A choice is plausible when it is at least so many times as likely as the best one."""
+LEFT_ALONE = 0.5
+"""Plain chat is left to the frozen language model where it is at least so probable."""
 POINTS_FIRST = (Task.IMAGE_SEGMENTATION.value, Task.VIDEO_SEGMENTATION.value)
 HERE, UNPOINTED, POINTING = "Here is", "Here you are.", grammar.PHRASE
 
@@ -46,6 +49,11 @@ class Guide:
         """The message asks for what needs nothing of the conversation, and every other choice is implausible."""
         likely = self._plausible()
         return bool(likely) and all(tag != NO_CALL and not grammar.TASKS[Task(tag)].needs for tag in likely)
+
+    def leaves_to_the_frozen_model(self, conversation: Conversation) -> bool:
+        """The message is plain chat, and so is everything before it."""
+        said = all(isinstance(part, TextPart) for message in conversation.messages for part in message.parts)
+        return said and self.intent.plain > LEFT_ALONE
 
     def note(self, token: int) -> None:
         """Take note of a token that was written."""

@@ -1,8 +1,8 @@
 """What a message asks for, read before the answer is written: which calls, and in which order.
 
 The layers below the tuning are frozen, so what they make of a message can be kept on disk and a small network of its own learns from it
-in minutes (``training.intents``), from many times the messages that the adapters see: attention over the words' states, then one choice
-after the other, each knowing those before it. ``model.guiding`` holds the answer to what is plausible. It decodes nothing.
+in minutes (``training.intents``), from many times the messages that the adapters see: one choice after the other, each of which looks
+for its words knowing those before it. ``model.guiding`` holds the answer to what is plausible. It decodes nothing.
 """
 
 import json
@@ -23,7 +23,9 @@ from unified_demo.model.tokens import Vocabulary
 
 NO_CALL, SAID = "", "say"
 """The answer has no (further) call; the answer before had none."""
-CHOICES = (*TASK_TAGS, NO_CALL)
+PLAIN = "plain"
+"""No call, and nothing that training taught: the frozen language model answers by itself."""
+CHOICES = (*TASK_TAGS, NO_CALL, PLAIN)
 KINDS = (MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO)
 BEFORE = (NO_CALL, SAID, *TASK_TAGS)
 MOST_CALLS = 3
@@ -89,7 +91,7 @@ class IntentHead(nn.Module):
             nn.TransformerEncoderLayer(config.width, config.heads, 2 * config.width, config.dropout, batch_first=True, norm_first=True)
             for _ in range(config.blocks)
         )
-        self.query = nn.Linear(config.width, config.queries)
+        self.query = nn.Linear(SITUATION_WIDTH + DONE_WIDTH, config.queries * config.width)
         self.choose = nn.Sequential(
             nn.Linear(config.queries * config.width + SITUATION_WIDTH + DONE_WIDTH, 256),
             nn.GELU(),
@@ -97,32 +99,47 @@ class IntentHead(nn.Module):
             nn.Linear(256, len(CHOICES)),
         )
 
-    def pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(batch, length, hidden) states and the (batch, length) mask of those that are words -> (batch, queries * width)."""
+    def words(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(batch, length, hidden) states and the (batch, length) mask of those that are words -> (batch, length, width)."""
         hidden = self.drop(self.into(self.norm(states)))
         for block in self.blocks:
             hidden = block(hidden, src_key_padding_mask=~mask)
-        shares = self.query(hidden).masked_fill(~mask[..., None], -torch.inf).softmax(1)
-        return torch.einsum("btq,btw->bqw", shares, hidden).flatten(1)
+        return cast(torch.Tensor, hidden)
 
-    def forward(self, pooled: torch.Tensor, situation: torch.Tensor, done: torch.Tensor) -> torch.Tensor:
-        """(..., queries * width), (..., SITUATION_WIDTH), (..., DONE_WIDTH) -> (..., len(CHOICES)) logits."""
-        return cast(torch.Tensor, self.choose(torch.cat([pooled, situation, done], -1)))
+    def forward(self, words: torch.Tensor, mask: torch.Tensor, situation: torch.Tensor, done: torch.Tensor) -> torch.Tensor:
+        """(n, length, width), (n, length), (n, SITUATION_WIDTH), (n, DONE_WIDTH) -> (n, len(CHOICES)) logits."""
+        known = torch.cat([situation, done], -1)
+        query = self.query(known).unflatten(-1, (self.config.queries, self.config.width))
+        scores = torch.einsum("nqw,ntw->nqt", query, words) / self.config.width**0.5
+        shares = scores.masked_fill(~mask[:, None], -torch.inf).softmax(-1)
+        found = torch.einsum("nqt,ntw->nqw", shares, words).flatten(1)
+        return cast(torch.Tensor, self.choose(torch.cat([found, known], -1)))
 
 
 class Intent:
-    """What one message asks for."""
+    """What one message asks for. ``words``: (1, length, width) of ``IntentHead.words``."""
 
-    def __init__(self, head: IntentHead, pooled: torch.Tensor, situation: torch.Tensor) -> None:
-        self._head, self._pooled, self._situation = head, pooled, situation
+    def __init__(self, head: IntentHead, words: torch.Tensor, situation: torch.Tensor) -> None:
+        self._head, self._words, self._situation = head, words, situation
         self._shares: dict[tuple[str, ...], dict[str, float]] = {}
 
     def next(self, called: Sequence[str] = ()) -> dict[str, float]:
         """Probability of each choice for the call after ``called``; of NO_CALL that there is none."""
+        shares = dict(self._choices(called))
+        shares[NO_CALL] += shares.pop(PLAIN)
+        return shares
+
+    @property
+    def plain(self) -> float:
+        """Probability that the frozen language model should answer by itself."""
+        return self._choices(())[PLAIN]
+
+    def _choices(self, called: Sequence[str]) -> dict[str, float]:
         key = tuple(called)
         if key not in self._shares:
             with torch.no_grad():
-                logits = self._head(self._pooled, self._situation, done_vector(key))
+                mask = torch.ones(self._words.shape[:2], dtype=torch.bool)
+                logits = self._head(self._words, mask, self._situation[None], done_vector(key)[None])[0]
             self._shares[key] = dict(zip(CHOICES, logits.softmax(-1).tolist(), strict=True))
         return self._shares[key]
 
@@ -153,8 +170,8 @@ class IntentReader:
         with torch.no_grad():
             tokens = torch.tensor([ids], device=self._backbone.embed_tokens.weight.device)
             states = lower_states(self._backbone, tokens, self._head.config.layer)
-            pooled = self._head.pool(states.float().cpu(), torch.ones(1, len(ids), dtype=torch.bool))[0]
-        return Intent(self._head, pooled, Situation.of(conversation).vector())
+            words = self._head.words(states.float().cpu(), torch.ones(1, len(ids), dtype=torch.bool))
+        return Intent(self._head, words, Situation.of(conversation).vector())
 
 
 def words_of(conversation: Conversation) -> str:

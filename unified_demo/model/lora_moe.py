@@ -12,6 +12,8 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
+from unified_demo.model.passes import is_switched_off
+
 FFN_PROJECTIONS = ("gate_proj", "up_proj", "down_proj")
 
 
@@ -68,7 +70,7 @@ class LoraMoeLinear(nn.Module, LoraLayer):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         output = self.base_layer(hidden)
-        if self.disable_adapters:
+        if self.disable_adapters or is_switched_off():
             return output
         for name in self.active_adapters:
             gate = self.gate(hidden, name)

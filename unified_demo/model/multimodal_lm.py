@@ -14,6 +14,7 @@ from torch import nn
 
 from unified_demo import conversation, grammar
 from unified_demo.model.lora_moe import FFN_PROJECTIONS, LoraMoeConfig, LoraMoeLinear
+from unified_demo.model.passes import injecting, injection
 from unified_demo.model.pointing import FACTS_WIDTH, answer_places, facts, latest_question, phrase_places
 from unified_demo.model.projector import ImageProjector, RegionProjector
 from unified_demo.model.reader import EMBEDDING_SCALE, Reading, RegionReader
@@ -105,7 +106,6 @@ class MultimodalNetwork(nn.Module):
         self.turn_marks: tuple[int, ...] = (-1, -1)
         self.answer_marks: tuple[int, ...] = (-1,)
         self.register_buffer("word_mean", language_model.get_input_embeddings().weight.detach().float().mean(0), persistent=False)
-        self._injection: torch.Tensor | None = None
         language_model.model.layers[first_layer].register_forward_pre_hook(self._inject, with_kwargs=True)
 
     @property
@@ -195,16 +195,12 @@ class MultimodalNetwork(nn.Module):
     def run(self, inputs: torch.Tensor, injection: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         """(batch, length, hidden) embeddings and injection -> last hidden states; ``kwargs`` go to the backbone (cache)."""
         backbone = self.language_model.model
-        self._injection = injection.to(backbone.dtype)
-        try:
+        with injecting(injection.to(backbone.dtype)):
             return backbone(inputs_embeds=inputs.to(backbone.dtype), **kwargs).last_hidden_state
-        finally:
-            self._injection = None
 
     def _inject(self, _module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        if self._injection is None:
-            return args, kwargs
-        return (args[0] + self._injection, *args[1:]), kwargs
+        added = injection()
+        return (args if added is None else (args[0] + added, *args[1:])), kwargs
 
     def beliefs(self, ids: Sequence[int], places: Sequence[int], proposals: Proposals) -> torch.Tensor:
         """(len(places), hidden): what the region reader believes each answer that starts at ``places`` is asked for.

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from unified_demo.model.passes import is_switched_off
+
 PASSED = "neural_pass"
 """The argument of the decoder layers that carries one forward pass's neurons upwards."""
 
@@ -48,14 +50,13 @@ class ForwardPass:
 
 
 class SparseNetwork(nn.Module):
-    """The neurons of one layer. ``enabled`` off: none fires, which is the frozen layer."""
+    """The neurons of one layer. Switched off none fires, which is the frozen layer."""
 
     def __init__(self, width: int, config: NeuralConfig) -> None:
         super().__init__()
         self.config = config
         self.down = nn.Linear(width, config.neurons, bias=False)
         self.scale = nn.Parameter(torch.ones(config.neurons))
-        self.enabled = True
 
     def neurons(self, hidden: torch.Tensor, below: torch.Tensor | None) -> torch.Tensor:
         """(..., width) and the neurons of the layer below, if that has any -> (..., neurons) float32 of norm sqrt(neurons)."""
@@ -66,7 +67,7 @@ class SparseNetwork(nn.Module):
 
     def fire(self, neurons: torch.Tensor) -> torch.Tensor:
         """By how much each neuron surpasses the strongest one that does not fire; 0 for those that do not."""
-        if not self.enabled:
+        if is_switched_off():
             return torch.zeros_like(neurons)
         strongest = neurons.topk(self.config.fired + 1, -1).values
         return torch.relu(neurons - strongest[..., -1:])

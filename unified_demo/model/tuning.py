@@ -1,10 +1,9 @@
-"""Two ways to tune a frozen language model, LoRAMoE and Neural Tuning, under one roof: put in, told apart, switched off.
+"""Two ways to tune a frozen language model, LoRAMoE and Neural Tuning, under one roof: put in and told apart.
 
 Each has a module of its own; what differs for those who train and save is here.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -38,21 +37,3 @@ def add_tuning(network: nn.Module, decoder: nn.Module, tuning: Tuning) -> Sequen
 def gated(layers: Sequence[TunedLayer]) -> list[LoraMoeLinear]:
     """Those of ``layers`` that have a gate to be balanced."""
     return [layer for layer in layers if isinstance(layer, LoraMoeLinear)]
-
-
-@contextmanager
-def switched_off(layers: Sequence[TunedLayer]) -> Iterator[None]:
-    """Meanwhile the language model is the frozen one."""
-    _switch(layers, False)
-    try:
-        yield
-    finally:
-        _switch(layers, True)
-
-
-def _switch(layers: Sequence[TunedLayer], on: bool) -> None:
-    for layer in layers:
-        if isinstance(layer, LoraMoeLinear):
-            layer.enable_adapters(on)
-        else:
-            layer.enabled = on

@@ -5,15 +5,15 @@ no description of what the model learnt comes near. It loads nothing, decodes no
 """
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from unified_demo.grammar import TASKS, MediaKind
+from unified_demo.model.passes import switched_off
 from unified_demo.model.tokens import Vocabulary
-from unified_demo.model.tuning import TunedLayer, switched_off
 
 if TYPE_CHECKING:
     from transformers import DynamicCache
@@ -34,9 +34,8 @@ LONGEST_WISH = 48
 class PluginChooser:
     """Reads descriptions once, on first use; a wish then costs one pass over its words for each description."""
 
-    def __init__(self, language_model: nn.Module, vocabulary: Vocabulary, tuned: Sequence[TunedLayer]) -> None:
-        """``tuned``: what training put into ``language_model``, which is switched off here."""
-        self._language_model, self._vocabulary, self._tuned = language_model, vocabulary, tuned
+    def __init__(self, language_model: nn.Module, vocabulary: Vocabulary) -> None:
+        self._language_model, self._vocabulary = language_model, vocabulary
         self.plugins = [vocabulary.tasks[tag] for tag in vocabulary.plugins]
         self.described = [*((task.title, task.description) for task in TASKS.values()), *ANSWERS]
         self.described += [(task.title, task.description) for task in self.plugins]
@@ -57,7 +56,7 @@ class PluginChooser:
     def likelihood(self, wish: str) -> torch.Tensor:
         """(descriptions, tokens): log-probability of each token of the wish behind each description; those of ``described``."""
         ids = self._vocabulary.encode(" " + wish)[:LONGEST_WISH]
-        with self._lock, torch.no_grad(), switched_off(self._tuned):
+        with self._lock, torch.no_grad(), switched_off():
             cache, mask, last = self._read or self._read_descriptions()
             self._read = (cache, mask, last)
             tokens = torch.tensor([ids], device=mask.device).expand(len(mask), -1)

@@ -69,7 +69,17 @@ def own_questions() -> list[str]:
     hidden = held_out_templates()
     asked = [text for name, questions, _ in chats() if name not in hidden for text in questions]
     asked += [text for text, _, language in wishes()[NONE] if language == "english"]
-    return [text for text in dict.fromkeys(asked) if _is_plain(text) and text.endswith("?") and not _OURSELVES.search(text)]
+    return [text for text in dict.fromkeys(asked) if text.endswith("?") and is_general(text)]
+
+
+def is_general(message: str) -> bool:
+    """Whether it speaks neither of pictures, videos and sounds nor to somebody in particular."""
+    return _is_plain(message) and not speaks_to_us(message)
+
+
+def speaks_to_us(message: str) -> bool:
+    """Whether it says "you" or "your"."""
+    return bool(_OURSELVES.search(message))
 
 
 def _answered(

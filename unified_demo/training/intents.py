@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -19,20 +20,23 @@ from torch import nn
 from torch.nn import functional
 
 from unified_demo.config import Settings
+from unified_demo.data.chinese import in_script
 from unified_demo.data.exchanges import Exchange
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.layout_prompts import Planned, read_planned
 from unified_demo.data.multitask import Dialogue, write_dialogue
+from unified_demo.data.requests import JOINED
 from unified_demo.data.scenes import draw_scene
 from unified_demo.data.wishes import NONE, wishes
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import TASK_TAGS, TASKS, Task
-from unified_demo.messages import Conversation, Message, TextPart
+from unified_demo.messages import Conversation, Message
 from unified_demo.model.intents import (
     CHOICES,
     KINDS,
     MOST_CALLS,
     NO_CALL,
+    PLAIN,
     IntentConfig,
     IntentHead,
     Situation,
@@ -45,35 +49,42 @@ from unified_demo.model.intents import (
 )
 from unified_demo.model.loading import load_language_model
 from unified_demo.model.tokens import Vocabulary
-from unified_demo.training.chats import read_chats
+from unified_demo.training.chats import is_general, read_chats, speaks_to_us
 from unified_demo.training.recipes import created, layout_request
 from unified_demo.zoo import Zoo
 
 logger = logging.getLogger("unified_demo.training.intents")
 
-CREATED, LAYOUTS = 0.05, 0.1
-"""Shares of lone messages for something new, and for layouts; the rest come from dialogues."""
+CREATED, LAYOUTS, SEVERAL, JOINED_WISHES = 0.05, 0.1, 0.1, 0.05
+"""Shares of lone messages for something new, for layouts, with several wishes, and of whole wishes in one message; the rest come from
+dialogues."""
 TURNS = (1, 1, 1, 2, 3)
-WISH_WEIGHT, REGION_WEIGHT, SEVERAL_WEIGHT = 2, 2, 3
-"""How often messages of dialogues are learnt in an epoch: those written whole, those about regions, those with several wishes; the others
-once. Each whole wish comes once more by itself, and without these weights one call would be expected of everything."""
+WISH_WEIGHT, REGION_WEIGHT = 2, 2
+"""How often messages of dialogues are learnt in an epoch: those written whole, and those about regions, where they ask for one call; the
+others once. Each whole wish comes once more by itself."""
 REGIONS = (Task.IMAGE_SEGMENTATION, Task.VIDEO_SEGMENTATION, Task.REASONING_EDITING)
 WRITTEN = ("wish", "chinese")
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A message, what it is read with, and the tags of the calls that it asks for, in order."""
+    """A message, what it is read with, and the tags of the calls that it asks for, in order; whether it is ``plain`` chat."""
 
     text: str
     situation: Situation
     calls: tuple[str, ...]
     written: bool = False
+    plain: bool = False
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What is to be chosen, one after the other."""
+        return (*self.calls, PLAIN if self.plain else NO_CALL)
 
     @property
     def weight(self) -> int:
         if len(self.calls) > 1:
-            return SEVERAL_WEIGHT
+            return 1
         return WISH_WEIGHT if self.written else REGION_WEIGHT if self.calls and self.calls[0] in REGIONS else 1
 
 
@@ -107,18 +118,41 @@ def whole_wishes(rng: random.Random) -> Iterator[Lesson]:
         needs = frozenset(TASKS[Task(task)].needs if task != NONE else ())
         for asked, _, _ in rows:
             others = frozenset([rng.choice(KINDS)] if rng.random() < 0.1 else [])
-            conversation = Conversation((Message("user", (TextPart(asked),)),))
-            yield Lesson(words_of(conversation), Situation(needs | others), () if task == NONE else (task,))
+            calls = () if task == NONE else (task,)
+            yield Lesson(" ".join(asked.split()), Situation(needs | others), calls, plain=asked in _plain_wishes())
+
+
+@cache
+def _plain_wishes() -> frozenset[str]:
+    """What is no wish to us, in English; it may speak of pictures ("can I write off a camera on my taxes?")."""
+    return frozenset(asked for asked, _, language in wishes()[NONE] if language == "english" and not speaks_to_us(asked))
+
+
+def joined_wishes(rng: random.Random) -> Lesson:
+    """Two or three whole wishes of one language in one message, one after the other."""
+    language, count = rng.choice(("english", "english", "chinese")), rng.choice((2, 2, 2, 3))
+    every = [(asked, task) for task, rows in wishes().items() if task != NONE for asked, _, spoken in rows if spoken == language]
+    drawn = rng.sample(every, count)
+    frames = JOINED if language == "english" else in_script("joined", traditional=False)
+    text = drawn[0][0].rstrip(".。！？!?")
+    for asked, _ in drawn[1:]:
+        text = rng.choice(frames).format(a=text, b=asked)
+    needs = frozenset(kind for _, task in drawn for kind in TASKS[Task(task)].needs)
+    return Lesson(" ".join(text.split()), Situation(needs), tuple(task for _, task in drawn))
 
 
 def _draw(rng: random.Random, labels: tuple[str, ...], planned: list[Planned]) -> Iterator[Lesson]:
     roll = rng.random()
-    if roll < CREATED + LAYOUTS:
-        exchange = created(rng, labels) if roll < CREATED else layout_request(rng, labels, planned)
+    if roll < JOINED_WISHES:
+        yield joined_wishes(rng)
+        return
+    if roll < JOINED_WISHES + CREATED + LAYOUTS:
+        exchange = created(rng, labels) if roll < JOINED_WISHES + CREATED else layout_request(rng, labels, planned)
         alone = Conversation((Message("user", exchange.user),))
         yield Lesson(words_of(alone), Situation.of(alone), _calls(exchange), _written(exchange))
         return
-    dialogue = write_dialogue(rng, lambda given: draw_scene(given, labels, [], {}), labels, rng.choice(TURNS))
+    only = "several" if roll < JOINED_WISHES + CREATED + LAYOUTS + SEVERAL else ""
+    dialogue = write_dialogue(rng, lambda given: draw_scene(given, labels, [], {}), labels, 1 if only else rng.choice(TURNS), only=only)
     yield from lessons_of(dialogue)
 
 
@@ -128,7 +162,9 @@ def lessons_of(dialogue: Dialogue) -> Iterator[Lesson]:
         asked = Conversation(dialogue.conversation.messages[: 2 * turn + 1])
         refused = exchange.task in (*TASK_TAGS, "several") and not exchange.calls() and not exchange.templates[0].endswith("unsaid")
         if not refused:
-            yield Lesson(words_of(asked), Situation.of(asked), _calls(exchange), _written(exchange))
+            said = words_of(asked)
+            plain = said in _plain_wishes() or (exchange.task == "chat" and not exchange.chinese and is_general(said))
+            yield Lesson(words_of(asked), Situation.of(asked), _calls(exchange), _written(exchange), plain)
 
 
 def _calls(exchange: Exchange) -> tuple[str, ...]:
@@ -140,9 +176,9 @@ def _written(exchange: Exchange) -> bool:
 
 
 def chat_lessons(path: Path) -> list[Lesson]:
-    """Questions of kept chats: they ask for no call."""
+    """Questions of kept chats: the frozen model answered them."""
     chats = [Conversation(chat.messages[:1]) for chat in read_chats(path)]
-    return [Lesson(words_of(chat), Situation.of(chat), (), True) for chat in chats]
+    return [Lesson(words_of(chat), Situation.of(chat), (), True, plain=True) for chat in chats]
 
 
 # ---- states ----
@@ -202,12 +238,14 @@ def _batches(rng: random.Random, rows: Sequence[int], states: Sequence[torch.Ten
 
 
 def _loss(head: IntentHead, lessons: Sequence[Lesson], states: Sequence[torch.Tensor], smoothing: float) -> torch.Tensor:
-    pooled = head.pool(*padded(states))
+    row_states, mask = padded(states)
+    words = head.words(row_states, mask)
     steps = [(row, step) for row, lesson in enumerate(lessons) for step in range(min(len(lesson.calls) + 1, MOST_CALLS + 1))]
     situations = torch.stack([lessons[row].situation.vector() for row, _ in steps])
     done = torch.stack([done_vector(lessons[row].calls[:step]) for row, step in steps])
-    wanted = torch.tensor([CHOICES.index((*lessons[row].calls, NO_CALL)[step]) for row, step in steps])
-    return functional.cross_entropy(head(pooled[[row for row, _ in steps]], situations, done), wanted, label_smoothing=smoothing)
+    wanted = torch.tensor([CHOICES.index(lessons[row].choices[step]) for row, step in steps])
+    rows = [row for row, _ in steps]
+    return functional.cross_entropy(head(words[rows], mask[rows], situations, done), wanted, label_smoothing=smoothing)
 
 
 def padded(states: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

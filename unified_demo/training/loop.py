@@ -21,9 +21,9 @@ from unified_demo.messages import Conversation
 from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.lora_moe import balance_loss
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
+from unified_demo.model.passes import switched_off
 from unified_demo.model.pointing import facts
 from unified_demo.model.tokens import Tokens, Vocabulary
-from unified_demo.model.tuning import switched_off
 from unified_demo.training.timed import TimedRun
 
 POOL = 8
@@ -195,7 +195,7 @@ class Trainer(TimedRun):
 
     def _drift(self, logits: torch.Tensor, ids: list[int], places: list[int]) -> torch.Tensor:
         """KL(frozen || ours) in nats at each of ``places``, tokens of the answer; what ours gives to tags counts as moved."""
-        with torch.no_grad(), switched_off(self.network.tuned_layers):
+        with torch.no_grad(), switched_off():
             inputs = self.network.language_model.get_input_embeddings().weight[torch.tensor(ids, device=logits.device)][None]
             hidden = self.network.run(inputs, torch.zeros_like(inputs), use_cache=False)[0, [place - 1 for place in places]]
             before = self.network.language_model.lm_head(hidden).float().log_softmax(-1)

@@ -21,12 +21,12 @@ from torch.nn import functional
 
 from unified_demo.config import Settings
 from unified_demo.data.catalogue import read_catalogue
-from unified_demo.data.expressions import plural
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.sights import Named, load_shards
 from unified_demo.data.split import part_of_noun
 from unified_demo.errors import UnifiedError
 from unified_demo.model.loading import load_language_model
+from unified_demo.nouns import plural
 from unified_demo.regions import SURE, Sight
 from unified_demo.zoo import Zoo
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from unified_demo.data.expressions import plural
 from unified_demo.experts.grounds import DEFAULT, NAMES, PLAIN
 from unified_demo.hues import PAINT_HUES
+from unified_demo.nouns import plural
 from unified_demo.training.generators.autoencoder import GROWTH, SIDE
 from unified_demo.training.generators.networks import build_scheduler, without_fusers
 from unified_demo.training.generators.pictures import ground_prompt

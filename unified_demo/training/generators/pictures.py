@@ -12,10 +12,10 @@ from functools import lru_cache
 from PIL import Image
 
 from unified_demo.data.cutouts import CutoutLibrary
-from unified_demo.data.nouns import countable, listed, said
 from unified_demo.experts.grounds import DEFAULT, NAMES, PLAIN, ground
 from unified_demo.grammar import Box
 from unified_demo.hues import PAINT_HUES
+from unified_demo.nouns import countable, listed, said
 from unified_demo.training.generators.autoencoder import SIDE
 
 ALONE = 0.78

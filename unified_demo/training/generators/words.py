@@ -11,10 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unified_demo.data.expressions import plural
-from unified_demo.data.nouns import countable
 from unified_demo.experts.grounds import NAMES
 from unified_demo.hues import PAINT_HUES
+from unified_demo.nouns import countable, plural
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -6,17 +6,48 @@ Enough English for the committed nouns; exceptions stand here by name. It knows 
 import re
 from collections.abc import Sequence
 
-from unified_demo.data.expressions import NUMBERS, article, plural
-
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+IRREGULAR = {
+    "person": "people", "man": "men", "woman": "women", "child": "children", "sheep": "sheep", "skis": "skis", "scissors": "scissors",
+    "knife": "knives", "mouse": "mice", "people": "people", "someone": "people", "goose": "geese",
+    "potato": "potatoes", "tomato": "tomatoes", "mango": "mangoes", "wolf": "wolves", "elf": "elves", "shelf": "shelves",
+    "scarf": "scarves", "calf": "calves", "leaf": "leaves", "loaf": "loaves", "ox": "oxen", "die": "dice", "deer": "deer", "moose": "moose",
+    "fish": "fish", "squid": "squid", "shrimp": "shrimp", "bison": "bison", "buffalo": "buffalo", "clownfish": "clownfish",
+    "jellyfish": "jellyfish", "aircraft": "aircraft",
+}  # fmt: skip
 MASS = frozenset({
     "bacon", "bamboo", "beer", "bread", "broccoli", "butter", "candy", "cheese", "coral", "corn", "fire", "garlic", "ginger", "ice cream",
     "lettuce", "meat", "milk", "popcorn", "pudding", "rice", "salad", "soap", "soup", "spaghetti", "sushi", "thread", "yarn",
     "toilet paper",
 })  # fmt: skip
+GROUP = 5
+"""So many and more are "a group of"."""
 PROPER = frozenset({"Santa Claus"})
 _PLURAL = re.compile(r"(?<![su])s$")
 _NO_PLURAL = frozenset({"iris", "christmas", "tennis", "canvas", "bonsai", "gas", "chess"})
 _ODD_PLURALS = frozenset({"socks", "shoes"})
+
+
+def plural(noun: str) -> str:
+    """A plain English plural, enough for the nouns of the table."""
+    head, _, last = noun.rpartition(" ")
+    if last in IRREGULAR:
+        last = IRREGULAR[last]
+    elif last.endswith(("s", "x", "ch", "sh")):
+        last += "es"
+    elif last.endswith("y") and last[-2:-1] not in "aeiou":
+        last = last[:-1] + "ies"
+    elif last.endswith("man"):
+        last = last[:-3] + "men"
+    else:
+        last += "s"
+    return f"{head} {last}".strip()
+
+
+def article(noun: str) -> str:
+    """ "an hourglass", "a unicorn", "a UFO", "a red umbrella"."""
+    vowel = re.match(r"[aeio]|u(?!ni|se|kul|rin)|hour|honest", noun, re.IGNORECASE) and not re.match(r"one|UFO", noun)
+    return ("an " if vowel else "a ") + noun
 
 
 def is_plural(noun: str) -> bool:
@@ -40,6 +71,11 @@ def said(noun: str, count: int, adjective: str = "") -> str:
     if is_plural(noun):
         return words
     return article(words) if count == 1 else f"{number(count)} {plural(words)}"
+
+
+def in_number(noun: str, count: int) -> str:
+    """ "a dog", "two dogs", "some bread", and from GROUP on "a group of dogs"."""
+    return f"a group of {plural(noun)}" if count >= GROUP and countable(noun) else said(noun, count)
 
 
 def definite(noun: str, count: int) -> str:

@@ -1,0 +1,114 @@
+"""Rules of decoding that hold an answer to what was seen in the picture: captions, places, and what is there at all."""
+
+import torch
+
+from unified_demo import grammar
+from unified_demo.grammar import Box
+from unified_demo.model.caption_rules import BEGINNINGS, owed, phrases, shirts, turn
+from unified_demo.model.decoding_rule import LogitFilter, closing, keep
+from unified_demo.model.decoding_state import DecodingState
+from unified_demo.model.tokens import Vocabulary
+from unified_demo.nouns import article
+from unified_demo.regions import COLOURS, PLACES, place_of
+
+
+class CaptionsAreSeen(LogitFilter):
+    """A caption names the sure kinds of things, four at most and none twice, in their number, and points at each; a shirt has the colour
+    that was measured.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.stop, self.comma, self.last, self.wears = (vocabulary.encode(word)[0] for word in (".", ",", " and", " in"))
+        self.articles = {word: vocabulary.encode(f" {word}")[0] for word in ("a", "an")}
+        self.beginnings = {vocabulary.encode(f" {word.capitalize()}")[0] for word in BEGINNINGS}
+        self.colours = {colour: vocabulary.encode(f" {colour}")[0] for colour in COLOURS}
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        if closing(state):
+            return
+        if now := turn(state):
+            for token, may in ((self.stop, now.end), (state.vocabulary.end_id, now.end), (self.comma, now.comma), (self.last, now.last)):
+                if not may:
+                    logits[token] = -torch.inf
+        self._in_number(logits, state)
+        self._each(logits, state)
+        colours = shirts(state)
+        said = state.vocabulary.tokenizer.decode(state.run).split()[2:]
+        if colours == ():
+            logits[self.wears] = -torch.inf
+        elif colours and said:
+            keep(logits, [self.articles[article(colours[0]).split()[0]] if said == ["in"] else self.colours[colours[0]]])
+
+    def _in_number(self, logits: torch.Tensor, state: DecodingState) -> None:
+        """The phrase is one of those that are true, whose beginning was written; the first one also if it is to be no caption."""
+        if state.innermost != grammar.PHRASE or not (state.run or state.pointed_any or int(logits.argmax()) in self.beginnings):
+            return
+        known = [state.vocabulary.encode(f" {phrase}") for phrase in phrases(state)]
+        follow = {ids[len(state.run)] for ids in known if ids[: len(state.run)] == state.run and len(ids) > len(state.run)}
+        if follow and state.run not in known:
+            keep(logits, sorted(follow))
+
+    def _each(self, logits: torch.Tensor, state: DecodingState) -> None:
+        """As many boxes as the phrase says, each of such a thing."""
+        due = owed(state)
+        if not due:
+            return
+        count, places = due
+        if state.innermost == grammar.BOX:
+            free = [token for place in places if (token := state.vocabulary.point_base + place) not in state.pointed]
+            if not state.run and free:
+                keep(logits, free)
+        elif state.boxes_due or state.after_box:
+            open_box = state.vocabulary.tag_ids[grammar.open_tag(grammar.BOX)]
+            if state.boxes < count:
+                keep(logits, [open_box])
+            else:
+                logits[open_box] = -torch.inf
+
+
+class PlacesAreMeasured(LogitFilter):
+    """Behind "<p>The dog</p><box>...</box> is" stands the place where that box is, when a place is to stand there."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.places = {place: vocabulary.encode(f" {place}") for place in PLACES}
+        self.verbs = [vocabulary.encode(f" {word}") for word in ("is", "are")]
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        close = state.vocabulary.tag_ids[grammar.close_tag(grammar.BOX)]
+        if state.inside or state.run_start == 0 or state.written[state.run_start - 1] != close or state.run[:1] not in self.verbs:
+            return
+        box, said = _first_box(state), state.run[1:]
+        if box is None or (said and all(ids[: len(said)] != said for ids in self.places.values())):
+            return
+        right = self.places[place_of(box)]
+        others = {ids[len(said)] for ids in self.places.values() if ids[: len(said)] == said and len(ids) > len(said)}
+        follows = right[len(said)] if right[: len(said)] == said and len(right) > len(said) else None
+        best = int(logits.argmax())
+        if follows is not None and best in others | {follows}:
+            keep(logits, [follows])
+        elif said:
+            logits[list(others)] = -torch.inf
+
+
+def _first_box(state: DecodingState) -> Box | None:
+    """The first one pointed at for the latest phrase."""
+    close, base = state.vocabulary.tag_ids[grammar.close_tag(grammar.PHRASE)], state.vocabulary.point_base
+    start = len(state.written) - state.written[::-1].index(close) if close in state.written else len(state.written)
+    place = next((token - base for token in state.written[start:] if token >= base), None)
+    key, index = state.proposals[place] if place is not None else ("", 0)
+    return state.seen[key][index].box if key in state.seen else None
+
+
+class SaysWhatIsThere(LogitFilter):
+    """An answer does not begin with "I cannot see" where nothing was looked at: no picture, and no video in whose first frame something
+    was found (proposal 0 is the whole frame). The expert that follows a thing looks at every frame itself; a small model that is
+    unsure of a wish likes to deny.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.begun, self.cannot = vocabulary.encode("I"), vocabulary.encode(" cannot")[0]
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        found = any(index for _, index in state.proposals) or any(key.startswith("img-") for key in state.references)
+        if state.written == self.begun and not found:
+            logits[self.cannot] = -torch.inf
