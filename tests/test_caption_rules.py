@@ -112,7 +112,8 @@ def test_where_nothing_is_sure_the_network_decides(vocabulary):
         ("<p>A dog</p><box>@2</box>, <p>an", ("an umbrella", "two people")),
         ("<p>Two people</p><box>@4</box><box>@5</box> and <p>", ("a dog", "a cat", "an umbrella")),
         ("<p>A person</p><box>@4</box> holding <p>a", ()),
-        ("<p>", ("A dog", "A cat", "An umbrella", "Two people", "A person")),
+        ("<p>A person</p><box>@4</box> riding <p>a", ()),
+        ("<p>", ("A dog", "A cat", "An umbrella", "Two people")),
         ("The dog is here. <p>", ()),
         ("<seg><ref>img-1</ref>a", ()),
     ],
@@ -145,6 +146,7 @@ def test_a_phrase_has_as_many_boxes_as_it_says_each_on_such_a_thing(vocabulary, 
     assert owed(state_of(vocabulary, written)) == expected
 
 
+RIDER = [Region("person", 0.9, Box(0.1, 0.1, 0.3, 0.7), GREY), Region("horse", 0.9, Box(0.1, 0.4, 0.5, 0.9), GREY), SEEN[2]]
 PAIR = [SEEN[1], *SEEN[3:5]]
 DOGS = [SEEN[0], Region("dog", 0.9, Box(0.5, 0.2, 0.7, 0.6), GREY)]
 
@@ -158,10 +160,16 @@ DOGS = [SEEN[0], Region("dog", 0.9, Box(0.5, 0.2, 0.7, 0.6), GREY)]
         (PAIR, "<p>", " Three", {" A", " Two"}),
         (DOGS, "<p>", " A", {" Two"}),
         (SEEN, "<p> Two", " dogs", {" people"}),
-        (SEEN, "<p> A", " person", {" person"}),
+        (SEEN, "<p> A", " person", {" dog", " cat"}),
+        (RIDER, "<p> A person</p><box>@1</box>", " riding", {" riding"}),
+        (RIDER, "<p> A person</p><box>@1</box>", " holding", {" riding", ",", " and"}),
+        (RIDER, "<p> A person</p><box>@1</box> riding", " on", {"<p>"}),
+        (RIDER, "<p> A person</p><box>@1</box> riding<p> a", " dog", {" horse"}),
+        (RIDER, "<p> A person</p><box>@1</box> riding<p> a horse</p><box>@2</box>", " on", {" on"}),
+        (SEEN[3:5], "<p> Two people</p><box>@1</box><box>@2</box>", " riding", {".", "<|im_end|>"}),
         (SEEN, "<p> A dog</p><box>@1</box>,<p>", " two", {" two"}),
         (SEEN, "<p> A dog</p><box>@1</box>,<p> two", " cats", {" people"}),
-        (SEEN, "<p> A dog</p><box>@1</box> chasing<p>", " some", {" some"}),
+        (SEEN, "<p> A dog</p><box>@1</box> and a word<p>", " some", {" some"}),
         (SEEN, "<p> Two people</p><box>@4</box>", ".", {"<box>"}),
         (SEEN[3:5], "<p> Two people</p><box>@1</box><box>@2</box>", ".", {"."}),
         (SEEN, "<p> Two people</p><box>", "[", {"@"}),

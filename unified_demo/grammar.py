@@ -161,13 +161,15 @@ class Box:
         """Share of the picture, 0..1."""
         return (self.x1 - self.x0) * (self.y1 - self.y0)
 
-    def iou(self, other: "Box") -> float:
-        """Intersection over union, 0..1."""
+    def overlap(self, other: "Box") -> float:
+        """Area of the intersection, 0..1 of the picture."""
         width = min(self.x1, other.x1) - max(self.x0, other.x0)
         height = min(self.y1, other.y1) - max(self.y0, other.y0)
-        if width <= 0 or height <= 0:
-            return 0.0
-        shared = width * height
+        return max(width, 0.0) * max(height, 0.0)
+
+    def iou(self, other: "Box") -> float:
+        """Intersection over union, 0..1."""
+        shared = self.overlap(other)
         return shared / (self.area + other.area - shared)
 
 

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unified_demo.data.scenes import CARRIERS, HOLDS, RIDES, SEATS, SMALL, Scene
+from unified_demo.data.scenes import Scene
+from unified_demo.deeds import CARRIERS, HOLDS, RIDES, SEATS, SMALL
 from unified_demo.errors import MediaError
 from unified_demo.grammar import Box
 from unified_demo.nouns import definite, is_plural

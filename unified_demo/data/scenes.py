@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from unified_demo.data.reports import Draft, centred, report
+from unified_demo.deeds import CARRIERS, HOLDS, RIDES, SEATS, SITTERS, SMALL, WORN
 from unified_demo.grammar import Box, GrammarError
 from unified_demo.regions import COLOURS, PARTS, Floats, Region, with_whole_picture
 
@@ -41,21 +42,6 @@ USUAL_COLOURS = {
     "stop sign": "red", "fire hydrant": "red", "apple": "red", "toilet": "white", "sink": "white", "pizza": "orange",
     "dining table": "brown", "tie": "black", "tv": "black", "donut": "brown", "teddy bear": "brown", "traffic light": "black",
 }  # fmt: skip
-
-RIDES = ("horse", "bicycle", "motorcycle", "elephant", "skateboard", "surfboard", "snowboard", "skis", "boat")
-HOLDS = (
-    "umbrella", "cell phone", "tennis racket", "baseball bat", "frisbee", "remote", "book", "bottle", "cup", "wine glass", "teddy bear",
-    "hot dog", "pizza", "donut", "banana", "sandwich", "kite", "handbag", "suitcase", "backpack", "scissors", "toothbrush", "knife",
-    "sports ball", "baseball glove", "surfboard", "skateboard", "laptop", "cat", "dog", "cake", "spoon", "fork",
-)  # fmt: skip
-WORN = ("tie", "backpack", "handbag", "baseball glove")
-SEATS = ("chair", "couch", "bench", "bed")
-CARRIERS = ("dining table", "couch", "bed", "bench", "chair")
-SMALL = (
-    "cup", "bottle", "bowl", "laptop", "book", "cell phone", "remote", "vase", "potted plant", "cake", "pizza", "sandwich", "banana",
-    "apple", "orange", "keyboard", "mouse", "wine glass", "fork", "knife", "spoon", "cat", "dog", "teddy bear", "handbag", "donut",
-    "clock", "tv", "carrot", "broccoli", "scissors",
-)  # fmt: skip
 
 
 Palette = Mapping[str, Sequence[Floats]]
@@ -166,7 +152,7 @@ def _add_linked(rng: random.Random, drafts: list[Draft], links: list[tuple[int, 
     elif kind == "sit":
         below = centred(x, y + size * 0.2, size * rng.uniform(0.9, 2.0), size)
         above = centred(x + rng.uniform(-0.4, 0.4) * size, y - size * 0.1, size * rng.uniform(0.4, 0.8), size * rng.uniform(0.8, 1.3))
-        names, word = (rng.choice(["person", "person", "cat", "dog", "teddy bear"]), rng.choice(SEATS)), "sitting on"
+        names, word = (rng.choice(["person", *SITTERS]), rng.choice(SEATS)), "sitting on"
     elif kind == "on":
         below = centred(x, y + size * 0.3, size * rng.uniform(1.2, 2.4), size * rng.uniform(0.4, 0.9))
         part = size * rng.uniform(0.2, 0.6)

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from unified_demo import grammar
+from unified_demo.deeds import deeds
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.nouns import GROUP, in_number, plural
 from unified_demo.regions import SURE, Region, shirt_colour, sort_regions
@@ -17,6 +18,8 @@ from unified_demo.regions import SURE, Region, shirt_colour, sort_regions
 BEGINNINGS = ("a", "an", "some", "one", "two", "three", "four", "five", "many")
 MOST_GROUPS = 4
 JOINTS = (",", "and", ", and")
+TOUCHING = 0.1
+"""Things do something with each other when their boxes overlap by so much of the smaller one."""
 SAME = 0.6
 """Boxes whose intersection is so much of their union are one thing."""
 
@@ -48,20 +51,43 @@ def turn(state: DecodingState) -> Turn | None:
 
 
 def phrases(state: DecodingState) -> tuple[str, ...]:
-    """What the phrase that is being written may say of one kind: "two cups" where two are sure. Empty where that is open: elsewhere, and
-    where one thing is done to another ("riding <p>").
-
-    The first phrase may be of one of several people, who then does something; a listed one is of a kind that is unsaid.
+    """What the phrase that is being written may say of one kind: "two cups" where two are sure; of a listed one that is unsaid, or of one
+    with which something is done ("riding <p>a horse"). Empty where that is open.
     """
     if state.innermost != grammar.PHRASE or state.in_call or state.calls:
         return ()
     counts = Counter(region.label for region in _sure(state))
     if len(state.written) == len(state.run) + 1:
-        alone = ["a person"] if "person" in counts else []
-        return tuple(dict.fromkeys(_capital(phrase) for phrase in (*(in_number(*row) for row in counts.items()), *alone)))
-    if not captioning(state) or _words(state, *_between(state)[-1]).strip() not in JOINTS:
+        return tuple(_capital(in_number(*row)) for row in counts.items())
+    if not captioning(state):
         return ()
+    between = _words(state, *_between(state)[-1]).strip()
+    if between not in JOINTS:
+        return tuple(dict.fromkeys(in_number(label, 1) for word, label in _done(state) if word == between))
     return tuple(in_number(label, counts[label]) for label in _unsaid(state))
+
+
+def verbs(state: DecodingState) -> tuple[str, ...] | None:
+    """What may be said to be done, behind the first phrase of a caption and its boxes: what those overlap with which it can be done.
+    None elsewhere."""
+    closed = state.vocabulary.tag_ids[grammar.close_tag(grammar.BOX)]
+    behind = state.run_start and state.written[state.run_start - 1] == closed and not state.inside
+    if not behind or _count(state) != 1 or not captioning(state) or not _sure(state):
+        return None
+    return tuple(dict.fromkeys(word for word, _ in _done(state)))
+
+
+def _done(state: DecodingState) -> list[tuple[str, str]]:
+    """(what is done, with what) by the things that are pointed at."""
+    pointed = _pointed(state)
+    others = [region for region in _sure(state) if all(region is not one for one in pointed)]
+    return [
+        (word, other.label)
+        for one in pointed
+        for other in others
+        if one.box.overlap(other.box) > TOUCHING * min(one.box.area, other.box.area)
+        for word in deeds(one.label, other.label)
+    ]
 
 
 def owed(state: DecodingState) -> tuple[int, tuple[int, ...]] | None:

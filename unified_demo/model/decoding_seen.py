@@ -4,7 +4,7 @@ import torch
 
 from unified_demo import grammar
 from unified_demo.grammar import Box
-from unified_demo.model.caption_rules import BEGINNINGS, owed, phrases, shirts, turn
+from unified_demo.model.caption_rules import BEGINNINGS, owed, phrases, shirts, turn, verbs
 from unified_demo.model.decoding_rule import LogitFilter, closing, keep
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.tokens import Vocabulary
@@ -30,6 +30,7 @@ class CaptionsAreSeen(LogitFilter):
             for token, may in ((self.stop, now.end), (state.vocabulary.end_id, now.end), (self.comma, now.comma), (self.last, now.last)):
                 if not may:
                     logits[token] = -torch.inf
+        self._measured(logits, state)
         self._in_number(logits, state)
         self._each(logits, state)
         colours = shirts(state)
@@ -38,6 +39,21 @@ class CaptionsAreSeen(LogitFilter):
             logits[self.wears] = -torch.inf
         elif colours and said:
             keep(logits, [self.articles[article(colours[0]).split()[0]] if said == ["in"] else self.colours[colours[0]]])
+
+    def _measured(self, logits: torch.Tensor, state: DecodingState) -> None:
+        """Nothing is said to be done but what is measured, and then with something."""
+        done = verbs(state)
+        if done is None:
+            return
+        known = [state.vocabulary.encode(f" {word}") for word in done]
+        follow = {ids[len(state.run)] for ids in known if ids[: len(state.run)] == state.run and len(ids) > len(state.run)}
+        tags = [state.vocabulary.tag_ids[grammar.open_tag(name)] for name in (grammar.BOX, grammar.PHRASE)]
+        if not state.run:
+            keep(logits, [self.stop, self.comma, self.last, state.vocabulary.end_id, tags[0], *follow])
+        elif follow:
+            keep(logits, sorted(follow))
+        elif state.run in known:
+            keep(logits, tags[1:])
 
     def _in_number(self, logits: torch.Tensor, state: DecodingState) -> None:
         """The phrase is one of those that are true, whose beginning was written; the first one also if it is to be no caption."""
