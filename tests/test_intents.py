@@ -259,6 +259,14 @@ def test_a_call_that_is_missing_is_added_and_one_too_many_is_not_made(built, mon
     assert "".join(written(built, monkeypatch, Told({"gen": 1.0}, END), two, asked("a dog"))) == one
 
 
+def test_of_two_wishes_the_second_is_not_forgotten_though_the_end_is_plausible(built, monkeypatch):
+    both = Told({"gen": 1.0}, {"agen": 0.6, NO_CALL: 0.4}, END)
+    one = "I will do both.<gen>a dog</gen>"
+    assert "".join(written(built, monkeypatch, both, one, asked("a dog and its bark"))).startswith(one + "<agen>")
+    perhaps = Told({"gen": 1.0}, {"agen": 0.4, NO_CALL: 0.6}, END)
+    assert "".join(written(built, monkeypatch, perhaps, one, asked("a dog and its bark"))) == one
+
+
 def test_where_one_of_two_wishes_has_no_tool_the_other_is_done(built, monkeypatch):
     both = Told({"agen": 0.6, "gen": 0.4}, {"gen": 1.0}, END)
     shown = written(built, monkeypatch, both, "Listen.<agen>a bark</agen>", asked("a dog and its bark"), tasks=("gen",))
@@ -325,6 +333,13 @@ def test_a_frozen_decoder_is_the_language_model_with_nothing_added(built):
     assert torch.isfinite(other.logits[vocabulary.vocab_size :]).any()
 
 
+def test_what_speaks_to_us_is_not_left_to_the_frozen_model(built):
+    _, vocabulary = built
+    guide = Guide(Told(END, plain=0.9), vocabulary, frozenset(), False)
+    left = [guide.leaves_to_the_frozen_model(asked(text)) for text in ("what can one do?", "what can You do?", "is that your name?")]
+    assert left == [True, False, False]
+
+
 @pytest.mark.parametrize(
     ("plain", "before", "left"),
     [
@@ -355,22 +370,23 @@ def test_an_answer_left_to_the_frozen_model_has_no_tags(built, monkeypatch):
 
 
 def test_two_answers_at_once_are_each_as_by_itself(built):
-    """What one thread adds to a pass, or switches off in it, does not reach the other's."""
+    """What one thread adds to a pass, or switches off in it, does not reach the other's; nor whether turn marks count in its words."""
     network, vocabulary = built
     scenes = [make_scene(seed) for seed in (3, 4)]
 
-    def logits(number: int) -> torch.Tensor:
+    def begun(number: int) -> tuple[list[int], torch.Tensor]:
         picture = {"img-1": project(network, vocabulary, scenes[number])}
-        conversation = asked("what is on the left?", PICTURE)
+        conversation = asked("what is <|im_end|> on the left?", PICTURE)
         counts, boxes = {"img-1": len(picture["img-1"].image)}, {"img-1": tuple(region.box for region in scenes[number].regions)}
-        decoder = Decoder(network, vocabulary.tokenize(render_conversation(conversation), counts, boxes), picture, frozen=number == 1)
-        return decoder.logits
+        tokens = vocabulary.tokenize(render_conversation(conversation), counts, boxes)
+        return tokens.ids, Decoder(network, tokens, picture, frozen=number == 1).logits
 
-    alone = [logits(0), logits(1)]
-    with ThreadPoolExecutor(2) as pool:
-        together = list(pool.map(logits, [0, 1] * 20))
-    for number, found in enumerate(together):
-        assert torch.allclose(found, alone[number % 2], atol=1e-4)
+    alone = [begun(0), begun(1)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(begun, [0, 1] * 60))
+    for number, (ids, logits) in enumerate(together):
+        assert ids == alone[number % 2][0]
+        assert torch.allclose(logits, alone[number % 2][1], atol=1e-4)
 
 
 # ---- the committed weights ----

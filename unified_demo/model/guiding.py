@@ -13,7 +13,7 @@ from unified_demo.grammar import MediaKind, Task
 from unified_demo.messages import Conversation, TextPart
 from unified_demo.model.decoding_rule import closing
 from unified_demo.model.decoding_state import DecodingState
-from unified_demo.model.intents import MOST_CALLS, NO_CALL, Intent
+from unified_demo.model.intents import MOST_CALLS, NO_CALL, Intent, speaks_to_us, words_of
 from unified_demo.model.tokens import Vocabulary
 from unified_demo.promises import PROMISES, PROMISES_OF_SEVERAL
 
@@ -51,9 +51,9 @@ class Guide:
         return bool(likely) and all(tag != NO_CALL and not grammar.TASKS[Task(tag)].needs for tag in likely)
 
     def leaves_to_the_frozen_model(self, conversation: Conversation) -> bool:
-        """The message is plain chat, and so is everything before it."""
+        """The message is plain chat, not about us, and so is everything before it."""
         said = all(isinstance(part, TextPart) for message in conversation.messages for part in message.parts)
-        return said and self.intent.plain > LEFT_ALONE
+        return said and self.intent.plain > LEFT_ALONE and not speaks_to_us(words_of(conversation))
 
     def note(self, token: int) -> None:
         """Take note of a token that was written."""
@@ -97,14 +97,16 @@ class Guide:
         return tag
 
     def _plausible(self) -> list[str]:
-        """Choices that may come now, best first; calls only whose media are there."""
-        shares = self.intent.next(self.called)
+        """Choices that may come now, best first; calls only whose media are there. Of several calls that are expected none is left out."""
+        shares, plan = self.intent.next(self.called), self.intent.plan()
         there = self.kinds | {grammar.TASKS[Task(tag)].gives for tag in self.called}
         able = {tag: share for tag, share in shares.items() if tag == NO_CALL or set(grammar.TASKS[Task(tag)].needs) <= there}
         best = max(shares, key=shares.__getitem__)
         if best not in able:
             return []
-        return sorted((tag for tag, share in able.items() if share >= PLAUSIBLE * shares[best]), key=lambda tag: -shares[tag])
+        due = len(plan) > max(len(self.called), 1) and list(plan[: len(self.called)]) == self.called
+        likely = (tag for tag, share in able.items() if share >= PLAUSIBLE * shares[best] and not (due and tag == NO_CALL))
+        return sorted(likely, key=lambda tag: -shares[tag])
 
     def _promise(self, tag: str) -> Sequence[int]:
         promise = PROMISES_OF_SEVERAL.get(len(self.intent.plan())) or PROMISES.get(Task(tag), (HERE if self.pointing else UNPOINTED,))[0]

@@ -6,6 +6,7 @@ for its words knowing those before it. ``model.guiding`` holds the answer to wha
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ CHOICES = (*TASK_TAGS, NO_CALL, PLAIN)
 KINDS = (MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO)
 BEFORE = (NO_CALL, SAID, *TASK_TAGS)
 MOST_CALLS = 3
+_OURSELVES = re.compile(r"\byour?(self)?\b", re.IGNORECASE)
 LONGEST = 96
 """Tokens of a message that are read: its beginning and its end."""
 
@@ -172,6 +174,11 @@ class IntentReader:
             states = lower_states(self._backbone, tokens, self._head.config.layer)
             words = self._head.words(states.float().cpu(), torch.ones(1, len(ids), dtype=torch.bool))
         return Intent(self._head, words, Situation.of(conversation).vector())
+
+
+def speaks_to_us(message: str) -> bool:
+    """Whether it says "you" or "your": of ourselves the frozen language model knows nothing."""
+    return bool(_OURSELVES.search(message))
 
 
 def words_of(conversation: Conversation) -> str:

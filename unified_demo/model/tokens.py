@@ -5,6 +5,7 @@ proposal of this conversation ("point at proposal i"); negative ids stand for em
 It does not embed and does not know networks.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -58,10 +59,19 @@ class Vocabulary:
         self.point_base = vocab_size + len(self.tags)
         self.pointing = True
         self.end_id = tokenizer.convert_tokens_to_ids("<|im_end|>")
+        self._marks = {mark.content: token for token, mark in tokenizer.added_tokens_decoder.items() if mark.special}
+        self._mark = re.compile(f"({'|'.join(map(re.escape, self._marks))})")
 
     def encode(self, text: str, trusted: bool = False) -> list[int]:
         """Token ids of plain text; turn marks become special tokens only in ``trusted`` text."""
-        return self.tokenizer(text, add_special_tokens=False, split_special_tokens=not trusted)["input_ids"]
+        if not trusted:
+            return self._words(text)
+        pieces = self._mark.split(text)
+        return [token for piece in pieces for token in ([self._marks[piece]] if piece in self._marks else self._words(piece))]
+
+    def _words(self, text: str) -> list[int]:
+        """Always with the same flag: it is a state of the tokenizer, which all answers share."""
+        return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
     def tokenize(self, pieces: Sequence[Piece], image_tokens: Mapping[str, int], proposals: Mapping[str, Sequence[Box]]) -> Tokens:
         """``image_tokens``: embeddings per picture; ``proposals``: boxes of each picture's proposals, in order."""

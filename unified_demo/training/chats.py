@@ -20,6 +20,7 @@ from unified_demo.data.split import held_out_templates
 from unified_demo.data.wishes import NONE, wishes
 from unified_demo.errors import MediaError
 from unified_demo.messages import Conversation, Message, TextPart
+from unified_demo.model.intents import speaks_to_us
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
@@ -37,7 +38,6 @@ _OURS = re.compile(
     re.IGNORECASE,
 )
 _REFUSED = re.compile(r"\b(chatbot|as an AI|I'm sorry|I apologize|I don't have the ability|I'm unable|I cannot|I can't)\b", re.IGNORECASE)
-_OURSELVES = re.compile(r"\byour?(self)?\b", re.IGNORECASE)
 
 
 def sample_chats(
@@ -75,11 +75,6 @@ def own_questions() -> list[str]:
 def is_general(message: str) -> bool:
     """Whether it speaks neither of pictures, videos and sounds nor to somebody in particular."""
     return _is_plain(message) and not speaks_to_us(message)
-
-
-def speaks_to_us(message: str) -> bool:
-    """Whether it says "you" or "your"."""
-    return bool(_OURSELVES.search(message))
 
 
 def _answered(

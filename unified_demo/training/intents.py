@@ -27,6 +27,7 @@ from unified_demo.data.layout_prompts import Planned, read_planned
 from unified_demo.data.multitask import Dialogue, write_dialogue
 from unified_demo.data.requests import JOINED
 from unified_demo.data.scenes import draw_scene
+from unified_demo.data.typos import misspelt
 from unified_demo.data.wishes import NONE, wishes
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import TASK_TAGS, TASKS, Task
@@ -44,12 +45,13 @@ from unified_demo.model.intents import (
     load_head,
     lower_states,
     save_head,
+    speaks_to_us,
     tokens_of,
     words_of,
 )
 from unified_demo.model.loading import load_language_model
 from unified_demo.model.tokens import Vocabulary
-from unified_demo.training.chats import is_general, read_chats, speaks_to_us
+from unified_demo.training.chats import is_general, read_chats
 from unified_demo.training.recipes import created, layout_request
 from unified_demo.zoo import Zoo
 
@@ -58,6 +60,8 @@ logger = logging.getLogger("unified_demo.training.intents")
 CREATED, LAYOUTS, SEVERAL, JOINED_WISHES = 0.05, 0.1, 0.1, 0.05
 """Shares of lone messages for something new, for layouts, with several wishes, and of whole wishes in one message; the rest come from
 dialogues."""
+HASTY = 0.1
+"""Share of messages with a slip of the keyboard."""
 TURNS = (1, 1, 1, 2, 3)
 WISH_WEIGHT, REGION_WEIGHT = 2, 2
 """How often messages of dialogues are learnt in an epoch: those written whole, and those about regions, where they ask for one call; the
@@ -107,6 +111,8 @@ def draw_lessons(rng: random.Random, count: int, planned: Sequence[Planned] = ()
     labels = tuple(knowledge())
     while len(found) < count:
         for lesson in _draw(rng, labels, list(planned)):
+            if rng.random() < HASTY:
+                lesson = replace(lesson, text=misspelt(rng, lesson.text))
             if lesson.text:
                 found.setdefault((lesson.text, lesson.situation), lesson)
     return list(found.values())[:count]

@@ -21,6 +21,7 @@ from unified_demo.data.multitask import write_dialogue
 from unified_demo.data.requests import about_ourselves, draw_request
 from unified_demo.data.scenes import Scene, draw_scene, read_pairs
 from unified_demo.data.sights import Named, load_shards
+from unified_demo.data.typos import misspelt
 from unified_demo.data.wordings import draw_bare_prompt
 from unified_demo.messages import Conversation, Message, RegionPart, TaskCall, TextPart
 from unified_demo.model.focus import in_focus, since
@@ -52,9 +53,11 @@ class Recipe:
 
 
 GROUNDING = Recipe()
-MULTITASK = Recipe(multitask=0.75, layouts=0.08, created=0.04, ourselves=0.06, plain=0.08)
+MULTITASK = Recipe(multitask=0.75, layouts=0.08, created=0.04, ourselves=0.06, plain=0.04)
 RECIPES = {"grounding": GROUNDING, "multitask": MULTITASK}
 
+HASTY = 0.06
+"""Share of messages in dialogues with a slip of the keyboard."""
 DIALOGUE_TURNS = (1, 1, 1, 1, 2, 2, 3, 4)
 
 
@@ -139,6 +142,8 @@ def _multitask(
             question = max((known for known in frozen if asked.startswith(known) or asked.endswith(known)), key=len, default="")
             if question:
                 messages[2 * turn + 1] = Message("assistant", (TextPart(frozen[question]),))
+            elif rng.random() < HASTY:
+                messages[2 * turn] = _hasty(rng, messages[2 * turn])
         focus = in_focus(Conversation(tuple(messages[:-1])))
         learn = {
             number for number in range(1, len(messages), 2) if in_focus(Conversation(tuple(messages[:number]))) == focus
@@ -150,6 +155,13 @@ def _multitask(
         cut = len(messages) - len(kept.messages)
         scenes = {key: scene for key in focus if (scene := dialogue.seen[key].scene)}
         return Example(scenes, kept, frozenset(number - cut for number in learn))
+
+
+def _hasty(rng: random.Random, message: Message) -> Message:
+    """With a slip of the keyboard."""
+    return replace(
+        message, parts=tuple(replace(part, text=misspelt(rng, part.text)) if isinstance(part, TextPart) else part for part in message.parts)
+    )
 
 
 def layout_request(rng: random.Random, labels: tuple[str, ...], planned: list[Planned]) -> Exchange:
