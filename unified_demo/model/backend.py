@@ -7,7 +7,7 @@ that were looked at are remembered. It parses nothing and calls no expert.
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from unified_demo.conversation import SPOKEN_OF, VISIBLE, render_conversation
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box, MediaKind, TaskSpec
 from unified_demo.media import load_image
-from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TextPart
+from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TextPart
+from unified_demo.model.absence import absent
 from unified_demo.model.decoding import choose, default_filters
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.detection import Detector
@@ -35,17 +36,20 @@ from unified_demo.model.naming import Names, StandIns, made_from, wishes_of, wit
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.passes import switched_off
 from unified_demo.model.perception import Perception
+from unified_demo.model.pointing import agreed
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
 from unified_demo.model.tuning import cast_added
 from unified_demo.model.zero_shot import LONGEST_WISH, PluginChooser
 from unified_demo.model_facts import resolve_device
 from unified_demo.recordings import frames_at
-from unified_demo.regions import Sight
+from unified_demo.regions import Region, Sight
 from unified_demo.zoo import Zoo
 
 MOST_PROMPT_TOKENS = 4096
 LONGEST_PROMISE = 10
 """Tokens that may stand before a call ("Here is the clip."); they wait until it is known which call it is and that there is a tool."""
+CANNOT_SEE = "I cannot see"
+"""So an answer begins when what is asked for is not among the proposals; the rest is the network's."""
 NO_TOOL = "I have no tool for {task} here."
 REMEMBERED_PICTURES = 32
 NAMES = {
@@ -88,6 +92,7 @@ class TinyModel:
         self._filters = default_filters(vocabulary)
         self._chooser = PluginChooser(network.language_model, vocabulary) if vocabulary.plugins else None
         self._denial = vocabulary.encode("There is no")
+        self._denials = vocabulary.encode(CANNOT_SEE)
         self._denied = {kind: [vocabulary.encode(f" {word}")[0] for word in words] for kind, words in NAMES.items()}
         self._seen: OrderedDict[Path, Seen] = OrderedDict()
         self._lock = threading.Lock()
@@ -157,15 +162,19 @@ class TinyModel:
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
         regions = {key: item.sight.regions for key, item in seen.items() if item.sight}
 
+        denied = guide is not None and self._nowhere(conversation, regions)
+        if denied:
+            guide, references = None, {}
+
         def begin(tasks: Sequence[str]) -> tuple[DecodingState, SurfaceWriter]:
             state = DecodingState(self.vocabulary, tokens.proposals, dict(references), tasks, most=options.max_new_tokens)
             state.wanted, state.wish, state.named, state.asked = wanted, wish, named_in(conversation), words_of(conversation)
             state.seen = regions
             return state, SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
 
-        state, writer = begin(tuple(self.vocabulary.tasks))
+        state, writer = begin(() if denied else tuple(self.vocabulary.tasks))
         generator = torch.Generator().manual_seed(options.seed)
-        held, shown, due, first = "", False, deque[int](), decoder.logits.clone()
+        held, shown, due, first = "", False, deque[int](self._denials if denied else ()), decoder.logits.clone()
         while len(state.written) < options.max_new_tokens and not cancel.is_set():
             told_to = bool(due)
             token = due.popleft() if due else self._next(decoder.logits, state, options, generator)
@@ -241,6 +250,15 @@ class TinyModel:
             decoder.rewind(taken, first)
         if false:
             first[self._denial[0]] = -torch.inf
+
+    def _nowhere(self, conversation: Conversation, regions: Mapping[str, Sequence[Region]]) -> bool:
+        """What is looked for in pictures is a kind of thing that the detector knows and proposes in none of them."""
+        artefacts, prompts = conversation.artefacts(), made_from(conversation)
+        marked = any(isinstance(part, RegionPart) for part in conversation.messages[-1].parts)
+        if not regions or marked or any(artefacts[key].kind != MediaKind.IMAGE for key in regions):
+            return False
+        missing = absent(words_of(conversation), self.perception.labels, {region.label for row in regions.values() for region in row})
+        return bool(missing) and all(missing not in prompts.get(key, "") for key in regions)
 
     def wanted(self, conversation: Conversation) -> tuple[str, list[int]]:
         """(the tag of the plug-in that the last message asks for, or empty for none; the tokens of that message's words)."""
@@ -350,16 +368,6 @@ class Decoder:
         self.logits = self._network.logits(hidden[None], [reading], len(self._proposals))[0].cpu()
         if reading and (asked := self._network.asked(self._ids, self._seen)) is not None:
             self.logits[-len(asked) :] = agreed(self.logits[-len(asked) :], asked.cpu())
-
-
-def agreed(points: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
-    """(n,) logits of pointing by the phrase of the answer, and (n,) log-probabilities by the question: their product, with the weight that
-    pointing had beside all words.
-
-    A phrase can be wrong ("the chair" for what one sits on) where the question was understood; a question can be vague where the
-    phrase is not.
-    """
-    return (points.log_softmax(-1) + asked).log_softmax(-1) + points.logsumexp(-1)
 
 
 class LazyModel:

@@ -22,6 +22,11 @@ class Perception:
     def __init__(self, encoder: ImageEncoder, detector: Detector) -> None:
         self.encoder, self.detector = encoder, detector
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of what the detector was taught."""
+        return self.detector.labels
+
     def look(self, picture: Image.Image) -> Sight:
         """A PIL picture of any size and mode."""
         features = self.encoder.encode([picture])[0]

@@ -51,3 +51,13 @@ def phrase_places(ids: Sequence[int], open_box: int, vocab_size: int) -> list[in
     while place >= 0 and 0 <= ids[place] < vocab_size:
         place -= 1
     return list(range(place + 1, end + 1))
+
+
+def agreed(points: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
+    """(n,) logits of pointing by the phrase of the answer, and (n,) log-probabilities by the question: their product, with the weight that
+    pointing had beside all words.
+
+    A phrase can be wrong ("the chair" for what one sits on) where the question was understood; a question can be vague where the
+    phrase is not.
+    """
+    return (points.log_softmax(-1) + asked).log_softmax(-1) + points.logsumexp(-1)
