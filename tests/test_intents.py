@@ -365,8 +365,14 @@ def test_an_answer_left_to_the_frozen_model_has_no_tags(built, monkeypatch):
     options, frozen = GenerationOptions(max_new_tokens=40, temperature=2.0), Decoder.__init__
     seen = []
     monkeypatch.setattr(Decoder, "__init__", lambda self, *given, **named: (seen.append(named), frozen(self, *given, **named))[1])
-    text = "".join(model.generate(asked("why is the sky blue?"), options, threading.Event()))
-    assert seen == [{"frozen": True}] and text and "<" not in text
+    answer = model.generate(asked("why is the sky blue?"), options, threading.Event())
+    text, facts = "", {}
+    try:
+        while True:
+            text += next(answer)
+    except StopIteration as end:
+        facts = end.value
+    assert seen == [{"frozen": True}] and text and "<" not in text and facts["frozen"] == 1.0
 
 
 def test_two_answers_at_once_are_each_as_by_itself(built):

@@ -56,6 +56,13 @@ def test_adapters_have_their_shares_and_without_an_answer_there_are_none(tmp_pat
     assert "um-gates" not in empty and "um-gantt" not in empty
 
 
+def test_plain_chat_shows_that_the_adapters_are_off(tmp_path: Path) -> None:
+    without = {name: value for name, value in TIMINGS.items() if not name.startswith("gate_")}
+    html = drawn(tmp_path, without | {"frozen": 1.0})
+    assert "Switched off" in html and "um-gates" not in html
+    assert "Switched off" not in drawn(tmp_path, TIMINGS)
+
+
 def test_layers_have_a_cell_for_each_adapter(tmp_path: Path) -> None:
     shares = {"layer_9_gate_0": 0.6, "layer_9_gate_1": 0.4, "layer_10_gate_0": 0.3, "layer_10_gate_1": 0.7}
     html = drawn(tmp_path, TIMINGS | shares)

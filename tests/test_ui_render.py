@@ -119,6 +119,13 @@ def test_a_label_always_has_half_of_the_picture_to_grow_into(box: Box) -> None:
     assert room >= 50
 
 
+def test_of_many_boxes_of_one_thing_the_largest_has_the_name() -> None:
+    small, large = Box(0.1, 0.1, 0.2, 0.2), Box(0.4, 0.4, 0.9, 0.9)
+    thing = SceneObject(3, "img-1", "two dogs", boxes=[small, large])
+    assert "<b>3</b>two dogs</span>" in str(label_html(thing, large))
+    assert "<b>3</b></span>" in str(label_html(thing, small)) and "um-again" in str(label_html(thing, small))
+
+
 def test_long_names_are_short_in_the_picture_only() -> None:
     name = "the very small dog behind the second tree on the left"
     html = str(answer_html(view(TextDelta(name, 0), RegionFound(0, name, BOX, artefact_id="img-1"))))

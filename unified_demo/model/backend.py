@@ -133,7 +133,8 @@ class TinyModel:
     ) -> Generator[str, None, dict[str, float]]:
         """Surface text as it is decoded; ``cancel`` ends it between two pictures, before the prefill and between two tokens.
 
-        Returns {"look_s", "prefill_s", "decode_s", "tokens", "prompt_tokens", "gate_0", ..., "layer_14_gate_0", ...}.
+        Returns {"look_s", "prefill_s", "decode_s", "tokens", "prompt_tokens", "gate_0", ..., "layer_14_gate_0", ...}; "frozen" in place
+        of the gates where the answer was left to the frozen language model.
         """
         started = time.perf_counter()
         artefacts = conversation.artefacts()
@@ -217,7 +218,7 @@ class TinyModel:
             "decode_s": end - prefilled,
             "tokens": float(len(state.written)),
             "prompt_tokens": float(len(tokens.ids)),
-            **decoder.gate_usage(),
+            **({"frozen": 1.0} if plain else decoder.gate_usage()),
         }
 
     def guide(self, conversation: Conversation, kinds: frozenset[MediaKind], pointing: bool) -> Guide | None:

@@ -230,16 +230,29 @@ def _mask(mask: Artefact) -> Markup:
 
 
 def label_html(thing: SceneObject, box: Box) -> Markup:
-    """Name tag of a box: it grows towards the side with room and wraps there, so the picture's edge never cuts it off."""
+    """Name tag of a box: it grows towards the side with room and wraps there, so the picture's edge never cuts it off.
+
+    Of the boxes of one thing ("four people") the largest has the name, the others the number.
+    """
+    named = box == max(thing.boxes or [box], key=lambda one: one.area)
     leftwards = box.x0 > 0.5
     room = box.x1 if leftwards else 1 - box.x0
     side = f"right:{100 * (1 - box.x1):.2f}%" if leftwards else f"left:{100 * box.x0:.2f}%"
     height = f"bottom:{100 * (1 - box.y0):.2f}%" if box.y0 >= TOP_ROOM else f"top:{100 * box.y0:.2f}%"
     hue, ink = region_colour(thing.number)
     return Markup(
-        '<span class="um-label" data-object="{n}" style="{side};{height};max-width:{room:.2f}%;'
+        '<span class="um-label{again}" data-object="{n}" style="{side};{height};max-width:{room:.2f}%;'
         '--hue:{hue};--ink:{ink}"><b>{n}</b>{label}</span>'
-    ).format(n=thing.number, side=side, height=height, room=100 * room, hue=hue, ink=ink, label=_short(thing.name))
+    ).format(
+        again="" if named else " um-again",
+        n=thing.number,
+        side=side,
+        height=height,
+        room=100 * room,
+        hue=hue,
+        ink=ink,
+        label=_short(thing.name) if named else "",
+    )
 
 
 def _short(label: str) -> str:

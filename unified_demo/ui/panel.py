@@ -246,6 +246,9 @@ def _gantt(timings: dict[str, float]) -> Markup:
 def _gates(timings: dict[str, float]) -> Markup:
     """How much of the answer went through each adapter of the LoRAMoE."""
     shares = [timings[name] for name in sorted(timings) if name.startswith("gate_")]
+    if timings.get("frozen"):
+        off = say("Switched off: plain chat is answered by the frozen language model.")
+        return Markup('<h3>{}</h3><p class="um-quiet">{}</p>').format(say("Adapters"), off)
     if not shares:
         return EMPTY
     bars = join(
