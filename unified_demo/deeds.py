@@ -26,7 +26,7 @@ def deeds(one: str, other: str) -> tuple[str, ...]:
     rows = (
         ("riding", person and other in RIDES),
         ("wearing", person and other in WORN),
-        ("holding", person and other in HOLDS),
+        ("holding", person and other in HOLDS and other not in ("cat", "dog")),  # they rather stand before somebody
         ("sitting on", one in SITTERS and other in SEATS),
         ("on", one in SMALL and other in CARRIERS),
     )

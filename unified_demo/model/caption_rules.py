@@ -7,6 +7,7 @@ it points, so it cannot yet know the colours of the one it will point at. This k
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unified_demo import grammar
@@ -51,41 +52,41 @@ def turn(state: DecodingState) -> Turn | None:
 
 
 def phrases(state: DecodingState) -> tuple[str, ...]:
-    """What the phrase that is being written may say of one kind: "two cups" where two are sure; of a listed one that is unsaid, or of one
-    with which something is done ("riding <p>a horse"). Empty where that is open.
+    """What the phrase that is being written may say of one kind: "two cups" where two are sure. The first is of a kind that does something,
+    where there is one; then come those with which it is done ("riding <p>a horse"), and listed ones that are unsaid. Empty where that is
+    open.
     """
     if state.innermost != grammar.PHRASE or state.in_call or state.calls:
         return ()
     counts = Counter(region.label for region in _sure(state))
     if len(state.written) == len(state.run) + 1:
-        return tuple(_capital(in_number(*row)) for row in counts.items())
+        active = {one for one, _, _ in _done(state)} or set(counts)
+        return tuple(_capital(in_number(*row)) for row in counts.items() if row[0] in active)
     if not captioning(state):
         return ()
     between = _words(state, *_between(state)[-1]).strip()
     if between not in JOINTS:
-        return tuple(dict.fromkeys(in_number(label, 1) for word, label in _done(state) if word == between))
+        return tuple(dict.fromkeys(in_number(other, counts[other]) for _, word, other in _done(state, _pointed(state)) if word == between))
     return tuple(in_number(label, counts[label]) for label in _unsaid(state))
 
 
 def verbs(state: DecodingState) -> tuple[str, ...] | None:
-    """What may be said to be done, behind the first phrase of a caption and its boxes: what those overlap with which it can be done.
-    None elsewhere."""
+    """What is done by the things of the first phrase of a caption, behind its boxes. None elsewhere."""
     closed = state.vocabulary.tag_ids[grammar.close_tag(grammar.BOX)]
     behind = state.run_start and state.written[state.run_start - 1] == closed and not state.inside
     if not behind or _count(state) != 1 or not captioning(state) or not _sure(state):
         return None
-    return tuple(dict.fromkeys(word for word, _ in _done(state)))
+    return tuple(dict.fromkeys(word for _, word, _ in _done(state, _pointed(state))))
 
 
-def _done(state: DecodingState) -> list[tuple[str, str]]:
-    """(what is done, with what) by the things that are pointed at."""
-    pointed = _pointed(state)
-    others = [region for region in _sure(state) if all(region is not one for one in pointed)]
+def _done(state: DecodingState, by: Sequence[Region] | None = None) -> list[tuple[str, str, str]]:
+    """(whose kind, what, with what kind) is done ``by`` these things, or by any, with others that they touch."""
+    sure = _sure(state)
     return [
-        (word, other.label)
-        for one in pointed
-        for other in others
-        if one.box.overlap(other.box) > TOUCHING * min(one.box.area, other.box.area)
+        (one.label, word, other.label)
+        for one in (sure if by is None else by)
+        for other in sure
+        if other.label != one.label and one.box.overlap(other.box) > TOUCHING * min(one.box.area, other.box.area)
         for word in deeds(one.label, other.label)
     ]
 

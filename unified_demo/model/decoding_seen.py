@@ -41,7 +41,7 @@ class CaptionsAreSeen(LogitFilter):
             keep(logits, [self.articles[article(colours[0]).split()[0]] if said == ["in"] else self.colours[colours[0]]])
 
     def _measured(self, logits: torch.Tensor, state: DecodingState) -> None:
-        """Nothing is said to be done but what is measured, and then with something."""
+        """What is measured to be done is said, and then with what; nothing else is."""
         done = verbs(state)
         if done is None:
             return
@@ -49,7 +49,7 @@ class CaptionsAreSeen(LogitFilter):
         follow = {ids[len(state.run)] for ids in known if ids[: len(state.run)] == state.run and len(ids) > len(state.run)}
         tags = [state.vocabulary.tag_ids[grammar.open_tag(name)] for name in (grammar.BOX, grammar.PHRASE)]
         if not state.run:
-            keep(logits, [self.stop, self.comma, self.last, state.vocabulary.end_id, tags[0], *follow])
+            keep(logits, [tags[0], *(follow or (self.stop, self.comma, self.last, state.vocabulary.end_id))])
         elif follow:
             keep(logits, sorted(follow))
         elif state.run in known:
