@@ -13,6 +13,7 @@ from unified_demo.config import GenerationOptions, Settings
 from unified_demo.grammar import TASK_TAGS, TASKS, Box, MediaKind
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TextPart
 from unified_demo.model.caption_rules import Turn, owed, phrases, turn
+from unified_demo.model.decoding import default_filters
 from unified_demo.model.decoding_rule import LogitFilter
 from unified_demo.model.decoding_seen import CaptionsAreSeen, PlacesAreMeasured
 from unified_demo.model.decoding_state import DecodingState
@@ -208,6 +209,25 @@ def test_a_complete_place_does_not_go_on_to_another(words):
     above = [Region("dog", 0.9, Box(0.4, 0.0, 0.6, 0.3), GREY)]
     for side in (" left", " right"):
         assert following(words, PlacesAreMeasured(words), "<p> The dog</p><box>@1</box> is at the top", side, above) != side
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_is_preferred_something_may_follow(vocabulary, seed: int):
+    """Random networks that like captions: at each place some token is allowed, and nothing stays open."""
+    rng = torch.Generator().manual_seed(seed)
+    state = state_of(vocabulary, "<p>", [SEEN, RIDER, PAIR, DOGS, [*RIDER, *SEEN]][seed % 5])
+    rules, state.most, state.references = default_filters(vocabulary), 300, {"img-1": vocabulary.encode("img-1")}
+    while len(state.written) < state.most:
+        logits = torch.randn(vocabulary.point_base + len(state.proposals), generator=rng)
+        logits[vocabulary.encode(" A")] += 4.0 if len(state.written) < 3 else 0.0
+        logits[[vocabulary.tag_ids[tag] for tag in ("</p>", "<box>", "</box>")]] += 6.0
+        for rule in rules:
+            rule.apply(logits, state)
+        assert torch.isfinite(logits).any()
+        if (token := int(logits.argmax())) == vocabulary.end_id:
+            break
+        state.add(token)
+    assert not state.inside and not state.boxes_due
 
 
 @pytest.mark.weights

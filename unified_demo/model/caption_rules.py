@@ -82,11 +82,12 @@ def verbs(state: DecodingState) -> tuple[str, ...] | None:
 def _done(state: DecodingState, by: Sequence[Region] | None = None) -> list[tuple[str, str, str]]:
     """(whose kind, what, with what kind) is done ``by`` these things, or by any, with others that they touch."""
     sure = _sure(state)
+    taken = [id(region) for region in by or ()]
     return [
         (one.label, word, other.label)
         for one in (sure if by is None else by)
         for other in sure
-        if other.label != one.label and one.box.overlap(other.box) > TOUCHING * min(one.box.area, other.box.area)
+        if id(other) not in taken and other.label != one.label and one.box.overlap(other.box) > TOUCHING * min(one.box.area, other.box.area)
         for word in deeds(one.label, other.label)
     ]
 
