@@ -267,6 +267,21 @@ def test_of_two_wishes_the_second_is_not_forgotten_though_the_end_is_plausible(b
     assert "".join(written(built, monkeypatch, perhaps, one, asked("a dog and its bark"))) == one
 
 
+def test_several_calls_come_in_their_order_though_the_first_was_not_certain(built, monkeypatch):
+    both = Told({"gen": 0.6, "vgen": 0.4}, {"vgen": 1.0}, END)
+    shown = "".join(written(built, monkeypatch, both, "I will film it.<vgen>a dog</vgen>", asked("draw a dog and film it")))
+    assert shown.startswith("I will do both.<gen>") and "<vgen>" in shown
+    either = Told({"gen": 0.6, "vgen": 0.4}, END)
+    film = "I will film it.<vgen>a dog</vgen>"
+    assert "".join(written(built, monkeypatch, either, film, asked("a dog"))) == film
+
+
+def test_something_new_is_not_all_that_is_wanted_when_a_picture_is_changed_too(built):
+    _, vocabulary = built
+    for steps, new in [(({"gen": 1.0}, END), True), (({"gen": 1.0}, {"edit": 1.0}, END), False), ((END,), False)]:
+        assert Guide(Told(*steps), vocabulary, frozenset(), False).wants_something_new() is new
+
+
 def test_where_one_of_two_wishes_has_no_tool_the_other_is_done(built, monkeypatch):
     both = Told({"agen": 0.6, "gen": 0.4}, {"gen": 1.0}, END)
     shown = written(built, monkeypatch, both, "Listen.<agen>a bark</agen>", asked("a dog and its bark"), tasks=("gen",))
@@ -289,6 +304,11 @@ def test_more_calls_than_were_learnt_are_the_networks_and_nothing_is_begun_at_th
 def test_words_where_nothing_is_to_be_called(built, monkeypatch):
     shown = written(built, monkeypatch, Told(END), "Listen.<agen>a bark</agen>", asked("why do dogs bark?"))
     assert "".join(shown) == "W"
+
+
+def test_words_that_are_no_promise_stay_without_their_call(built, monkeypatch):
+    shown = written(built, monkeypatch, Told(END), "Monday is a day.<agen>a morning</agen>", asked("ugh, mondays"))
+    assert "".join(shown) == "Monday is a day."
 
 
 def test_an_outline_points_first_and_a_picture_is_not_pointed_into(built, monkeypatch):

@@ -250,7 +250,7 @@ class TinyModel:
         if taken:
             decoder.rewind(taken, first)
         if false:
-            first[self._denial[0]] = -torch.inf
+            first[[self.vocabulary.encode(word)[0] for word in ("There", " There", "there", " there")]] = -torch.inf
 
     def _nowhere(self, conversation: Conversation, regions: Mapping[str, Sequence[Region]]) -> bool:
         """What is looked for in pictures is a kind of thing that the detector knows and proposes in none of them."""

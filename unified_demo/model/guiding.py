@@ -47,7 +47,7 @@ class Guide:
 
     def wants_something_new(self) -> bool:
         """The message asks for what needs nothing of the conversation, and every other choice is implausible."""
-        likely = self._plausible()
+        likely = [*self._plausible(), *self.intent.plan()]
         return bool(likely) and all(tag != NO_CALL and not grammar.TASKS[Task(tag)].needs for tag in likely)
 
     def leaves_to_the_frozen_model(self, conversation: Conversation) -> bool:
@@ -77,7 +77,8 @@ class Guide:
             return None
         anew = words_only and not shown
         if best == NO_CALL:
-            return Redirection(anew=True, without_calls=True) if anew else Redirection((self.vocabulary.end_id,))
+            promised = anew and promising(self.vocabulary.tokenizer.decode(state.written))
+            return Redirection(anew=True, without_calls=True) if promised else Redirection((self.vocabulary.end_id,))
         return Redirection((*(self._promise(best) if anew else ()), self._opening(best, anew)), anew)
 
     def go_on(self, tag: str) -> str:
@@ -97,16 +98,18 @@ class Guide:
         return tag
 
     def _plausible(self) -> list[str]:
-        """Choices that may come now, best first; calls only whose media are there. Of several calls that are expected none is left out."""
+        """Choices that may come now, best first; calls only whose media are there. Several calls that are expected come in their order: of
+        such messages the network has seen too few.
+        """
         shares, plan = self.intent.next(self.called), self.intent.plan()
         there = self.kinds | {grammar.TASKS[Task(tag)].gives for tag in self.called}
         able = {tag: share for tag, share in shares.items() if tag == NO_CALL or set(grammar.TASKS[Task(tag)].needs) <= there}
         best = max(shares, key=shares.__getitem__)
         if best not in able:
             return []
-        due = len(plan) > max(len(self.called), 1) and list(plan[: len(self.called)]) == self.called
-        likely = (tag for tag, share in able.items() if share >= PLAUSIBLE * shares[best] and not (due and tag == NO_CALL))
-        return sorted(likely, key=lambda tag: -shares[tag])
+        if len(plan) > max(len(self.called), 1) and list(plan[: len(self.called)]) == self.called:
+            return [best]
+        return sorted((tag for tag, share in able.items() if share >= PLAUSIBLE * shares[best]), key=lambda tag: -shares[tag])
 
     def _promise(self, tag: str) -> Sequence[int]:
         promise = PROMISES_OF_SEVERAL.get(len(self.intent.plan())) or PROMISES.get(Task(tag), (HERE if self.pointing else UNPOINTED,))[0]
