@@ -142,7 +142,7 @@ def _multitask(
             question = max((known for known in frozen if asked.startswith(known) or asked.endswith(known)), key=len, default="")
             if question:
                 messages[2 * turn + 1] = Message("assistant", (TextPart(frozen[question]),))
-            elif rng.random() < HASTY:
+            elif exchange.task != "chat" and rng.random() < HASTY:
                 messages[2 * turn] = _hasty(rng, messages[2 * turn])
         focus = in_focus(Conversation(tuple(messages[:-1])))
         learn = {
