@@ -6,7 +6,7 @@ also tells at the start of an answer what it believes is asked for. It does not 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from unified_demo.model.lora_moe import FFN_PROJECTIONS, LoraMoeConfig, LoraMoeL
 from unified_demo.model.passes import injecting, injection
 from unified_demo.model.pointing import FACTS_WIDTH, answer_places, facts, latest_question, phrase_places
 from unified_demo.model.projector import ImageProjector, RegionProjector
+from unified_demo.model.intents import lower_states
 from unified_demo.model.reader import EMBEDDING_SCALE, Reading, RegionReader
 from unified_demo.model.tokens import IMAGE_SLOT, Tokens, Vocabulary
 from unified_demo.model.tuning import TunedLayer, Tuning, add_tuning, gated, is_added
@@ -209,7 +210,7 @@ class MultimodalNetwork(nn.Module):
         """
         readings = [self.question(ids[: place + 1], proposals) for place in places]
         with torch.no_grad():
-            shares = self.reader(readings, self.language_model.get_input_embeddings().weight).float().softmax(-1)
+            shares = self.reader(self.understood(readings), self.language_model.get_input_embeddings().weight).float().softmax(-1)
         label = shares[:, 1:] @ proposals.labels.float() * EMBEDDING_SCALE
         marked = torch.stack([reading.marked.any() for reading in readings]).float()
         return self.belief(torch.cat([label, shares[:, :1], shares[:, 1:].amax(-1, keepdim=True), marked[:, None]], -1))
@@ -224,10 +225,24 @@ class MultimodalNetwork(nn.Module):
         """(n,) log-probabilities of the proposals as what the latest question asks for; None where that is open (BELIEVED, LIKELY)."""
         with torch.no_grad():
             words = self.language_model.get_input_embeddings().weight
-            shares = self.reader([self.question(ids, proposals)], words)[0].float().softmax(-1)
+            shares = self.reader(self.understood([self.question(ids, proposals)]), words)[0].float().softmax(-1)
         if shares[0] > 1 - BELIEVED or shares[1:].max() < LIKELY:
             return None
         return (shares[1:] / shares[1:].sum() + UNLIKELY).log()
+
+    def understood(self, readings: Sequence[Reading]) -> list[Reading]:
+        """The same with what the frozen lower layers make of the questions' words."""
+        unique = list({tuple(reading.question): None for reading in readings if len(reading.question) and reading.meaning is None})
+        known: dict[tuple[int, ...], torch.Tensor] = {}
+        backbone = self.language_model.model
+        for start in range(0, len(unique), 64):
+            part = sorted(unique, key=len)[start : start + 64]
+            longest = max(map(len, part))
+            ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in part], device=backbone.embed_tokens.weight.device)
+            with torch.no_grad():
+                states = lower_states(backbone, ids, self.first_layer)
+            known |= {row: state[: len(row)] for row, state in zip(part, states, strict=True)}
+        return [replace(r, meaning=known.get(tuple(r.question))) if r.meaning is None else r for r in readings]
 
     def question(self, ids: Sequence[int], proposals: Proposals) -> Reading:
         """What the region reader needs to say what the user's latest turn asks for."""
@@ -260,7 +275,7 @@ class MultimodalNetwork(nn.Module):
         places = [place for place, reading in enumerate(readings) if reading]
         if places:
             words = self.language_model.get_input_embeddings().weight
-            read = self.reader([reading for reading in readings if reading], words)
+            read = self.reader(self.understood([reading for reading in readings if reading]), words)
             read = read[:, 1:].float().log_softmax(-1) + self.point_word(hidden[places].float())
             points = points.index_copy(0, torch.tensor(places, device=points.device), read)
         return torch.cat([word_logits, tag_logits, points], -1)

@@ -34,6 +34,7 @@ class Reading:
     facts: torch.Tensor
     pointed: torch.Tensor
     marked: torch.Tensor
+    meaning: torch.Tensor | None = None
 
 
 class RegionReader(nn.Module):
@@ -43,6 +44,8 @@ class RegionReader(nn.Module):
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
         self.word = nn.Linear(hidden_size, WIDTH)
+        self.meaning = nn.Sequential(nn.LayerNorm(hidden_size), nn.Dropout(0.1), nn.Linear(hidden_size, WIDTH, bias=False))
+        nn.init.zeros_(self.meaning[2].weight)
         self.label = nn.Linear(hidden_size, WIDTH, bias=False)
         self.fact = nn.Sequential(nn.Linear(FACTS_WIDTH + 2, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
         self.nothing = nn.Parameter(torch.randn(WIDTH) * 0.02)
@@ -56,6 +59,7 @@ class RegionReader(nn.Module):
     def forward(self, readings: Sequence[Reading], words: torch.Tensor) -> torch.Tensor:
         """``words`` (vocab, hidden) embeddings of the language model."""
         spoken, ids = self._spoken([r.question for r in readings], [r.phrase for r in readings], words)
+        spoken = spoken + self._meanings(readings, spoken)
         pad = nn.utils.rnn.pad_sequence
         labels, facts = pad([r.labels for r in readings], batch_first=True), pad([r.facts for r in readings], batch_first=True)
         flags = pad([torch.stack([r.pointed, r.marked], -1) for r in readings], batch_first=True).float()
@@ -77,6 +81,19 @@ class RegionReader(nn.Module):
         ids = torch.cat([question, phrase], 1).to(words.device)
         places = torch.cat([self.place[MOST_QUESTION - question.shape[1] : MOST_QUESTION], self.place[len(self.place) - phrase.shape[1] :]])
         return self.word(words[ids.clamp(min=0)].float() * EMBEDDING_SCALE) + places, ids
+
+    def _meanings(self, readings: Sequence[Reading], spoken: torch.Tensor) -> torch.Tensor:
+        """As ``spoken``: what the words of the questions mean together, zero for those of phrases."""
+        meant, added = [r.meaning for r in readings if r.meaning is not None and len(r.question)], torch.zeros_like(spoken)
+        if not meant:
+            return added
+        read = self.meaning(torch.cat([m[-MOST_QUESTION:] for m in meant]).float()).split([min(len(m), MOST_QUESTION) for m in meant])
+        rows, longest = iter(read), max(min(len(r.question), MOST_QUESTION) for r in readings)
+        columns = []
+        for r in readings:
+            row = next(rows) if r.meaning is not None and len(r.question) else spoken.new_zeros(0, WIDTH)
+            columns.append(nn.functional.pad(row, (0, 0, longest - len(row), spoken.shape[1] - longest)))
+        return torch.stack(columns).to(spoken.dtype)
 
     def _biases(self, pairs: torch.Tensor, there: torch.Tensor, spoken: torch.Tensor) -> list[torch.Tensor]:
         """Per layer (batch, HEADS, length, length): learnt from pairs of proposals, -inf towards padding."""
