@@ -15,7 +15,8 @@ from unified_demo.data.wishes import NONE, wishes
 from unified_demo.errors import ModelLoadError
 from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
-from unified_demo.model.backend import Decoder, Seen, TinyModel
+from unified_demo.model.backend import Seen, TinyModel
+from unified_demo.model.decoder import Decoder
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.guiding import POINTS_FIRST, Guide, promising
 from unified_demo.model.intents import (

@@ -19,8 +19,9 @@ _NAMED = re.compile(
 )
 
 
-def in_focus(conversation: Conversation) -> list[str]:
-    """Ids of what the last question is about: those it names or marks regions in, else the pictures and the videos attached last."""
+def in_focus(conversation: Conversation, about: str = "") -> list[str]:
+    """Ids of what the last question is about: those it names or marks regions in, else the pictures and the videos attached last, or
+    ``about`` where that is another one."""
     shown = [_visible(message) for message in conversation.messages]
     every = [artefact.id for row in shown for artefact in row]
     question = conversation.messages[-1].parts if conversation.messages else ()
@@ -28,6 +29,8 @@ def in_focus(conversation: Conversation) -> list[str]:
     named |= {part.artefact_id for part in question if isinstance(part, RegionPart) and part.artefact_id}
     of_kind = [[[artefact.id for artefact in row if artefact.kind == kind] for row in shown] for kind in VISIBLE]
     latest = {key for rows in of_kind for key in next((row for row in reversed(rows) if row), [])}
+    if not named and about in every and about not in latest:
+        return [about]
     return [key for key in every if key in (named or latest)]
 
 
