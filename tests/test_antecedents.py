@@ -192,7 +192,9 @@ def test_the_kind_that_is_meant_weighs_the_calls_that_need_one(built):
 
 def test_another_picture_than_the_latest_comes_into_focus_when_it_is_meant():
     conversation = Conversation((*HISTORY, user("that was the wrong one")))
-    assert in_focus(conversation) == ["img-2", "vid-1"] == in_focus(conversation, "img-2") == in_focus(conversation, "aud-7")
+    assert in_focus(conversation) == ["img-2", "vid-1"] == in_focus(conversation, "aud-7")
+    assert in_focus(conversation, "img-2") == ["img-2"] == in_focus(conversation, "img-2", {MediaKind.IMAGE})
+    assert in_focus(conversation, "img-2", {MediaKind.VIDEO}) == ["img-2", "vid-1"], "a second call is about the video"
     assert in_focus(conversation, "img-1") == ["img-1"]
     assert in_focus(Conversation((*HISTORY, user("and in vid-1?"))), "img-1") == ["vid-1"], "a name counts more"
 

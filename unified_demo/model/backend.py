@@ -18,7 +18,7 @@ from unified_demo import grammar
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.conversation import SPOKEN_OF, VISIBLE, render_conversation
 from unified_demo.errors import UnifiedError
-from unified_demo.grammar import Box, MediaKind, TaskSpec
+from unified_demo.grammar import Box, MediaKind, Task, TaskSpec
 from unified_demo.media import load_image
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TextPart
 from unified_demo.model.absence import absent
@@ -144,7 +144,9 @@ class TinyModel:
         images = [key for key, artefact in artefacts.items() if artefact.kind == MediaKind.IMAGE]
         intent = self._reader.read(conversation) if self._reader and options.constrained else None
         about = self._about(conversation, intent)
-        focus = in_focus(conversation, about)
+        focus = in_focus(
+            conversation, about, {kind for tag in (intent.plan() if intent else ()) for kind in grammar.TASKS[Task(tag)].needs}
+        )
         seen: dict[str, Seen] = {}
         for key in focus:
             if not cancel.is_set():
