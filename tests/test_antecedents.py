@@ -184,9 +184,11 @@ def test_what_is_meant_is_of_a_kind_that_the_call_needs(built):
 def test_the_kind_that_is_meant_weighs_the_calls_that_need_one(built):
     intent = intent_for(built, Conversation((*HISTORY, user("take out all colours"))))
     before = intent.next()
-    intent.weigh({MediaKind.IMAGE: 0.1, MediaKind.VIDEO: 0.9})
+    intent.weigh({MediaKind.IMAGE: 0.3, MediaKind.VIDEO: 0.6, MediaKind.AUDIO: 0.1})
     after = intent.next()
-    assert after["vedit"] / after["edit"] == pytest.approx(9 * before["vedit"] / before["edit"], rel=1e-4)
+    assert after["vedit"] / after["edit"] == pytest.approx(2 * before["vedit"] / before["edit"], rel=1e-4)
+    intent.weigh({MediaKind.IMAGE: 0.0, MediaKind.VIDEO: 1.0})
+    assert intent.next()["vedit"] / intent.next()["edit"] == pytest.approx(4 * after["vedit"] / after["edit"], rel=1e-4), "not too sure"
     assert after["gen"] == before["gen"] and sum(after.values()) == pytest.approx(1.0, abs=1e-5)
 
 

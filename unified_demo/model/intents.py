@@ -30,6 +30,8 @@ CHOICES = (*TASK_TAGS, NO_CALL, PLAIN)
 KINDS = (MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO)
 BEFORE = (NO_CALL, SAID, *TASK_TAGS)
 MOST_CALLS = 3
+LEAST_OF_A_KIND = 0.25
+"""What the kind that is meant can take from a call: three quarters."""
 _OURSELVES = re.compile(r"\byour?(self)?\b", re.IGNORECASE)
 LONGEST = 96
 """Tokens of a message that are read: its beginning and its end."""
@@ -129,9 +131,12 @@ class Intent:
     def weigh(self, kinds: Mapping[MediaKind, float]) -> None:
         """How probable it is that the message is about something of each kind: calls that come first and need such are weighed by it
         against each other."""
-        shares = self._choices(())
+        shares, most = self._choices(()), max(kinds.values(), default=1.0)
         needing = {tag: shares[tag] for tag in TASK_TAGS if TASKS[Task(tag)].needs}
-        weighed = {tag: share * sum(kinds.get(kind, 0.0) for kind in TASKS[Task(tag)].needs) for tag, share in needing.items()}
+        weighed = {
+            tag: share * max(LEAST_OF_A_KIND, max(kinds.get(kind, 0.0) for kind in TASKS[Task(tag)].needs) / most)
+            for tag, share in needing.items()
+        }
         if total := sum(weighed.values()):
             scale = sum(needing.values()) / total
             self._shares[()] = shares | {tag: share * scale for tag, share in weighed.items()}
