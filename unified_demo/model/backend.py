@@ -8,7 +8,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -32,6 +32,7 @@ from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.focus import in_focus, named_in, since
 from unified_demo.model.guiding import Guide, promising
 from unified_demo.model.intents import NO_CALL, Intent, IntentHead, IntentReader, load_head, words_of
+from unified_demo.model.likelihood import AnswerLikelihood
 from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.naming import Names, StandIns, made_from, wishes_of, with_names
@@ -52,6 +53,8 @@ CANNOT_SEE = "I cannot see"
 """So an answer begins when what is asked for is not among the proposals; the rest is the network's."""
 NO_TOOL = "I have no tool for {task} here."
 REMEMBERED_PICTURES = 32
+SURE, WEIGHT = 0.9, 0.5
+"""Below this share of its belief the region reader hears what the frozen language model thinks is asked for; how much that weighs."""
 NAMES = {
     MediaKind.IMAGE: ("picture", "pictures", "photo", "photograph", "image"), MediaKind.VIDEO: ("video", "clip"),
     MediaKind.AUDIO: ("sound", "recording"),
@@ -93,6 +96,7 @@ class TinyModel:
         self._missing = {vocabulary.tag_ids[grammar.open_tag(tag)]: tag for tag in tags}
         self._label_words = LabelWords(vocabulary, words)
         self._filters = default_filters(vocabulary)
+        self._likelihood = AnswerLikelihood(network.language_model, vocabulary)
         self._chooser = PluginChooser(network.language_model, vocabulary) if vocabulary.plugins else None
         self._denial = vocabulary.encode("There is no")
         self._denials = vocabulary.encode(CANNOT_SEE)
@@ -124,6 +128,20 @@ class TinyModel:
         stand_ins = self.names.stand_ins(nouns, f"{labels} {wishes} {said}")
         named = {key: self._project(with_names(sights[key], found[key], stand_ins)) for key in sights if found[key]}
         return seen | named, stand_ins
+
+    def _likelier(
+        self, conversation: Conversation, tokens: Tokens, projected: dict[str, ProjectedPicture], seen: Mapping[str, Seen]
+    ) -> dict[str, ProjectedPicture]:
+        """Where the region reader is not sure which thing is asked for, and none is marked: the frozen language model has a say."""
+        sights = {key: item.sight for key, item in seen.items() if item.sight and item.sight.regions}
+        marked = any(isinstance(part, RegionPart) for part in conversation.messages[-1].parts)
+        if marked or not sights or not tokens.proposals or self.network.wanted(tokens, projected).max() >= SURE:
+            return projected
+        labels = {key: [region.label for region in sight.regions] for key, sight in sights.items()}
+        gains = self._likelihood.gains(words_of(conversation), [label for row in labels.values() for label in row if label])
+        weighed = {key: torch.tensor([WEIGHT * gains.get(label, 0.0) for label in row]) for key, row in labels.items()}
+        device = self.network.word_mean.device
+        return projected | {key: replace(projected[key], likelier=row.to(device)) for key, row in weighed.items()}
 
     def _project(self, sight: Sight) -> Seen:
         encoded = encode_picture(sight.image, sight.regions, self._label_words)
@@ -161,7 +179,10 @@ class TinyModel:
         kinds = frozenset(artefact.kind for artefact in artefacts.values())
         guide = Guide(intent, self.vocabulary, kinds, bool(tokens.proposals)) if intent and not wanted else None
         plain = guide is not None and guide.leaves_to_the_frozen_model(conversation)
-        decoder = Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()}, frozen=plain)
+        projected = {key: item.projected for key, item in seen.items()}
+        if options.constrained and not plain and not stand_ins:
+            projected = self._likelier(conversation, tokens, projected, seen)
+        decoder = Decoder(self.network, tokens, projected, frozen=plain)
         prefilled = time.perf_counter()
         named = named_in(conversation) or [about]
         may_be = {MediaKind.MASK, *SPOKEN_OF, *(kind for task in self.vocabulary.tasks.values() for kind in task.needs)}

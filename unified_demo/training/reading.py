@@ -128,4 +128,7 @@ def _batches(rng: random.Random, pool: list[Question], options: ReadOptions) -> 
     rng.shuffle(batches)
     for batch in batches:
         drop = [reading.phrase and rng.random() < options.without_question for reading, _ in batch]
-        yield [(replace(reading, question=(), meaning=None) if out else reading, answer) for out, (reading, answer) in zip(drop, batch, strict=True)]
+        yield [
+            (replace(reading, question=(), meaning=None) if out else reading, answer)
+            for out, (reading, answer) in zip(drop, batch, strict=True)
+        ]
