@@ -1,21 +1,25 @@
 """What the frozen language model thinks is asked for: its figures, and that the region reader hears it where it is not sure."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_model import make_network, make_scene, project
 
 from unified_demo.config import Settings
 from unified_demo.conversation import render_conversation
-from unified_demo.grammar import MediaKind
+from unified_demo.grammar import Box, MediaKind
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TextPart
 from unified_demo.model.backend import Seen, TinyModel
+from unified_demo.model.decoding_seen import NamesWhatIsAskedFor
+from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.intents import lower_states
-from unified_demo.model.likelihood import ABOUT_NOTHING, FRAME, AnswerLikelihood
+from unified_demo.model.likelihood import ABOUT_NOTHING, FRAME, AnswerLikelihood, believed
 from unified_demo.model.passes import switched_off
-from unified_demo.regions import Sight
+from unified_demo.regions import COLOURS, PARTS, Region, Sight
 
 PICTURE = Artefact("img-1", MediaKind.IMAGE, Path("1.png"))
 
@@ -93,10 +97,51 @@ def test_the_language_model_is_heard_where_the_reader_is_not_sure_and_nothing_is
     model, scene = TinyModel(network, vocabulary, None, ()), make_scene(3)
     tokens, projected = told(built, "which one?", scene)
     seen = {"img-1": Seen(projected["img-1"], (), Sight(None, tuple(scene.regions)))}
-    monkeypatch.setattr(network, "wanted", lambda *_: torch.tensor([sure]))
+    count = len(tokens.proposals)
+    monkeypatch.setattr(network, "wanted", lambda *_: torch.tensor([0.0, sure, *[(1 - sure) / (count - 1)] * (count - 1)]))
     shown = (RegionPart("this", (scene.regions[0].box,), artefact_id="img-1"),) if marked else ()
-    found = model._likelier(asked("which one?", *shown), tokens, projected, seen)["img-1"].likelier
+    pictures, labels = model._asked_for(asked("which one?", *shown), tokens, projected, seen)
+    found = pictures["img-1"].likelier
     assert found.shape == (len(scene.regions),) and bool(found.any()) is heard
+    first = scene.regions[tokens.proposals[0][1]].label
+    assert (first in labels) is not marked
+
+
+def test_a_label_is_believed_with_all_its_proposals_and_some_beside_it():
+    assert believed(["dog", "cat", "dog"], [0.1, 0.25, 0.3, 0.25]) == {"dog", "cat"}
+    assert believed(["dog", "cat", "cup"], [0.0, 0.7, 0.2, 0.1]) == {"dog"}
+    assert believed(["dog", "cat", "cup"], [0.1, 0.3, 0.3, 0.3]) == frozenset() == believed(["dog"], [0.8, 0.2]) == believed([], [1.0])
+
+
+@pytest.mark.parametrize(
+    ("written", "labels", "barred"),
+    [
+        ("<p>The", {"person"}, True),
+        ("Here is <p>the", {"person"}, True),
+        ("<p>the red", {"person"}, True),
+        ("<p>the person", {"person"}, False),
+        ("<p>the person next to the", {"person"}, False),
+        ("<p>the small one next to the", {"person"}, False),
+        ("<p>A", {"person"}, False),
+        ("<p>The", set(), False),
+        ("<p>The", {"person", "dog"}, False),
+        ("The", {"person"}, False),
+        ("<p>The person</p><box>0,0,9,9</box> is next to <p>the", {"person"}, False),
+    ],
+)
+def test_the_first_phrase_is_not_of_another_kind_than_what_is_asked_for(built, written: str, labels: set[str], barred: bool):
+    _, vocabulary = built
+    state = DecodingState(vocabulary, [], {}, (), believed=labels)
+    box = Box(0.1, 0.1, 0.4, 0.4)
+    state.seen = {"img-1": [Region(label, 0.9, box, np.zeros((PARTS, len(COLOURS)), np.float32)) for label in ("person", "dog")]}
+    for piece in re.split(r"(</?\w+>)", written):
+        for token in [vocabulary.tag_ids[piece]] if piece in vocabulary.tag_ids else vocabulary.encode(piece):
+            state.add(token)
+    logits = torch.zeros(vocabulary.point_base)
+    NamesWhatIsAskedFor(vocabulary).apply(logits, state)
+    dog, dogs = (vocabulary.encode(f" {word}")[0] for word in ("dog", "dogs"))
+    assert bool(torch.isinf(logits[dog])) is barred and bool(torch.isinf(logits[dogs])) is barred
+    assert not torch.isinf(logits[vocabulary.encode(" person")[0]]) and not torch.isinf(logits[vocabulary.encode(" puppy")[0]])
 
 
 @pytest.mark.weights

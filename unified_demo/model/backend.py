@@ -32,7 +32,7 @@ from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.focus import in_focus, named_in, since
 from unified_demo.model.guiding import Guide, promising
 from unified_demo.model.intents import NO_CALL, Intent, IntentHead, IntentReader, load_head, words_of
-from unified_demo.model.likelihood import AnswerLikelihood
+from unified_demo.model.likelihood import AnswerLikelihood, believed
 from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.naming import Names, StandIns, made_from, wishes_of, with_names
@@ -129,19 +129,25 @@ class TinyModel:
         named = {key: self._project(with_names(sights[key], found[key], stand_ins)) for key in sights if found[key]}
         return seen | named, stand_ins
 
-    def _likelier(
+    def _asked_for(
         self, conversation: Conversation, tokens: Tokens, projected: dict[str, ProjectedPicture], seen: Mapping[str, Seen]
-    ) -> dict[str, ProjectedPicture]:
-        """Where the region reader is not sure which thing is asked for, and none is marked: the frozen language model has a say."""
-        sights = {key: item.sight for key, item in seen.items() if item.sight and item.sight.regions}
+    ) -> tuple[dict[str, ProjectedPicture], frozenset[str]]:
+        """The pictures, and the labels of what the message asks for; none where that is open. Where the region reader is not sure which
+        thing it is, the frozen language model has a say. What is marked needs neither.
+        """
+        sights = {key: item.sight for key, item in seen.items() if item.sight}
         marked = any(isinstance(part, RegionPart) for part in conversation.messages[-1].parts)
-        if marked or not sights or not tokens.proposals or self.network.wanted(tokens, projected).max() >= SURE:
-            return projected
-        labels = {key: [region.label for region in sight.regions] for key, sight in sights.items()}
-        gains = self._likelihood.gains(words_of(conversation), [label for row in labels.values() for label in row if label])
-        weighed = {key: torch.tensor([WEIGHT * gains.get(label, 0.0) for label in row]) for key, row in labels.items()}
-        device = self.network.word_mean.device
-        return projected | {key: replace(projected[key], likelier=row.to(device)) for key, row in weighed.items()}
+        if marked or not tokens.proposals or len(sights) < len(seen):
+            return projected, frozenset()
+        labels = [sights[key].regions[index].label for key, index in tokens.proposals]
+        shares = self.network.wanted(tokens, projected)
+        if shares[1:].max() < SURE * shares[1:].sum():
+            gains = self._likelihood.gains(words_of(conversation), [label for label in labels if label])
+            for key, sight in sights.items():
+                weighed = torch.tensor([WEIGHT * gains.get(region.label, 0.0) for region in sight.regions])
+                projected = projected | {key: replace(projected[key], likelier=weighed.to(shares.device))}
+            shares = self.network.wanted(tokens, projected)
+        return projected, believed(labels, shares.tolist())
 
     def _project(self, sight: Sight) -> Seen:
         encoded = encode_picture(sight.image, sight.regions, self._label_words)
@@ -180,8 +186,9 @@ class TinyModel:
         guide = Guide(intent, self.vocabulary, kinds, bool(tokens.proposals)) if intent and not wanted else None
         plain = guide is not None and guide.leaves_to_the_frozen_model(conversation)
         projected = {key: item.projected for key, item in seen.items()}
+        asked_for = frozenset[str]()
         if options.constrained and not plain and not stand_ins:
-            projected = self._likelier(conversation, tokens, projected, seen)
+            projected, asked_for = self._asked_for(conversation, tokens, projected, seen)
         decoder = Decoder(self.network, tokens, projected, frozen=plain)
         prefilled = time.perf_counter()
         named = named_in(conversation) or [about]
@@ -199,7 +206,7 @@ class TinyModel:
         def begin(tasks: Sequence[str]) -> tuple[DecodingState, SurfaceWriter]:
             state = DecodingState(self.vocabulary, tokens.proposals, dict(references), tasks, most=options.max_new_tokens)
             state.wanted, state.wish, state.named, state.asked = wanted, wish, named, words_of(conversation)
-            state.seen = regions
+            state.seen, state.believed = regions, asked_for
             return state, SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
 
         state, writer = begin(() if denied else tuple(self.vocabulary.tasks))

@@ -17,6 +17,10 @@ LONGEST = 240
 """Characters of a question that are read."""
 
 
+BELIEVED, BESIDE = 0.4, 0.3
+"""A label is believed to be asked for from this share of the belief on, and others that have so much of the best one's."""
+
+
 class AnswerLikelihood:
     """``language_model``: a causal language model, whose tuning is off meanwhile. Safe to use from several threads."""
 
@@ -54,3 +58,12 @@ class AnswerLikelihood:
         tokens = torch.tensor([list(ids)], device=backbone.embed_tokens.weight.device)
         hidden = backbone(input_ids=tokens, past_key_values=cache, use_cache=True).last_hidden_state[0]
         return self._language_model.lm_head(hidden).float().log_softmax(-1).cpu()
+
+
+def believed(labels: Sequence[str], shares: Sequence[float]) -> frozenset[str]:
+    """Labels of what is asked for. ``shares``: first that nothing fits, then of each proposal with its label. Empty where that is open."""
+    together: dict[str, float] = {}
+    for label, share in zip(labels, shares[1:], strict=True):
+        together[label] = together.get(label, 0.0) + share
+    best = max(together.values(), default=0.0)
+    return frozenset(label for label, share in together.items() if share >= BESIDE * best) if best >= BELIEVED else frozenset()

@@ -234,10 +234,7 @@ class MultimodalNetwork(nn.Module):
 
     def asked(self, ids: Sequence[int], proposals: Proposals) -> torch.Tensor | None:
         """(n,) log-probabilities of the proposals as what the latest question asks for; None where that is open (BELIEVED, LIKELY)."""
-        with torch.no_grad():
-            words = self.language_model.get_input_embeddings().weight
-            scores = self.reader(self.understood([self.question(ids, proposals)]), words)[0].float()
-            shares = torch.cat([scores[:1], scores[1:] + proposals.likelier]).softmax(-1)
+        shares = self._wanted(ids, proposals)
         if shares[0] > 1 - BELIEVED or shares[1:].max() < LIKELY:
             return None
         return (shares[1:] / shares[1:].sum() + UNLIKELY).log()
@@ -262,11 +259,14 @@ class MultimodalNetwork(nn.Module):
         yield from ((row, one[: len(row)]) for row, one in zip(questions, states, strict=True))
 
     def wanted(self, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> torch.Tensor:
-        """(n,): what share of the reader's belief each proposal has as what the latest question asks for, were one of them meant."""
-        proposals = self.proposals(tokens, projected)
+        """(1 + n,): how probable the reader finds it that the latest question asks for nothing that is there, and for each proposal."""
+        return self._wanted(tokens.ids, self.proposals(tokens, projected))
+
+    def _wanted(self, ids: Sequence[int], proposals: Proposals) -> torch.Tensor:
         with torch.no_grad():
-            scores = self.reader(self.understood([self.question(tokens.ids, proposals)]), self.language_model.get_input_embeddings().weight)
-        return scores[0, 1:].float().softmax(-1)
+            words = self.language_model.get_input_embeddings().weight
+            scores = self.reader(self.understood([self.question(ids, proposals)]), words)[0].float()
+        return torch.cat([scores[:1], scores[1:] + proposals.likelier]).softmax(-1)
 
     def question(self, ids: Sequence[int], proposals: Proposals) -> Reading:
         """What the region reader needs to say what the user's latest turn asks for."""

@@ -62,7 +62,7 @@ class Lesson:
 
 @dataclass(frozen=True)
 class AntecedentOptions:
-    epochs: int = 6
+    epochs: int = 7
     batch: int = 64
     lr: float = 1e-3
     weight_decay: float = 0.05
