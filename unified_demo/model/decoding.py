@@ -8,7 +8,7 @@ import torch
 
 from unified_demo import grammar
 from unified_demo.model.decoding_rule import TO_CLOSE, LogitFilter, closing, keep
-from unified_demo.model.decoding_seen import CaptionsAreSeen, PlacesAreMeasured, SaysWhatIsThere
+from unified_demo.model.decoding_seen import CaptionsAreSeen, NamesWhatIsAskedFor, PlacesAreMeasured, SaysWhatIsThere
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.plan_rules import Bounds, bounds_of, box_due, opposite_due
 from unified_demo.model.tokens import Vocabulary
@@ -318,6 +318,7 @@ def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
         PlansCount(),
         CaptionsAreSeen(vocabulary),
         PlacesAreMeasured(vocabulary),
+        NamesWhatIsAskedFor(vocabulary),
         RefNamesAnArtefact(),
         TasksNeedTheirMedia(),
         SaysWhatIsThere(vocabulary),

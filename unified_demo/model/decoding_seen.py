@@ -8,8 +8,11 @@ from unified_demo.model.caption_rules import BEGINNINGS, owed, phrases, shirts, 
 from unified_demo.model.decoding_rule import LogitFilter, closing, keep
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.tokens import Vocabulary
-from unified_demo.nouns import article
+from unified_demo.nouns import article, plural
 from unified_demo.regions import COLOURS, PLACES, place_of
+
+BEFORE_ITS_NOUN = 3
+"""Tokens that may stand before the noun of a phrase: "the", "small", "red"."""
 
 
 class CaptionsAreSeen(LogitFilter):
@@ -80,6 +83,33 @@ class CaptionsAreSeen(LogitFilter):
                 keep(logits, [open_box])
             else:
                 logits[open_box] = -torch.inf
+
+
+class NamesWhatIsAskedFor(LogitFilter):
+    """The first phrase of an answer, "the dog", is not of another kind than what the question is believed to ask for; that the words are
+    to be other ones ("the puppy") is the network's. Captions ("a dog") are not meant.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.articles = {vocabulary.encode(word)[0] for word in ("the", " the", "The", " The")}
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        first = state.vocabulary.tag_ids[grammar.close_tag(grammar.PHRASE)] not in state.written
+        run = state.run
+        if not state.believed or state.innermost != grammar.PHRASE or not first or state.in_call:
+            return
+        if not 0 < len(run) <= BEFORE_ITS_NOUN or run[0] not in self.articles:
+            return
+        kinds = {region.label for regions in state.seen.values() for region in regions if region.label not in COLOURS}
+        meant = {ids[0] for label in state.believed for ids in _forms(state, label)}
+        if not meant & set(run):
+            others = {ids[0] for label in kinds - set(state.believed) for ids in _forms(state, label)}
+            logits[sorted(others - meant)] = -torch.inf
+
+
+def _forms(state: DecodingState, label: str) -> list[list[int]]:
+    """A label and its plural, as tokens."""
+    return [state.vocabulary.encode(f" {word}") for word in (label, plural(label)) if word]
 
 
 class PlacesAreMeasured(LogitFilter):
