@@ -17,7 +17,7 @@ from unified_demo.model.backend import Seen, TinyModel
 from unified_demo.model.decoding_seen import NamesWhatIsAskedFor
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.intents import lower_states
-from unified_demo.model.likelihood import ABOUT_NOTHING, FRAME, AnswerLikelihood, believed
+from unified_demo.model.likelihood import ABOUT_NOTHING, FRAME, AnswerLikelihood, believed, leaves_unnamed, whom
 from unified_demo.model.passes import switched_off
 from unified_demo.regions import COLOURS, PARTS, Region, Sight
 
@@ -142,6 +142,51 @@ def test_the_first_phrase_is_not_of_another_kind_than_what_is_asked_for(built, w
     dog, dogs = (vocabulary.encode(f" {word}")[0] for word in ("dog", "dogs"))
     assert bool(torch.isinf(logits[dog])) is barred and bool(torch.isinf(logits[dogs])) is barred
     assert not torch.isinf(logits[vocabulary.encode(" person")[0]]) and not torch.isinf(logits[vocabulary.encode(" puppy")[0]])
+
+
+@pytest.mark.parametrize(
+    ("written", "allowed"),
+    [
+        ("<p>", None),
+        ("<p>The", {" dining", " dog", " dogs"}),
+        ("<p>The dining", {" table", " tables"}),
+        ("<p>The dog", None),
+        ("<p>The small", None),
+    ],
+)
+def test_where_the_question_names_nothing_the_first_phrase_is_what_is_believed(built, written: str, allowed: set[str] | None):
+    _, vocabulary = built
+    state = DecodingState(vocabulary, [], {}, (), believed={"dining table", "dog"}, unnamed=True)
+    for piece in re.split(r"(</?\w+>)", written):
+        for token in [vocabulary.tag_ids[piece]] if piece in vocabulary.tag_ids else vocabulary.encode(piece):
+            state.add(token)
+    logits = torch.zeros(vocabulary.point_base)
+    NamesWhatIsAskedFor(vocabulary).apply(logits, state)
+    open_now = set(torch.isfinite(logits).nonzero()[:, 0].tolist())
+    if allowed is not None:
+        assert open_now == {vocabulary.encode(word)[0] for word in allowed}
+    elif written == "<p>":
+        assert vocabulary.encode("A")[0] not in open_now and vocabulary.encode("H")[0] in open_now
+    else:
+        assert len(open_now) == len(logits)
+
+
+@pytest.mark.parametrize(
+    ("question", "unnamed"),
+    [
+        ("What would you open to send an e-mail?", True), ("Who pays the vet?", True), ("On what would soup be boiled?", True),
+        ("Where would you shave?", True), ("where are eggs kept cold?", True), ("Who can see us?", True),
+        ("where is the small one?", False),
+        ("which dog is the largest?", False), ("what do the dogs want?", False), ("What do you see?", False),
+        ("what is in the picture?", False), ("cut out the thing with wheels", False), ("how many are there?", False),
+    ],
+)  # fmt: skip
+def test_a_question_that_names_nothing_is_told_from_one_that_does(question: str, unnamed: bool):
+    assert leaves_unnamed(question, {"dog", "oven"}) is unnamed
+
+
+def test_who_asks_for_a_person_where_there_is_one():
+    assert whom("Who pays the vet?", ["dog", "person"]) < 0 == whom("Who barks?", ["dog"]) == whom("What barks?", ["dog", "person"])
 
 
 @pytest.mark.weights

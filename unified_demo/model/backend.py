@@ -32,7 +32,7 @@ from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.focus import in_focus, named_in, since
 from unified_demo.model.guiding import Guide, promising
 from unified_demo.model.intents import NO_CALL, Intent, IntentHead, IntentReader, load_head, words_of
-from unified_demo.model.likelihood import AnswerLikelihood, believed
+from unified_demo.model.likelihood import PERSON, AnswerLikelihood, believed, leaves_unnamed, whom
 from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.naming import Names, StandIns, made_from, wishes_of, with_names
@@ -141,10 +141,11 @@ class TinyModel:
             return projected, frozenset()
         labels = [sights[key].regions[index].label for key, index in tokens.proposals]
         shares = self.network.wanted(tokens, projected)
-        if shares[1:].max() < SURE * shares[1:].sum():
+        if shares[1:].max() < SURE * shares[1:].sum() or whom(words_of(conversation), labels):
             gains = self._likelihood.gains(words_of(conversation), [label for label in labels if label])
+            others = whom(words_of(conversation), labels)
             for key, sight in sights.items():
-                weighed = torch.tensor([WEIGHT * gains.get(region.label, 0.0) for region in sight.regions])
+                weighed = torch.tensor([WEIGHT * gains.get(one.label, 0.0) + others * (one.label != PERSON) for one in sight.regions])
                 projected = projected | {key: replace(projected[key], likelier=weighed.to(shares.device))}
             shares = self.network.wanted(tokens, projected)
         return projected, believed(labels, shares.tolist())
@@ -206,7 +207,7 @@ class TinyModel:
         def begin(tasks: Sequence[str]) -> tuple[DecodingState, SurfaceWriter]:
             state = DecodingState(self.vocabulary, tokens.proposals, dict(references), tasks, most=options.max_new_tokens)
             state.wanted, state.wish, state.named, state.asked = wanted, wish, named, words_of(conversation)
-            state.seen, state.believed = regions, asked_for
+            state.seen, state.believed, state.unnamed = regions, asked_for, leaves_unnamed(state.asked, asked_for)
             return state, SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
 
         state, writer = begin(() if denied else tuple(self.vocabulary.tasks))

@@ -86,25 +86,37 @@ class CaptionsAreSeen(LogitFilter):
 
 
 class NamesWhatIsAskedFor(LogitFilter):
-    """The first phrase of an answer, "the dog", is not of another kind than what the question is believed to ask for; that the words are
-    to be other ones ("the puppy") is the network's. Captions ("a dog") are not meant.
+    """The first phrase of an answer, "the dog", is not of another kind than what the question is believed to ask for. That the words are
+    to be other ones ("the puppy") is the network's, but where the question names nothing ("what barks?") it has no other words: then the
+    answer is no caption either. Captions ("a dog") are not meant.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self.articles = {vocabulary.encode(word)[0] for word in ("the", " the", "The", " The")}
+        self.articles = [vocabulary.encode(word) for word in ("the", " the", "The", " The")]
+        self.beginnings = sorted(
+            {vocabulary.encode(form)[0] for word in BEGINNINGS for form in (word.capitalize(), f" {word.capitalize()}")}
+        )
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
-        first = state.vocabulary.tag_ids[grammar.close_tag(grammar.PHRASE)] not in state.written
-        run = state.run
-        if not state.believed or state.innermost != grammar.PHRASE or not first or state.in_call:
+        run, first = state.run, state.vocabulary.tag_ids[grammar.close_tag(grammar.PHRASE)] not in state.written
+        if not state.believed or state.innermost != grammar.PHRASE or not first or state.in_call or closing(state):
             return
-        if not 0 < len(run) <= BEFORE_ITS_NOUN or run[0] not in self.articles:
+        if not run and state.unnamed and len(state.written) == 1:
+            logits[self.beginnings] = -torch.inf
+        said = next((run[len(ids) :] for ids in self.articles if run[: len(ids)] == ids), None)
+        if said is None or len(said) >= BEFORE_ITS_NOUN:
+            return
+        meant = [form for label in state.believed for form in _forms(state, label)]
+        if state.unnamed:
+            follow = {form[len(said)] for form in meant if form[: len(said)] == said and len(form) > len(said)}
+            if follow and said not in meant:
+                keep(logits, sorted(follow))
             return
         kinds = {region.label for regions in state.seen.values() for region in regions if region.label not in COLOURS}
-        meant = {ids[0] for label in state.believed for ids in _forms(state, label)}
-        if not meant & set(run):
-            others = {ids[0] for label in kinds - set(state.believed) for ids in _forms(state, label)}
-            logits[sorted(others - meant)] = -torch.inf
+        begin = {form[0] for form in meant}
+        if not begin & set(said):
+            others = {form[0] for label in kinds - set(state.believed) for form in _forms(state, label)}
+            logits[sorted(others - begin)] = -torch.inf
 
 
 def _forms(state: DecodingState, label: str) -> list[list[int]]:

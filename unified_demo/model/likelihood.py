@@ -4,7 +4,8 @@
 the question, and a short one for each name of several tokens. It decodes nothing and is trained by nobody.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import nn
@@ -17,6 +18,15 @@ LONGEST = 240
 """Characters of a question that are read."""
 
 
+PERSON, NOBODY = "person", -4.0
+"""Whom "who" asks for, and nats that take other kinds out of it."""
+_WHO = re.compile(r"\b(who|whom|whose)\b", re.IGNORECASE)
+_UNNAMED = re.compile(
+    r"\b(what|who|whom|whose|which)\b"
+    r"|\bwhere (would|could|can|do|does|did|should|might|may|will|are|is)\b(?! (the|my|a|an|his|her|that|this)\b)",
+    re.IGNORECASE,
+)
+_WHOLE = re.compile(r"\b(picture|photo|photograph|image|scene|see|shows?|shown|visible|happen\w*|going on|describe)\b", re.IGNORECASE)
 BELIEVED, BESIDE = 0.4, 0.3
 """A label is believed to be asked for from this share of the belief on, and others that have so much of the best one's."""
 
@@ -67,3 +77,17 @@ def believed(labels: Sequence[str], shares: Sequence[float]) -> frozenset[str]:
         together[label] = together.get(label, 0.0) + share
     best = max(together.values(), default=0.0)
     return frozenset(label for label, share in together.items() if share >= BESIDE * best) if best >= BELIEVED else frozenset()
+
+
+def whom(question: str, labels: Collection[str]) -> float:
+    """Nats for kinds that are no persons: "who" asks for a person where there is one."""
+    return NOBODY if PERSON in labels and _WHO.search(question) else 0.0
+
+
+def leaves_unnamed(question: str, labels: Collection[str]) -> bool:
+    """Whether it asks "what", "who" or "where would one ..." and says none of ``labels``: then its own words do not name what it asks for.
+    What it asks of the picture as a whole ("what do you see?") is not meant."""
+    said = question.lower()
+    if not _UNNAMED.search(said) or (_WHOLE.search(said) and not _WHO.search(said)):
+        return False
+    return not any(re.search(rf"\b{re.escape(label)}", said) for label in labels)
