@@ -287,7 +287,8 @@ class _Calls:
         """Run one call; its outputs are stored and join the artefacts that later calls may refer to."""
         outputs: list[Artefact] = []
         recipe: dict[str, Any] = {"made_with": MADE_WITH, "task": call.task, "prompt": call.prompt, "seed": self._options.seed}
-        with closing(self._router.dispatch(call, self._artefacts, self._options.seed, cancel, self._options.drawing)) as events:
+        options, marks = self._options, self._conversation.marks()
+        with closing(self._router.dispatch(call, self._artefacts, options.seed, cancel, options.drawing, marks)) as events:
             for event in events:
                 if isinstance(event, Progress):
                     self._events.put(CallProgress(call.index, event.step, event.steps, event.note, event.preview))

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import DATA_KINDS, Box, MediaKind
 from unified_demo.media import load_masklet, mask_to_svg_path, poster_path
-from unified_demo.messages import Artefact
+from unified_demo.messages import Artefact, Stroke
 from unified_demo.ui.facts import facts_html, facts_of, kind_words
 from unified_demo.ui.theme import region_colour
 from unified_demo.ui.view import SceneObject
@@ -292,14 +292,14 @@ def _outlines(path: Path, width: int, height: int) -> tuple[tuple[str, ...], flo
 # ---- regions that a visitor marked ----
 
 
-def crop_html(artefact: Artefact, box: Box | None = None) -> Markup:
-    """A small cut-out of a picture (or of a video's first frame), for chips."""
+def crop_html(artefact: Artefact, box: Box | None = None, strokes: Sequence[Stroke] = ()) -> Markup:
+    """A small cut-out of a picture (or of a video's first frame), for chips; what was painted lies over it."""
     if not artefact.width:
         return Markup('<i class="um-crop um-note">♪</i>')
     x0, y0, x1, y1 = box.as_tuple() if box else (0.0, 0.0, 1.0, 1.0)
     return Markup(
         '<svg class="um-crop" viewBox="{x:.1f} {y:.1f} {cw:.1f} {ch:.1f}" preserveAspectRatio="xMidYMid slice" aria-hidden="true">'
-        '<image href="{url}" width="{w}" height="{h}"/></svg>'
+        '<image href="{url}" width="{w}" height="{h}"/>{paint}</svg>'
     ).format(
         x=x0 * artefact.width,
         y=y0 * artefact.height,
@@ -308,4 +308,19 @@ def crop_html(artefact: Artefact, box: Box | None = None) -> Markup:
         url=media_url(shown_path(artefact)),
         w=artefact.width,
         h=artefact.height,
+        paint=_paint(artefact, strokes),
     )
+
+
+def _paint(artefact: Artefact, strokes: Sequence[Stroke]) -> Markup:
+    """Strokes as lines with round ends, in the picture's pixels; the page script draws them into the large picture, too."""
+    if not strokes:
+        return EMPTY
+    lines = [
+        Markup('<polyline points="{points}" stroke-width="{width:.1f}"/>').format(
+            points=" ".join(f"{x * artefact.width:.1f},{y * artefact.height:.1f}" for x, y in (*stroke.points, stroke.points[-1])),
+            width=2 * stroke.radius * min(artefact.width, artefact.height),
+        )
+        for stroke in strokes
+    ]
+    return Markup('<g class="um-paint">{}</g>').format(join(lines))

@@ -92,13 +92,14 @@ def _viewer_words() -> Markup:
     """What the page script says, in the visitor's language."""
     return Markup(
         '<span id="um-words" hidden data-how="{how}" data-paint="{paint}" data-keys="{keys}" data-shapes="{shapes}" '
-        'data-labels="{labels}" data-opacity="{opacity}" data-close="{close}" data-box="{box}" data-brush="{brush}" '
+        'data-labels="{labels}" data-opacity="{opacity}" data-close="{close}" data-box="{box}" data-brush="{brush}" data-size="{size}" '
         'data-tool="{tool}" data-camera="{camera}" data-snap="{snap}" data-nocamera="{nocamera}"></span>'
     ).format(
         how=say("Drag a box around what you mean, or click on it."),
-        paint=say("Paint over what you mean in one stroke, or click on it. The box around the stroke is what counts."),
+        paint=say("Paint over what you mean, or click on it. What you paint is what an edit changes; strokes that touch are one region."),
         box=say("Box"),
         brush=say("Brush"),
+        size=say("Stroke width"),
         tool=say("Mark with"),
         camera=say("Picture from the camera"),
         snap=say("Take the picture"),
