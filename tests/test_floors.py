@@ -14,7 +14,7 @@ FLOORS = {
     "media": 1, "regions": 1, "parser": 1, "conversation": 1, "turn": 1, "zoo": 1, "transcript": 1, "compiling": 1, "hues": 1, "unread": 1,
     "model_facts": 1, "promises": 1, "nouns": 1, "deeds": 1, "strokes": 1,
     "intake": 2, "history": 2, "safety": 2, "provenance": 2, "model": 2, "experts": 2, "data": 2,
-    "router": 3, "fakes": 3,
+    "router": 3, "fakes": 3, "marked": 3,
     "engine": 4,
     "assembly": 5, "infer": 5,
     "ui": 6, "training": 6, "evaluation": 6,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_site import PHOTO, Site, Visitor, chips, serve
+from page_site import PHOTO, Site, Visitor, chips, serve, wait_for_turns
 from PIL import Image
 
 from unified_demo.experts.base import ExpertSpec
@@ -131,7 +131,9 @@ def test_paint_comes_back_with_a_reload_and_an_edit(visitor: Visitor, site: Site
     visitor.page.locator(".um-attachment .um-hint polyline").nth(1).wait_for(state="attached")
     visitor.page.get_by_role("button", name="Edit").click()
     assert chips(visitor, 1).locator("polyline").count() == 2
+    turns = len(site.model.turns)
     visitor.send("what is that?")
+    wait_for_turns(visitor, site, turns + 1)
     visitor.finished()
     (after,) = marks(site.model.turns[-1])
     assert after.strokes == before.strokes and after.phrase == "that"

@@ -22,6 +22,7 @@ from unified_demo.errors import UnifiedError
 from unified_demo.experts.base import Output, Progress
 from unified_demo.grammar import TASK_TAGS, Box, MediaKind
 from unified_demo.intake import NOTHING_SENT, check_text
+from unified_demo.marked import about_the_mark
 from unified_demo.media import MediaStore
 from unified_demo.messages import (
     Artefact,
@@ -342,7 +343,9 @@ class _Turn:
         unread = self._engine.unread(self._conversation)
         if not unread:
             self._engine.model.load()
-        with closing(self._say(unread) if unread else self._deltas()) as deltas:
+        engine = self._engine
+        about = about_the_mark(self._conversation, engine.propose, engine.tasks(), self._deltas())
+        with closing(about), closing(self._say(unread) if unread else about) as deltas:
             for delta in deltas:
                 self._raw.append(delta)
                 yield from self._note(self._calls.ready())
