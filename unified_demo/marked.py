@@ -21,6 +21,10 @@ NEAR_IOU = 0.4
 """A box that was dragged roughly around a proposal means that; what was painted means itself until it fits one (MEANT_IOU)."""
 CHANGES = ("remove", "recolour", "resize", "replace")
 _OUTLINED = re.compile(r"(?:please )?(?:segment|outline|cut out|mask|extract|select) (?P<thing>.+)", re.IGNORECASE)
+_INCOMPLETE = re.compile(
+    r"\b(?:to|of|on|in|into|at|by|with|from|for|near|beside|behind|under|over|above|below|like|is|are)$", re.IGNORECASE
+)
+"""Behind these the mark stands where a word for it stood; else it was put at the end of a sentence that names it."""
 _CHINESE = (
     (Task.REASONING_EDITING, r"去掉|删除|删掉|移除|抹掉|抹去|擦掉|擦除|消除|去除|清除", "remove {}"),
     (Task.IMAGE_SEGMENTATION, r"分割|抠出|抠图|勾勒|圈出|描出", "{}"),
@@ -66,22 +70,31 @@ def _unproposed(conversation: Conversation, propose: Callable[[Artefact], Iterab
 
 def _wish(conversation: Conversation, mark: RegionPart) -> tuple[Task, str] | None:
     """What shall happen to the mark, as the words of a call; None where the words do not say it, or say it of something else."""
-    said = [
-        part.text if isinstance(part, TextPart) else part.phrase
-        for part in conversation.messages[-1].parts
-        if part is mark or isinstance(part, TextPart)
-    ]
-    words = " ".join("".join(said).split()).rstrip(".!? 。！")
+    parts = [part for part in conversation.messages[-1].parts if part is mark or isinstance(part, TextPart)]
+    named = parts[-1] is mark and bool(_thing(_said(parts[:-1]))) and not _INCOMPLETE.search(_said(parts[:-1]))
+    words, meant = (_said(parts[:-1]), "") if named else (_said(parts), mark.phrase)
     for task, pattern, told in _CHINESE:
         if re.search(pattern, words):
             return task, told.format(POINTING_WORD)
+    if meant not in (_thing(words) or meant):
+        return None
     if outlined := _OUTLINED.fullmatch(words):
-        return (Task.IMAGE_SEGMENTATION, outlined["thing"]) if mark.phrase in outlined["thing"] else None
+        return Task.IMAGE_SEGMENTATION, outlined["thing"]
     try:
-        changes = read_wish(words).operation in CHANGES
+        return (Task.REASONING_EDITING, words) if read_wish(words).operation in CHANGES else None
     except ExpertError:
         return None
-    return (Task.REASONING_EDITING, words) if changes and mark.phrase in (thing_of_wish(words) or mark.phrase) else None
+
+
+def _said(parts: Iterable[TextPart | RegionPart]) -> str:
+    words = "".join(part.text if isinstance(part, TextPart) else part.phrase for part in parts)
+    return " ".join(words.split()).rstrip(".!? 。！")
+
+
+def _thing(words: str) -> str:
+    """What a wish is about; empty where it only points."""
+    outlined = _OUTLINED.fullmatch(words)
+    return thing_of_wish(f"remove {outlined['thing']}" if outlined else words)
 
 
 def _answer(task: Task, words: str, mark: RegionPart) -> str:
