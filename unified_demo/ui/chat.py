@@ -67,7 +67,7 @@ class _Page(Layout):
         blocks = self.place()
         with blocks:
             self._connect(blocks)
-            add_endpoint(self.engine, self.warmup, ACCELERATOR, CONCURRENT_TURNS)
+            add_endpoint(blocks, self.engine, self.warmup, ACCELERATOR, CONCURRENT_TURNS)
             add_presence(blocks, self.works)
         return blocks.queue(max_size=QUEUE_LENGTH, api_open=False)
 
