@@ -5,6 +5,7 @@
   const SLIP = 5; /* pixels: a shorter drag is a click */
   const STEP = 0.02;
   const BRUSHES = [0.01, 0.12]; /* least and greatest radius as a share of the picture's shorter side */
+  const BADGE_ROOM = 0.08; /* the letter stands above what was painted where so much of the picture is free there */
   const FIRST_FRAME_S = 0.3; /* the boxes of a video are those of its first frame */
   let drag = null;
   let viewer = null;
@@ -58,6 +59,7 @@
     const paint = chip.querySelector(".um-paint");
     const box = outline(boxOf(chip), chip.closest("#um-chips") ? chip.dataset.letter : "", paint ? `${kind} um-painted` : kind);
     if (!paint) return [box];
+    box.classList.toggle("um-low", boxOf(chip)[1] > BADGE_ROOM);
     const picture = chip.querySelector(".um-crop image");
     const shown = sheet(kind.includes("um-hint") ? "um-hint" : "", picture.getAttribute("width"), picture.getAttribute("height"));
     shown.append(paint.cloneNode(true));
