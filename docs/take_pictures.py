@@ -101,7 +101,7 @@ def walk(browser: Any, url: str, folder: Path) -> None:
     guide.ask("Make it look like a watercolour", "astronaut.jpg")
     guide.keep("4-edit")
     guide.page.get_by_role("button", name="Inspect").last.dispatch_event("click")
-    guide.page.locator("#um-viewer").wait_for()
+    guide.page.get_by_label("Box", exact=True).check()
     guide.keep("5-viewer")
     guide.page.keyboard.press("Escape")
     guide.page.get_by_role("button", name="Conversations").click()

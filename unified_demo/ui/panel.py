@@ -99,7 +99,7 @@ def _viewer_words() -> Markup:
         'data-tool="{tool}" data-camera="{camera}" data-snap="{snap}" data-nocamera="{nocamera}"></span>'
     ).format(
         how=say("Drag a box around what you mean, or click on it."),
-        paint=say("Paint over what you mean, or click on it. What you paint is what an edit changes; strokes that touch are one region."),
+        paint=say("Paint over what you mean; an edit changes that alone. Strokes that touch are one region."),
         box=say("Box"),
         brush=say("Brush"),
         size=say("Stroke width"),
