@@ -1,7 +1,7 @@
 """The region editing expert: remove a thing, give it another colour or size, replace it or add one; the rest stays bit by bit.
 
-The mask is the segmentation expert's outline of the box, grown a little for a removal (MI-GAN fills it). New content comes from an
-inpainting pipeline or, in the tiny profile, from a layer. Which thing is meant is the language model's business.
+The mask is what the user painted, else the segmentation expert's outline of the box, grown a little for a removal (MI-GAN fills it). New
+content comes from an inpainting pipeline or, in the tiny profile, from a layer. Which thing is meant is the language model's business.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -26,6 +26,7 @@ from unified_demo.experts.small_generators import GENERATOR, PIPELINE, load_laye
 from unified_demo.grammar import Box, MediaKind, Task
 from unified_demo.media import box_to_pixels, load_image, mask_to_box
 from unified_demo.messages import Artefact
+from unified_demo.strokes import painted_mask
 from unified_demo.zoo import Zoo
 
 ROLE = "inpainter"
@@ -33,6 +34,8 @@ GROWTH = 0.07
 """A removal's hole is the outline, grown by this share of the box's mean side: shadows at the edge and hair go with it."""
 LEAST_GROWTH = 3
 """Pixels."""
+PAINTED = "painted by hand"
+"""In the recipe, where no network outlined the thing."""
 METHODS: dict[Operation, str] = {"remove": "MI-GAN", "recolour": "photographic filter", "resize": "MI-GAN, its cut-out scaled"}
 """How what needs no painter is done."""
 NO_CONTENT = (
@@ -83,7 +86,8 @@ class RegionEditingExpert:
             self._inpainter.check(wish.new)
         artefact, steps = request.inputs[0], len(boxes) + 1
         yield Progress(0, steps, "looking at the picture")
-        self.prepare(request.inputs)
+        if any(box not in request.strokes for box in boxes):
+            self.prepare(request.inputs)
         yield Progress(1, steps, "outlining")
         pixels: Pixels = np.array(load_image(artefact))
         for step, box in enumerate(boxes, start=2):
@@ -95,7 +99,7 @@ class RegionEditingExpert:
                     return
                 pixels = painted
                 continue
-            pixels = self._change(pixels, self._outline(artefact, box), box, wish)
+            pixels = self._change(pixels, self._outline(request, box), box, wish)
             yield Progress(step, steps, wish.operation, Image.fromarray(pixels))
         yield Output(MediaKind.IMAGE, Image.fromarray(pixels), of=artefact.id, label=request.prompt, recipe=self._recipe(wish, request))
 
@@ -103,8 +107,11 @@ class RegionEditingExpert:
         """ExpertError for a wish that is not understood."""
         return read_wish(prompt)
 
-    def _outline(self, artefact: Artefact, box: Box) -> Mask:
-        """The thing in the box, or the box itself where nothing stands out in it; bool H x W."""
+    def _outline(self, request: ExpertRequest, box: Box) -> Mask:
+        """What was painted there, else the thing in the box, or the box itself where nothing stands out in it; bool H x W."""
+        artefact = request.inputs[0]
+        if box in request.strokes:
+            return painted_mask(request.strokes[box], artefact.width, artefact.height)
         mask: Mask = self._outliner.outline(artefact, box)
         if not mask.any():
             x0, y0, x1, y1 = box_to_pixels(box, artefact.width, artefact.height)
@@ -125,7 +132,7 @@ class RegionEditingExpert:
         """New content in the box; what is replaced goes wholly, also where it sticks out of the box."""
         assert self._inpainter is not None
         if wish.operation == "replace":
-            mask = self._outline(artefact, box)
+            mask = self._outline(request, box)
             if not self._inpainter.fills_box:
                 pixels = self._change(pixels, mask, box, Wish("remove"))
                 return (yield from self._inpainter.paint(request, pixels, box, wish.new))
@@ -136,6 +143,7 @@ class RegionEditingExpert:
 
     def _recipe(self, wish: Wish, request: ExpertRequest) -> dict[str, Any]:
         known = {"operation": wish.operation, **({"new": wish.new} if wish.new else {})}
+        known |= {"mask": PAINTED} if request.strokes else {}
         if wish.operation in METHODS:
             return known | {"method": METHODS[wish.operation]}
         assert self._inpainter is not None
