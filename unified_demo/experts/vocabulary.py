@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from unified_demo.errors import ExpertError, ModelLoadError
+from unified_demo.nouns import IRREGULAR
 
 FILE = "vocabulary.json"
 """Beside model_index.json: {"nouns": [...], "words": [...], "paints": [...], "grounds": {...}}; ``words`` are all others it was trained
@@ -24,6 +25,7 @@ _SMALL = frozenset({
     "side", "front", "is", "are", "it", "its", "his", "her", "their", "this", "that", "there", "one", "two", "three", "four", "it's",
     "as",
 })  # fmt: skip
+_ODD = {plural: single for single, plural in IRREGULAR.items() if plural != single}
 _ARTICLE = re.compile(r"\s*(?:and )?(?:an?|the|some|one|two|three|four|five|six|\d+) ")
 _WORD = re.compile(r"[^\W_][\w'-]*")
 
@@ -104,9 +106,11 @@ class Vocabulary:
 
 
 def _singulars(words: str) -> tuple[str, ...]:
-    """The words as they are and with the ends that a plural may have taken off."""
+    """The words as they are and with the ends that a plural may have taken off; "mice" are more than one mouse."""
     ends = (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", ""), ("men", "man"))
-    return (words, *(words.removesuffix(plural) + single for plural, single in ends if words.endswith(plural)))
+    head, _, last = words.rpartition(" ")
+    odd = (f"{head} {_ODD[last]}".strip(),) if last in _ODD else ()
+    return (words, *odd, *(words.removesuffix(plural) + single for plural, single in ends if words.endswith(plural)))
 
 
 def _singular(words: str, nouns: Collection[str]) -> str:
