@@ -40,13 +40,15 @@ _RIM, _SPECK, _INSIDE = 3, 3, 7
 @dataclass(frozen=True)
 class Apart:
     """``colours`` (h, w, 3) of things, 0..255, also just outside them; ``cover`` (h, w) of 0..1; ``ground`` (h, w, 3); ``name`` of
-    GROUNDS, "" for another; ``light``: the mood that lights the things, "" when none does."""
+    GROUNDS, "" for another; ``light``: the mood that lights the things, "" when none does; ``bare``: the ground as it would be with
+    nothing on it, where ``ground`` is the picture itself wherever no thing is."""
 
     colours: Floats
     cover: Floats
     ground: Floats
     name: str
     light: str = ""
+    bare: Floats | None = None
 
     def on_ground(self, name: str) -> Image.Image:
         """The things in the light of another ground, with what falls before them. KeyError for a name that is not in GROUNDS."""
@@ -102,7 +104,7 @@ def take_apart(picture: Image.Image, cover: Cover | None = None) -> Apart:
         solid |= _enclosed(solid)
     kept = _without_specks(solid)
     soft = (np.asarray(_image(kept).filter(ImageFilter.GaussianBlur(0.7))) / 255).astype(np.float32)
-    return Apart(_spread(pixels, kept), soft, np.where(kept[..., None], whole, pixels), name, light)
+    return Apart(_spread(pixels, kept), soft, np.where(kept[..., None], whole, pixels), name, light, whole)
 
 
 def line_art(thing: Image.Image) -> Image.Image:

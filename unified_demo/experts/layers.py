@@ -162,10 +162,20 @@ def settled(things: Sequence[Placed], layers: Sequence[Image.Image | None], size
         if thing.touch is None or other is None or layer is None:
             continue
         below = things[thing.touch.other].box
-        high = _fitted(other, below, size)[1] / size[1]
-        foot = below.y1 - high * (1 - thing.touch.sunk)
+        wide, high = (length / side for length, side in zip(_fitted(other, below, size), size, strict=True))
+        left = (below.x0 + below.x1 - wide) / 2
+        top = _top_between(other, (thing.box.x0 - left) / wide, (thing.box.x1 - left) / wide)
+        foot = below.y1 - high * (1 - top) * (1 - thing.touch.sunk)
         placed[place] = replace(thing, box=Box(thing.box.x0, max(0.0, foot - (thing.box.y1 - thing.box.y0)), thing.box.x1, foot))
     return placed
+
+
+def _top_between(layer: Image.Image, left: float, right: float) -> float:
+    """Where the layer begins in the middle half between two places across it, all relative to its size; 0 where it does not reach."""
+    middle, reach = (left + right) / 2 * layer.width, (right - left) / 4 * layer.width
+    solid = np.asarray(layer.getchannel("A"))[:, max(0, round(middle - reach)) : max(0, round(middle + reach))] > 127
+    tops = np.argmax(solid, axis=0)[solid.any(axis=0)]
+    return float(np.median(tops)) / layer.height if tops.size else 0.0
 
 
 def _fitted(layer: Image.Image, box: Box, size: tuple[int, int]) -> tuple[int, int]:

@@ -33,7 +33,7 @@ _SEVERAL = re.compile(
 )
 _LARGER = re.compile(
     rf"\b(?:upscaled?|upsampled?|enlarged?\s+(?:this|the|that|my)\s+{_PICTURE})\b"
-    rf"|\b(?:make|get|turn)\s+(?:this|the|that|my)\s+{_PICTURE}\s+(?:bigger|larger)\b"
+    rf"|\b(?:make|get|turn)\s+(?:it|this|that|(?:this|the|that|my|whole|\s)*{_PICTURE})\s+(?:bigger|larger)\b"
     rf"|\b(?:an?\s+)?(?:(?:much|very)\s+)?(?:bigger|larger|large|big|huge)\s+{_PICTURE}(?:\s+of)?\b"
     r"|\b(?:in|at|with)?\s*(?:an?\s+)?(?:high|higher|hi|better)[ -](?:res(?:olution)?|definition)\b|\bin\s+hd\b",
     re.IGNORECASE,
