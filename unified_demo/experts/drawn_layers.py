@@ -29,6 +29,8 @@ PALE = 225
 """Grounds whose middle value is larger may have things, or holes in things, of their own colour."""
 SURE, FAINT = 0.6, 4
 """On pale grounds what is covered so surely is a thing as well, unless it is the ground's own colour but for so little."""
+TRUSTED = 0.1
+"""What is taken for a thing along more of the picture's rim is a ground, such as snow that was drawn with a pattern."""
 COLOURS = 10
 """Of flat things and the paper round them."""
 INK: tuple[int, int, int] = (34, 34, 38)
@@ -99,6 +101,7 @@ def take_apart(picture: Image.Image, cover: Cover | None = None) -> Apart:
     if float(np.median(rows)) > PALE:
         if cover is not None:
             share = cover(picture)
+            share = share * (_at_rim(share > SURE) <= TRUSTED)
             inside = np.asarray(_image(share > SURE).filter(ImageFilter.MinFilter(_INSIDE))) > 0
             solid |= ((share > SURE) & (differs > FAINT)) | inside
         solid |= _enclosed(solid)
@@ -193,6 +196,12 @@ def _beyond(pixels: Floats, rows: Floats) -> Floats:
 
 def _image(mask: Mask) -> Image.Image:
     return Image.fromarray(mask.astype(np.uint8) * 255)
+
+
+def _at_rim(solid: Mask) -> float:
+    """Share of the picture's rim that is solid."""
+    sides = (solid[:_RIM].ravel(), solid[-_RIM:].ravel(), solid[:, :_RIM].ravel(), solid[:, -_RIM:].ravel())
+    return float(np.concatenate(sides).mean())
 
 
 def _enclosed(solid: Mask) -> Mask:
