@@ -135,6 +135,8 @@ def test_how_things_touch_and_how_large_they_are(prompt: str, groups: tuple[Grou
 def test_what_was_followed_is_not_called_left_out(painter: LayerPainter) -> None:
     assert arrange("a sleepy tiny fox riding a horse", THINGS).heeded == ("tiny", "riding")
     assert arrange("a bowl of rice", THINGS).left_out == ("bowl",)
+    six = arrange("six sleepy foxes", THINGS)
+    assert six.groups == (Group("fox", 6),) and six.heeded == ("six",)
     painter.words = WORDS
     assert drawn(painter, ExpertRequest("a sleepy tiny dog")).recipe["left_out"] == ["sleepy"]
     assert "left_out" not in drawn(painter, ExpertRequest("a tiny dog")).recipe

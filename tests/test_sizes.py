@@ -91,7 +91,12 @@ def outputs(prompt: str, picture: Artefact, **more: object) -> list[Output]:
 
 
 def test_a_picture_is_enlarged_on_request(picture: Artefact) -> None:
-    for prompt, size in (("upscale this to 512 pixels", (512, 384)), ("make it bigger", (256, 192)), ("in 3 times the size", (384, 288))):
+    for prompt, size in (
+        ("make it look like a 512 pixel photo", (512, 384)),
+        ("upscale this to 512 pixels", (512, 384)),
+        ("make it bigger", (256, 192)),
+        ("in 3 times the size", (384, 288)),
+    ):
         (output,) = outputs(prompt, picture)
         assert output.value.size == size and output.of == "img-1" and output.label == prompt
         assert output.recipe == {"method": RESIZED, "width": size[0], "height": size[1]}

@@ -144,8 +144,8 @@ def arrange(prompt: str, words: Vocabulary) -> Arrangement:
             named = said in words.nouns and not count
             groups.append(Group(f"{paint} {said if named else words.single(said)}".strip(), count or (1 if named else 2), size=size))
             count, paint, size = 0, "", 1.0
-        elif said in NUMBERS or said.isdigit():
-            count = NUMBERS.get(said) or max(1, int(said[:4]))
+        elif said.isdigit():
+            count = max(1, int(said[:4]))
         elif said in words.grounds and place + 1 < len(pieces) and pieces[place + 1][0] == _PLAIN:
             ground = words.grounds[said]
         elif said in words.paints:
@@ -157,8 +157,8 @@ def arrange(prompt: str, words: Vocabulary) -> Arrangement:
             grounded.add(len(groups) - 1)
         else:
             for word in said.split():
-                size = SIZES.get(word, size)
-                heeded += [word] if word in SIZES else []
+                size, count = SIZES.get(word, size), NUMBERS.get(word, count)
+                heeded += [word] if kind == "unknown" and (word in SIZES or word in NUMBERS) else []
                 if groups and word in _TOUCHES:
                     touches.setdefault(len(groups) - 1, word)
             if said in _SIDES and groups and not groups[-1].side:

@@ -164,7 +164,8 @@ def settled(things: Sequence[Placed], layers: Sequence[Image.Image | None], size
         below = things[thing.touch.other].box
         wide, high = (length / side for length, side in zip(_fitted(other, below, size), size, strict=True))
         left = (below.x0 + below.x1 - wide) / 2
-        top = _top_between(other, (thing.box.x0 - left) / wide, (thing.box.x1 - left) / wide)
+        between = ((thing.box.x0 - left) / wide, (thing.box.x1 - left) / wide)
+        top = 0.0 if thing.touch.behind else _top_between(other, *between)
         foot = below.y1 - high * (1 - top) * (1 - thing.touch.sunk)
         placed[place] = replace(thing, box=Box(thing.box.x0, max(0.0, foot - (thing.box.y1 - thing.box.y0)), thing.box.x1, foot))
     return placed

@@ -41,8 +41,8 @@ STRENGTH = 1.0
 RESIZED = "Lanczos, sharpened"
 """In the recipe of a picture that got nothing but another size."""
 _FILLER = re.compile(
-    r"(?:\W|\b(?:please|can|could|you|i|want|need|like|would|to|make|get|give|me|turn|have|let|it|this|that|the|my|an?|of|in|be|into|as|is|up"
-    r"|size|version|picture|image|photo|photograph|drawing)\b)*",
+    r"(?:\W|\b(?:please|can|could|you|i|want|need|would|like|to|make|get|give|me|turn|have|let|it|this|that|the|my|an?|of|in|be|into|as|is"
+    r"|up|look|size|version|picture|image|photo|photograph|drawing)\b)*",
     re.IGNORECASE,
 )
 """Words that ask for no change of what is to be seen."""
