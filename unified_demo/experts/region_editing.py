@@ -90,7 +90,7 @@ class RegionEditingExpert:
         self.prepare(request.inputs)
         yield Progress(1, steps, "outlining")
         pixels: Pixels = np.array(load_image(artefact))
-        apart = layers_of(artefact, Image.fromarray(pixels))
+        apart = layers_of(artefact, Image.fromarray(pixels)) if wish.operation != "recolour" else None
         for step, box in enumerate(boxes, start=2):
             if request.cancel.is_set():
                 return
@@ -154,7 +154,7 @@ class RegionEditingExpert:
     def _recipe(self, wish: Wish, request: ExpertRequest, apart: Apart | None = None) -> dict[str, Any]:
         known = {"operation": wish.operation, **({"new": wish.new} if wish.new else {})}
         if wish.operation in METHODS:
-            return known | {"method": METHOD if apart and wish.operation != "recolour" else METHODS[wish.operation]}
+            return known | {"method": METHOD if apart else METHODS[wish.operation]}
         assert self._inpainter is not None
         return known | self._inpainter.recipe(request)
 
