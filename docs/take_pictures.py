@@ -23,6 +23,13 @@ DESKTOP = {"viewport": {"width": 1280, "height": 860}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
 
 
+THREAD = (
+    (0.01, 0.742), (0.07, 0.722), (0.13, 0.69), (0.165, 0.75), (0.29, 0.775), (0.315, 0.815), (0.415, 0.835), (0.51, 0.9), (0.575, 0.885),
+    (0.568, 0.76), (0.556, 0.65),
+)  # fmt: skip
+"""In cat.jpg, in shares of the picture."""
+
+
 class Guide:
     """One browser window that walks through the page and takes pictures."""
 
@@ -84,15 +91,17 @@ def walk(browser: Any, url: str, folder: Path) -> None:
     guide.drag(".um-picture .um-stage", (0.62, 0.02, 0.9, 0.46))
     guide.keep("3-region")
     guide.ask("What is this?")
-    guide.paint("cat.jpg", ((0.28, 0.3), (0.45, 0.25), (0.35, 0.45), (0.5, 0.5)))
+    guide.paint("cat.jpg", THREAD)
     guide.keep("8-brush")
     guide.page.mouse.up()
+    guide.page.locator("#um-chips .um-marked").wait_for()
     guide.page.keyboard.press("Escape")
-    guide.ask("Describe this")
+    guide.ask("Remove this")
+    guide.keep("9-removed")
     guide.ask("Make it look like a watercolour", "astronaut.jpg")
     guide.keep("4-edit")
     guide.page.get_by_role("button", name="Inspect").last.dispatch_event("click")
-    guide.page.locator("#um-viewer").wait_for()
+    guide.page.get_by_label("Box", exact=True).check()
     guide.keep("5-viewer")
     guide.page.keyboard.press("Escape")
     guide.page.get_by_role("button", name="Conversations").click()

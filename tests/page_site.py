@@ -49,6 +49,8 @@ class Script:
         parts = [part for part in conversation.messages[-1].parts if isinstance(part, TextPart | RegionPart)]
         text = "".join(part.text if isinstance(part, TextPart) else part.phrase for part in parts)
         marked = [part for part in parts if isinstance(part, RegionPart) and part.boxes]
+        if "remove" in text and marked:
+            return iter([f"Here. <redit><ref>{marked[0].artefact_id}</ref>remove this<box>{spell_box(marked[0].boxes[0])}</box></redit>"])
         if "repaint" in text and marked:
             place = f"<ref>{marked[0].artefact_id}</ref>make it blue<box>{spell_box(marked[0].boxes[0])}</box>"
             return iter([f"Done. <edit>{place}</edit>"])

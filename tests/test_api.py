@@ -1,11 +1,14 @@
 """The typed endpoint ``/infer`` over HTTP: form, files, settings, bad input, several clients at once."""
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -17,16 +20,37 @@ from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
 from unified_demo.messages import Conversation, MediaPart, TextPart
 from unified_demo.ui.chat import build_chat
 from unified_demo.ui.serve import ServeOptions, launch_options
+from unified_demo.ui.work import BEAT_S
 
 
 def script(conversation: Conversation) -> Iterator[str]:
     """Says back what it was asked and the size of the picture, word by word, then asks for a mask."""
     parts = conversation.messages[-1].parts
     text = " ".join(part.text for part in parts if isinstance(part, TextPart))
+    if text in GONE:
+        yield from GONE[text].words()
     width = next((part.artefact.width for part in parts if isinstance(part, MediaPart)), 0)
     yield from (f"{word} " for word in f"{text} {width}".split())
     if width:
         yield "<p>it</p><box>[100,200,500,900]</box><seg>it<box>[100,200,500,900]</box></seg>"
+
+
+class Gone:
+    """An answer without end; ``closed`` once it was ended."""
+
+    def __init__(self) -> None:
+        self.begun, self.closed = threading.Event(), threading.Event()
+
+    def words(self) -> Iterator[str]:
+        self.begun.set()
+        try:
+            while True:
+                yield "word "
+        finally:
+            self.closed.set()
+
+
+GONE: dict[str, Gone] = {}
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +97,24 @@ def test_json_and_files(client: Client, tmp_path: Path) -> None:
     with Image.open(files[1]) as mask:
         assert mask.size == (90, 60)
     assert str(tmp_path) not in json.dumps(result)
+
+
+def test_the_answer_ends_when_its_caller_goes(url: str) -> None:
+    GONE["plain"] = Gone()
+    with httpx.Client(base_url=f"{url}gradio_api/call/", timeout=60) as http:
+        asked = http.post("infer", json={"data": ["plain", None, None]}).json()["event_id"]
+        with http.stream("GET", f"infer/{asked}"):
+            assert GONE["plain"].begun.wait(60)
+            assert not GONE["plain"].closed.wait(3 * BEAT_S)
+        assert GONE["plain"].closed.wait(60)
+
+
+def test_a_caller_that_comes_back_later_finds_its_answer(url: str) -> None:
+    with httpx.Client(base_url=f"{url}gradio_api/call/", timeout=60) as http:
+        asked = http.post("infer", json={"data": ["a b c d e f g h i j k l m n o p q r s t u v w x y z", None, None]}).json()["event_id"]
+        time.sleep(2 * BEAT_S)
+        told = http.get(f"infer/{asked}").text
+    assert "event: complete" in told and "x y z 0" in told
 
 
 def test_settings_as_text_and_left_out(client: Client) -> None:

@@ -22,6 +22,7 @@ from unified_demo.messages import (
     Message,
     RegionFound,
     RegionPart,
+    Stroke,
     TaskCall,
     TextDelta,
     TextPart,
@@ -80,6 +81,19 @@ def test_a_visit_comes_back_as_it_was(store: MediaStore) -> None:
     assert new.liked is False
     assert visit_title(back) == "what is this"
     assert visit_words(back) == "what is this\nA dog"
+
+
+def test_what_was_painted_comes_back_and_what_is_no_stroke_is_refused(tmp_path: Path) -> None:
+    stroke = Stroke(((0.25, 0.5), (0.75, 0.5)), 0.125)
+    message = Message("user", (RegionPart("this", (BOX,), artefact_id="img-1", strokes=(stroke,)),))
+    record = json.loads(json.dumps(message_record(message)))
+    assert read_message(record, tmp_path) == message
+    for points in ([], [[0.5, 2]], [["a", 0]], [[0.5]]):
+        record["parts"][0]["strokes"][0]["points"] = points
+        with pytest.raises(UnifiedError, match="damaged"):
+            read_message(record, tmp_path)
+    del record["parts"][0]["strokes"]
+    assert read_message(record, tmp_path).parts == (RegionPart("this", (BOX,), artefact_id="img-1"),), "as before there was paint"
 
 
 def test_stopped_and_failed_answers_come_back_as_they_were(store: MediaStore) -> None:

@@ -4,6 +4,7 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ from unified_demo.data.wishes import NONE, wishes
 from unified_demo.errors import ModelLoadError
 from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
-from unified_demo.model.backend import Decoder, Seen, TinyModel
+from unified_demo.model.backend import Seen, TinyModel
+from unified_demo.model.decoder import Decoder
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.guiding import POINTS_FIRST, Guide, promising
 from unified_demo.model.intents import (
@@ -204,7 +206,7 @@ def written(built, monkeypatch, intent: Told, script: str, conversation: Convers
     network, vocabulary = built
     model = TinyModel(network, vocabulary, None, tasks)
     monkeypatch.setattr(model, "look", lambda artefact: _seen(network, vocabulary, int(artefact.path.stem)))
-    monkeypatch.setattr(model, "guide", lambda _, kinds, pointing: Guide(intent, vocabulary, kinds, pointing))
+    monkeypatch.setattr(model, "_reader", SimpleNamespace(read=lambda _: intent))
     pieces = script.replace("<", "\0<").replace(">", ">\0").split("\0")
     wanted = [
         token for piece in pieces for token in ([vocabulary.tag_ids[piece]] if piece in vocabulary.tag_ids else vocabulary.encode(piece))
@@ -381,7 +383,7 @@ def test_only_plain_chat_among_plain_chat_is_left_to_the_frozen_model(built, pla
 def test_an_answer_left_to_the_frozen_model_has_no_tags(built, monkeypatch):
     network, vocabulary = built
     model = TinyModel(network, vocabulary, None, TASK_TAGS)
-    monkeypatch.setattr(model, "guide", lambda _, kinds, pointing: Guide(Told(END, plain=0.9), vocabulary, kinds, pointing))
+    monkeypatch.setattr(model, "_reader", SimpleNamespace(read=lambda _: Told(END, plain=0.9)))
     options, frozen = GenerationOptions(max_new_tokens=40, temperature=2.0), Decoder.__init__
     seen = []
     monkeypatch.setattr(Decoder, "__init__", lambda self, *given, **named: (seen.append(named), frozen(self, *given, **named))[1])

@@ -31,13 +31,14 @@ from unified_demo.messages import (
     TextDelta,
     TextPart,
 )
-from unified_demo.model.backend import Decoder, Seen, TinyModel, agreed
+from unified_demo.model.backend import Seen, TinyModel
+from unified_demo.model.decoder import Decoder
 from unified_demo.model.decoding import choose, default_filters, next_in_box
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.focus import in_focus, named_in, since
 from unified_demo.model.loading import load_trained, read_config, save_trained
 from unified_demo.model.plan_rules import compared, number_of
-from unified_demo.model.pointing import answer_places
+from unified_demo.model.pointing import agreed, answer_places
 from unified_demo.model.tokens import IGNORE_INDEX, SurfaceWriter
 from unified_demo.parser import StreamParser
 from unified_demo.regions import Sight

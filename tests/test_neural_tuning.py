@@ -16,7 +16,7 @@ from unified_demo.conversation import render_conversation
 from unified_demo.data.dialogues import DialogueWriter
 from unified_demo.errors import ModelLoadError
 from unified_demo.messages import Conversation, Message, TextPart
-from unified_demo.model.backend import Decoder
+from unified_demo.model.decoder import Decoder
 from unified_demo.model.loading import load_trained, read_config, save_trained
 from unified_demo.model.neural_tuning import NeuralConfig, NeuralProjection, add_neural_tuning
 from unified_demo.model.packing import pack_linears

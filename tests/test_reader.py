@@ -65,6 +65,23 @@ def test_words_and_what_was_pointed_at_matter(reader: RegionReader, words: torch
     assert (others[1] - others[2]).abs().max() > 1e-3
 
 
+def test_what_a_question_means_matters_once_it_is_learnt_and_is_read_at_its_own_words(words: torch.Tensor) -> None:
+    torch.manual_seed(3)
+    reader = RegionReader(HIDDEN).eval()
+    torch.nn.init.normal_(reader.score.weight)
+    plain, other = reading(4, 6), reading(5, 7, tuple(range(9)), ())
+    meant = replace(plain, meaning=torch.randn(3, HIDDEN))
+    assert torch.allclose(reader([meant], words), reader([plain], words)), "it begins with words alone"
+    torch.nn.init.normal_(reader.meaning[2].weight)
+    alone = reader([meant], words)
+    assert (alone - reader([plain], words))[0, 1:].abs().max() > 1e-3
+    assert torch.allclose(reader([other, meant, plain], words)[1, :5], alone[0], atol=1e-4)
+    assert torch.allclose(reader([other, meant, plain], words)[2, :5], reader([plain], words)[0], atol=1e-4)
+    long = replace(reading(4, 8, tuple(range(40)), ()), meaning=torch.randn(40, HIDDEN))
+    cut = replace(long, question=long.question[-28:], meaning=long.meaning[-28:])
+    assert torch.allclose(reader([long], words), reader([cut], words), atol=1e-5)
+
+
 def test_an_empty_question_and_an_empty_phrase_are_read(reader: RegionReader, words: torch.Tensor) -> None:
     assert torch.isfinite(reader([reading(4, 5, (), ())], words)).all()
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from unified_demo.errors import ExpertError
 from unified_demo.experts.base import ExpertRequest, Output, Progress
 from unified_demo.experts.patches import Mask, Pixels, grow, paste_inside
 from unified_demo.experts.recolouring import COLOURS, recolour
-from unified_demo.experts.region_editing import METHODS, RegionEditingExpert, build_specs
+from unified_demo.experts.region_editing import LEAST_GROWTH, METHODS, RegionEditingExpert, build_specs
 from unified_demo.experts.region_wishes import Wish, read_wish, thing_of_wish
 from unified_demo.experts.resizing import resized
 from unified_demo.experts.segmentation import SegmentationExpert, load_mobile_sam
 from unified_demo.grammar import Box, MediaKind, Task
 from unified_demo.media import MediaStore
-from unified_demo.messages import Artefact, RegionPart
+from unified_demo.messages import Artefact, RegionPart, Stroke
+from unified_demo.strokes import painted_mask
 from unified_demo.zoo import Zoo
 
 
@@ -221,6 +223,41 @@ def test_where_nothing_stands_out_the_box_is_the_hole(picture: Artefact) -> None
     painter = Painter()
     list(expert(painter, empty=True).run(asked(picture, "remove the stain", Box(0.3, 0.3, 0.6, 0.7))))
     assert painter.holes[0][18:42, 30:60].all()
+
+
+PAINTED = (Stroke(((0.35, 0.4), (0.5, 0.65)), 0.08), Stroke(((0.5, 0.4),), 0.05))
+PAINTED_BOX = Box(0.3, 0.3, 0.6, 0.75)
+
+
+def painted(picture: Artefact, prompt: str) -> ExpertRequest:
+    return replace(asked(picture, prompt, PAINTED_BOX), strokes={PAINTED_BOX: PAINTED})
+
+
+def test_what_was_painted_is_removed_and_not_what_stands_out_in_its_box(picture: Artefact) -> None:
+    painter, outliner = Painter(), BoxOutliner()
+    editor = RegionEditingExpert(SegmentationExpert(outliner), painter)  # type: ignore[arg-type]
+    *_, made = editor.run(painted(picture, "remove this"))
+    (hole,), brushed = painter.holes, painted_mask(PAINTED, 100, 60)
+    assert isinstance(made, Output) and made.recipe == {"operation": "remove", "mask": "painted by hand", "method": "MI-GAN"}
+    assert (hole == grow(brushed, LEAST_GROWTH)).all() and outliner.looks == 0
+    before, after = pixels(picture), np.asarray(made.value)
+    assert (after[~hole] == before[~hole]).all() and (after[brushed] == 100).all(1).mean() > 0.9
+
+
+def test_another_colour_ends_where_the_paint_does(picture: Artefact) -> None:
+    *_, made = expert().run(painted(picture, "make this blue"))
+    assert isinstance(made, Output)
+    brushed = painted_mask(PAINTED, 100, 60)
+    assert ((np.asarray(made.value) != pixels(picture)).any(axis=2) <= brushed).all()
+    assert (np.asarray(made.value)[brushed] != pixels(picture)[brushed]).any(axis=1).mean() > 0.9
+
+
+def test_a_layer_takes_the_place_of_what_was_painted(picture: Artefact) -> None:
+    painter, remover = ContentPainter(fills_box=False), Painter()
+    content = RegionEditingExpert(SegmentationExpert(BoxOutliner()), remover, painter)  # type: ignore[arg-type]
+    list(content.run(painted(picture, "replace this with a wolf")))
+    (hole,), ((place, _),) = remover.holes, painter.asked
+    assert place == PAINTED_BOX and (hole == grow(painted_mask(PAINTED, 100, 60), LEAST_GROWTH)).all()
 
 
 def test_another_colour_needs_no_model(picture: Artefact) -> None:

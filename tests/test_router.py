@@ -10,7 +10,7 @@ from unified_demo.experts.base import ExpertSpec, Output, Progress
 from unified_demo.experts.registry import ExpertRegistry
 from unified_demo.fakes import FakeExpert, fake_spec
 from unified_demo.grammar import TASKS, Box, MediaKind, Task
-from unified_demo.messages import Artefact, RegionPart, TaskCall
+from unified_demo.messages import Artefact, RegionPart, Stroke, TaskCall
 from unified_demo.router import NO_PICTURE, Router
 
 REGION = RegionPart("the dog", (Box(0, 0, 0.5, 0.5),))
@@ -32,6 +32,17 @@ def test_a_valid_call_reaches_its_expert() -> None:
     assert (request.prompt, [item.id for item in request.inputs], request.regions, request.seed) == ("the dog", ["img-1"], (REGION,), 3)
     assert [type(event) for event in events] == [Progress] * 4 + [Output]
     assert isinstance(events[0], Progress) and events[0].steps == 0 and "loading" in events[0].note
+
+
+def test_an_expert_is_told_what_was_painted_where_the_call_names_it() -> None:
+    (box,), stroke = REGION.boxes, Stroke(((0.25, 0.25),), 0.2)
+    marks = [RegionPart("this", (Box(0, 0, 0.5, 0.49),), artefact_id="img-1", strokes=(stroke,))]
+    expert = FakeExpert()
+    router = Router(ExpertRegistry([fake_spec(expert)], 2**30))
+    for picture, told in (("img-1", {box: (stroke,)}), ("img-2", {})):
+        call = TaskCall(0, "seg", "the dog", (picture,), (REGION,))
+        list(router.dispatch(call, artefacts("img-1", "img-2"), 0, threading.Event(), marks=marks))
+        assert expert.requests[-1].strokes == told
 
 
 def test_a_loaded_expert_is_not_announced_again() -> None:

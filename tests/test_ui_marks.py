@@ -1,13 +1,16 @@
 """What the page script sends becomes a mark, or one sentence."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box, MediaKind
-from unified_demo.messages import Artefact, RegionPart
-from unified_demo.ui.marks import MOST_MARKS, box_around, box_at, marks_html, read_mark
+from unified_demo.messages import MOST_STROKES, Artefact, RegionPart
+from unified_demo.strokes import box_around
+from unified_demo.ui.marks import MOST_MARKS, add_mark, add_stroke, box_at, marks_html, read_mark, read_stroke
+from unified_demo.ui.visit import Visit
 
 PICTURE = Artefact("img-1", MediaKind.IMAGE, Path("one.jpg"), 200, 100)
 SOUND = Artefact("aud-1", MediaKind.AUDIO, Path("one.flac"))
@@ -59,10 +62,46 @@ def test_chips_of_artefacts_that_are_gone_are_not_shown() -> None:
 
 
 def test_a_stroke_covers_its_points_and_half_the_width_of_the_brush() -> None:
-    assert box_around([[0.5, 0.5], [0.7, 0.4]], 0.1, PICTURE) == pytest.approx([0.45, 0.3, 0.75, 0.6])
-    for stroke, radius in ([], 0.1), ([[0.5]], 0.1), ([[0.5, 0.5]], None), ("all", 0.1), ([[0.5, 0.5]] * 5001, 0.1):
+    stroke = read_stroke([[0.5, 0.5], [0.7, 0.4]], 0.1)
+    assert box_around([stroke], 200, 100).as_tuple() == pytest.approx([0.45, 0.3, 0.75, 0.6])
+    for points, radius in ([], 0.1), ([[0.5]], 0.1), ([[0.5, 0.5]], None), ("all", 0.1), ([[0.5, 0.5]] * 5001, 0.1), ([[0, 0]], 0.51):
         with pytest.raises(UnifiedError, match="mark it again"):
-            box_around(stroke, radius, PICTURE)
+            read_stroke(points, radius)
+
+
+def painted(*lines: list[list[float]]) -> Visit:
+    """A visit with PICTURE in the composer, over which these strokes went."""
+    visit = Visit(drafts={"one.jpg": PICTURE})
+    for line in lines:
+        add_mark(visit, {"artefact": "img-1", "stroke": line, "radius": 0.1}, lambda artefact: ())
+    return visit
+
+
+def test_strokes_that_touch_are_one_region_and_others_are_not() -> None:
+    marks = painted([[0.2, 0.2], [0.4, 0.2]], [[0.8, 0.8]], [[0.3, 0.1], [0.3, 0.6]]).marks
+    assert [len(mark.strokes) for mark in marks] == [2, 1]
+    assert marks[0].boxes[0].as_tuple() == pytest.approx((0.15, 0.0, 0.45, 0.7))
+
+
+def test_a_stroke_is_clipped_to_the_picture_and_limited() -> None:
+    (mark,) = painted([[-3, 0.5], [0.2, 7]]).marks
+    assert mark.strokes[0].points == ((0.0, 0.5), (0.2, 1.0))
+    visit = painted(*[[[0.5, 0.5]]] * MOST_STROKES)
+    assert len(visit.marks[0].strokes) == MOST_STROKES
+    with pytest.raises(UnifiedError, match="strokes make one region"):
+        add_mark(visit, {"artefact": "img-1", "stroke": [[0.5, 0.5]], "radius": 0.1}, lambda artefact: ())
+    with pytest.raises(UnifiedError, match="only in pictures"):
+        add_stroke([], SOUND, read_stroke([[0.5, 0.5]], 0.1))
+    apart = painted(*[[[0.05 + 0.15 * index, 0.5]] for index in range(MOST_MARKS)])
+    with pytest.raises(UnifiedError, match="At most"):
+        add_mark(apart, {"artefact": "img-1", "stroke": [[0.05, 0.05]], "radius": 0.01}, lambda artefact: ())
+
+
+def test_the_chip_shows_what_was_painted() -> None:
+    visit = painted([[0.2, 0.2], [0.4, 0.2]])
+    html = str(marks_html(visit.marks, visit.markable()))
+    assert '<polyline points="40.0,20.0 80.0,20.0 80.0,20.0" stroke-width="20.0"/>' in html
+    assert "polyline" not in str(marks_html([replace(visit.marks[0], strokes=())], visit.markable()))
 
 
 def test_pictures_in_the_composer_can_be_marked_and_sounds_cannot() -> None:

@@ -48,6 +48,21 @@ def test_timings_are_bars_side_by_side(tmp_path: Path) -> None:
     ]
 
 
+def test_experts_are_called_by_their_task_and_numbered_where_there_are_several(tmp_path: Path) -> None:
+    times = {f"call_{call}_{end}_s": start for call in (0, 1, 2, 10) for end, start in (("start", 4.0), ("end", 9.0))}
+    engine = load_engine(Settings(media_dir=tmp_path), ScriptedModel([]), (fake_spec(),))
+    tasks = {0: "seg", 1: "redit", 2: "seg"}
+
+    def names() -> list[str]:
+        html = str(inspector_html(engine, Warmup(engine), {"total_s": 10.0} | times, tasks))
+        return re.findall(r"<li><span>([^<]+)</span><div><i data-kind=\"expert\"", html)
+
+    assert names() == ["segmentation 1", "region editing", "segmentation 2", "expert"]
+    with speaking("zh"):
+        assert names() == [f"{say('segmentation')} 1", say("region editing"), f"{say('segmentation')} 2", say("expert")]
+        assert say("segmentation") != "segmentation"
+
+
 def test_adapters_have_their_shares_and_without_an_answer_there_are_none(tmp_path: Path) -> None:
     html = drawn(tmp_path, TIMINGS)
     assert "70%, 30%" in html

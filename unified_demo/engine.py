@@ -22,6 +22,7 @@ from unified_demo.errors import UnifiedError
 from unified_demo.experts.base import Output, Progress
 from unified_demo.grammar import TASK_TAGS, Box, MediaKind
 from unified_demo.intake import NOTHING_SENT, check_text
+from unified_demo.marked import about_the_mark
 from unified_demo.media import MediaStore
 from unified_demo.messages import (
     Artefact,
@@ -287,7 +288,8 @@ class _Calls:
         """Run one call; its outputs are stored and join the artefacts that later calls may refer to."""
         outputs: list[Artefact] = []
         recipe: dict[str, Any] = {"made_with": MADE_WITH, "task": call.task, "prompt": call.prompt, "seed": self._options.seed}
-        with closing(self._router.dispatch(call, self._artefacts, self._options.seed, cancel, self._options.drawing)) as events:
+        options, marks = self._options, self._conversation.marks()
+        with closing(self._router.dispatch(call, self._artefacts, options.seed, cancel, options.drawing, marks)) as events:
             for event in events:
                 if isinstance(event, Progress):
                     self._events.put(CallProgress(call.index, event.step, event.steps, event.note, event.preview))
@@ -341,7 +343,9 @@ class _Turn:
         unread = self._engine.unread(self._conversation)
         if not unread:
             self._engine.model.load()
-        with closing(self._say(unread) if unread else self._deltas()) as deltas:
+        engine = self._engine
+        about = about_the_mark(self._conversation, engine.propose, engine.tasks(), self._deltas())
+        with closing(about), closing(self._say(unread) if unread else about) as deltas:
             for delta in deltas:
                 self._raw.append(delta)
                 yield from self._note(self._calls.ready())

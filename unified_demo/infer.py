@@ -4,6 +4,7 @@ It keeps no state between calls and draws nothing.
 """
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -59,18 +60,19 @@ def infer(
     text: str,
     files: Sequence[str | Path] = (),
     settings: Mapping[str, Any] | str | None = None,
+    cancel: threading.Event | None = None,
 ) -> InferResult:
-    """Answer ``text`` about the pictures in ``files``; ``settings`` as in ``read_settings``.
+    """Answer ``text`` about the pictures in ``files``; ``settings`` as in ``read_settings``. ``cancel`` ends it: what is there is returned.
 
     Raises UnifiedError with a sentence for the user: nothing or too much sent, no usable file, unknown setting, weights missing.
     """
     options = read_settings(settings)
-    message, complaints = user_message(text, list(files), Conversation(), engine.store, engine.settings.limits)
+    message, complaints = user_message(text, list(files), Conversation(), engine.store, engine.settings.limits, cancel=cancel)
     if message is None:
         raise UnifiedError(" ".join(complaints))
     done: TurnDone | None = None
     calls: dict[int, tuple[TaskCall, CallResult | None]] = {}
-    for event in engine.respond(Conversation((message,)), options):
+    for event in engine.respond(Conversation((message,)), options, cancel):
         if isinstance(event, TaskCall):
             calls[event.index] = (event, None)
         elif isinstance(event, CallDone | CallFailed) and event.index in calls:

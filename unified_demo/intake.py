@@ -40,11 +40,13 @@ def user_message(
     limits: Limits,
     marks: Sequence[RegionPart] = (),
     kept: Mapping[str, Artefact] | None = None,
+    cancel: threading.Event | None = None,
 ) -> tuple[Message | None, list[str]]:
     """The visitor's message (pictures, videos, sounds and data first, then the text) and a complaint for each thing that was refused.
 
     ``marks`` are regions that were drawn, and whole artefacts (without box) that are meant; those of artefacts that are gone are left
-    out. ``kept``: artefacts by their file's name that come back, with a message that is edited, and are not stored anew.
+    out. ``kept``: artefacts by their file's name that come back, with a message that is edited, and are not stored anew. ``cancel`` ends
+    the reading of files.
     One bad file does not lose the others. The message is None when there is nothing to answer: no text and no
     file, a text that is too long, or files of which none could be used. Never raises for what a visitor sent.
     """
@@ -55,7 +57,7 @@ def user_message(
         return None, [str(exc)]
     if not text and not files and not any(mark.boxes for mark in marks):
         return None, [NOTHING_SENT]
-    attached, complaints = read_uploads(files, conversation, store, limits, kept)
+    attached, complaints = read_uploads(files, conversation, store, limits, kept, cancel)
     if files and not attached:
         return None, complaints
     media = tuple(MediaPart(artefact) for _, artefact in attached)

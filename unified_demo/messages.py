@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from unified_demo.errors import GrammarError
 from unified_demo.grammar import Box, MediaKind, TimeSpan
 
 Role = Literal["user", "assistant"]
+MOST_STROKES, MOST_STROKE_POINTS = 40, 5000
+"""Of one region, and of one stroke."""
+LARGEST_BRUSH = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,38 @@ class MediaPart:
 
 
 @dataclass(frozen=True)
+class Stroke:
+    """One stroke of a brush: its ``points`` (x, y) in 0..1 of the picture, its ``radius`` as a share of the shorter side.
+
+    ``strokes.py`` says which pixels that is. GrammarError: no points or too many, one outside of the picture, no such brush.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    radius: float
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.points) <= MOST_STROKE_POINTS or not 0 < self.radius <= LARGEST_BRUSH:
+            raise GrammarError(f"A stroke has {len(self.points)} points and the radius {self.radius}; that is no stroke of a brush.")
+        if not all(0 <= x <= 1 and 0 <= y <= 1 for x, y in self.points):
+            raise GrammarError("A stroke leaves its picture; points lie in 0..1.")
+
+
+@dataclass(frozen=True)
 class RegionPart:
-    """A grounded phrase: words plus one or several boxes, or time spans, in the artefact ``artefact_id``."""
+    """A grounded phrase: words plus one or several boxes, or time spans, in the artefact ``artefact_id``.
+
+    ``strokes`` are what a visitor painted within the one box: that, not all that the box holds, is meant. GrammarError: too many.
+    """
 
     phrase: str
     boxes: tuple[Box, ...] = ()
     spans: tuple[TimeSpan, ...] = ()
     artefact_id: str | None = None
+    strokes: tuple[Stroke, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.strokes) > MOST_STROKES:
+            raise GrammarError(f"A region has {len(self.strokes)} strokes; at most {MOST_STROKES} are allowed.")
 
 
 @dataclass(frozen=True)
@@ -91,6 +120,11 @@ class Conversation:
     def artefacts(self) -> dict[str, Artefact]:
         """Every artefact by id, in order of appearance."""
         return {part.artefact.id: part.artefact for message in self.messages for part in message.parts if isinstance(part, MediaPart)}
+
+    def marks(self) -> tuple[RegionPart, ...]:
+        """The regions that the user marked, the latest first."""
+        parts = [part for message in self.messages if message.role == "user" for part in message.parts]
+        return tuple(part for part in reversed(parts) if isinstance(part, RegionPart) and part.boxes)
 
     def next_id(self, kind: MediaKind, taken: int = 0) -> str:
         """The id a new artefact gets: ``img-1`` for the first picture. ``taken`` = ids given out but not yet in a message."""

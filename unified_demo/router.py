@@ -5,16 +5,17 @@ It decides which expert works on which artefacts; it stores nothing, holds no th
 
 import logging
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 
 from unified_demo.config import Drawing
 from unified_demo.errors import ExpertError, RoutingError, UnifiedError
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
 from unified_demo.experts.registry import ExpertRegistry
-from unified_demo.grammar import KIND_WORDS, MediaKind, title_of
-from unified_demo.messages import Artefact, TaskCall
+from unified_demo.grammar import KIND_WORDS, Box, MediaKind, title_of
+from unified_demo.messages import Artefact, RegionPart, Stroke, TaskCall
 from unified_demo.safety import Safety
+from unified_demo.strokes import strokes_meant
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +38,23 @@ class Router:
         return self.registry.tasks()
 
     def dispatch(
-        self, call: TaskCall, artefacts: Mapping[str, Artefact], seed: int, cancel: threading.Event, drawing: Drawing | None = None
+        self,
+        call: TaskCall,
+        artefacts: Mapping[str, Artefact],
+        seed: int,
+        cancel: threading.Event,
+        drawing: Drawing | None = None,
+        marks: Sequence[RegionPart] = (),
     ) -> Generator[ExpertEvent, None, None]:
         """Validate ``call``, run its expert on the artefacts of the conversation and pass its events on.
 
-        Without a reference the most recent artefact of each needed kind is taken. Ends early when ``cancel`` is set.
+        Without a reference the most recent artefact of each needed kind is taken. ``marks``: what the user marked, the latest first; a
+        region of the call that is one of them, and was painted, is told to the expert as it was painted. Ends early when ``cancel`` is set.
         Raises RoutingError (the call cannot be carried out), ExpertError (the expert failed),
         ModelLoadError or MediaError (its weights or a file are missing).
         """
         request = self._request(call, artefacts, seed, cancel)
+        request = replace(request, strokes=_painted(request, marks))
         if drawing:
             request = replace(request, steps=drawing.steps, guidance=drawing.guidance, strength=drawing.strength)
         if call.task not in self.registry.loaded():
@@ -95,6 +104,13 @@ class Router:
                 f"The {title_of(call.task)} needs a region and the answer named none; say which thing is meant and ask again."
             )
         return ExpertRequest(prompt=call.prompt, inputs=inputs, regions=call.regions, seed=seed, cancel=cancel)
+
+
+def _painted(request: ExpertRequest, marks: Sequence[RegionPart]) -> dict[Box, tuple[Stroke, ...]]:
+    """Of the boxes of the request those that were painted; they lie in its first artefact."""
+    boxes = [box for region in request.regions for box in region.boxes] if request.inputs else []
+    found = {box: strokes_meant(box, request.inputs[0].id, marks) for box in boxes}
+    return {box: strokes for box, strokes in found.items() if strokes}
 
 
 def _choose_inputs(call: TaskCall, spec: ExpertSpec, artefacts: Mapping[str, Artefact]) -> tuple[Artefact, ...]:

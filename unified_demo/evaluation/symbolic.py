@@ -26,11 +26,16 @@ class SymbolicModel(TinyModel):
     """
 
     def __init__(self, model: TinyModel) -> None:
-        super().__init__(model.network, model.vocabulary, model.perception, model.tasks, intents=model.intents)
+        super().__init__(
+            model.network, model.vocabulary, model.perception, model.tasks, intents=model.intents, antecedents=model.antecedents
+        )
         self.scenes: Mapping[str, Scene] = {}
 
     def load(self) -> None:
         """Nothing is left to load."""
+
+    def labels_of(self, artefacts: Mapping[str, Artefact]) -> dict[str, list[str]]:
+        return {key: [region.label for region in self.scenes[key].regions] for key in artefacts if key in self.scenes}
 
     def look(self, artefact: Artefact) -> Seen:
         scene = self.scenes.get(artefact.id)

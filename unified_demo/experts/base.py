@@ -4,12 +4,12 @@ An expert is an external model that carries out one task. It knows nothing of ch
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task, TaskSpec, title_of
-from unified_demo.messages import Artefact, RegionPart
+from unified_demo.grammar import TASK_TAGS, TASKS, Box, MediaKind, Task, TaskSpec, title_of
+from unified_demo.messages import Artefact, RegionPart, Stroke
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class ExpertRequest:
 
     ``steps``, ``guidance`` and ``strength`` (of an edit, 0..1) are None where the expert shall choose.
     ``cancel`` is honoured at each step: when it is set, ``run`` returns without further output.
+    ``strokes``: what the user painted where the call names this box; an expert that needs a mask takes it from them.
     """
 
     prompt: str
@@ -28,6 +29,7 @@ class ExpertRequest:
     guidance: float | None = None
     strength: float | None = None
     cancel: threading.Event = field(default_factory=threading.Event)
+    strokes: Mapping[Box, tuple[Stroke, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -82,12 +82,12 @@ class InstructedRegionExpert(RegionEditingExpert):
     def _paint(
         self, request: ExpertRequest, pixels: Pixels, artefact: Artefact, box: Box, wish: Wish
     ) -> Generator[Progress, None, Pixels | None]:
-        """Something new fills the box, and with it what is replaced; a change stays within the outline."""
+        """Something new fills the box, and with it what is replaced; a change stays within the outline, and all within what was painted."""
         if wish.operation == "add":
             return (yield from self._editor.paint(request, pixels, box, request.prompt))
-        outline = self._outline(artefact, box)
+        outline = self._outline(request, box)
         hole = grow(outline, growth_of(outline, box))
-        if wish.operation == "replace":
+        if wish.operation == "replace" and box not in request.strokes:
             hole |= _filled(box, pixels)
         return (yield from self._editor.edit(request, pixels, hole, request.prompt))
 

@@ -1,8 +1,8 @@
 """The region editing expert: remove a thing, give it another colour or size, replace it or add one; the rest stays bit by bit.
 
-The mask is the segmentation expert's outline of the box, grown a little for a removal; MI-GAN fills it, or the ground where that is known
-(drawn_regions.py). New content comes from an inpainting pipeline or, in the tiny profile, from a layer. Which thing is meant is the
-language model's business.
+The mask is what the user painted, else the segmentation expert's outline of the box, grown a little for a removal; MI-GAN fills it, or the
+ground where that is known (drawn_regions.py). New content comes from an inpainting pipeline or, in the tiny profile, from a layer. Which
+thing is meant is the language model's business.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -30,6 +30,7 @@ from unified_demo.experts.small_generators import GENERATOR, PIPELINE, load_laye
 from unified_demo.grammar import Box, MediaKind, Task
 from unified_demo.media import box_to_pixels, load_image, mask_to_box
 from unified_demo.messages import Artefact
+from unified_demo.strokes import painted_mask
 from unified_demo.zoo import Zoo
 
 ROLE = "inpainter"
@@ -37,6 +38,8 @@ GROWTH = 0.07
 """A removal's hole is the outline, grown by this share of the box's mean side: shadows at the edge and hair go with it."""
 LEAST_GROWTH = 3
 """Pixels."""
+PAINTED = "painted by hand"
+"""In the recipe, where no network outlined the thing."""
 METHODS: dict[Operation, str] = {"remove": "MI-GAN", "recolour": "photographic filter", "resize": "MI-GAN, its cut-out scaled"}
 """How what needs no painter is done."""
 NO_CONTENT = (
@@ -87,7 +90,8 @@ class RegionEditingExpert:
             self._inpainter.check(wish.new)
         artefact, steps = request.inputs[0], len(boxes) + 1
         yield Progress(0, steps, "looking at the picture")
-        self.prepare(request.inputs)
+        if any(box not in request.strokes for box in boxes):
+            self.prepare(request.inputs)
         yield Progress(1, steps, "outlining")
         pixels: Pixels = np.array(load_image(artefact))
         apart = layers_of(artefact, Image.fromarray(pixels)) if wish.operation != "recolour" else None
@@ -100,8 +104,8 @@ class RegionEditingExpert:
                     return
                 pixels = painted
                 continue
-            mask = self._outline(artefact, box, apart)
-            if apart is not None and not on_ground(apart, mask):
+            mask = self._outline(request, box, apart)
+            if apart is not None and not (box not in request.strokes and on_ground(apart, mask)):
                 apart = None
             pixels = self._change(pixels, mask, box, wish, apart)
             yield Progress(step, steps, wish.operation, Image.fromarray(pixels))
@@ -113,8 +117,12 @@ class RegionEditingExpert:
         """ExpertError for a wish that is not understood."""
         return read_wish(prompt)
 
-    def _outline(self, artefact: Artefact, box: Box, apart: Apart | None = None) -> Mask:
-        """The thing in the box, whole where the picture is drawn, or the box itself where nothing stands out in it; bool H x W."""
+    def _outline(self, request: ExpertRequest, box: Box, apart: Apart | None = None) -> Mask:
+        """What was painted there, else the thing in the box, whole where the picture is drawn, or the box itself where nothing stands out
+        in it; bool H x W."""
+        artefact = request.inputs[0]
+        if box in request.strokes:
+            return painted_mask(request.strokes[box], artefact.width, artefact.height)
         mask: Mask = self._outliner.outline(artefact, box)
         if apart is not None:
             mask = whole_thing(apart, mask, box)
@@ -141,8 +149,8 @@ class RegionEditingExpert:
         """New content in the box; what is replaced goes wholly, also where it sticks out of the box."""
         assert self._inpainter is not None
         if wish.operation == "replace":
-            apart = layers_of(artefact, load_image(artefact))
-            mask = self._outline(artefact, box, apart)
+            apart = layers_of(artefact, load_image(artefact)) if box not in request.strokes else None
+            mask = self._outline(request, box, apart)
             if not self._inpainter.fills_box:
                 pixels = self._change(pixels, mask, box, Wish("remove"), apart if apart and on_ground(apart, mask) else None)
                 return (yield from self._inpainter.paint(request, pixels, box, wish.new))
@@ -153,6 +161,7 @@ class RegionEditingExpert:
 
     def _recipe(self, wish: Wish, request: ExpertRequest, apart: Apart | None = None) -> dict[str, Any]:
         known = {"operation": wish.operation, **({"new": wish.new} if wish.new else {})}
+        known |= {"mask": PAINTED} if request.strokes else {}
         if wish.operation in METHODS:
             return known | {"method": METHOD if apart else METHODS[wish.operation]}
         assert self._inpainter is not None

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,25 +18,26 @@ from unified_demo import grammar
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.conversation import SPOKEN_OF, VISIBLE, render_conversation
 from unified_demo.errors import UnifiedError
-from unified_demo.grammar import Box, MediaKind, TaskSpec
+from unified_demo.grammar import Box, MediaKind, Task, TaskSpec
 from unified_demo.media import load_image
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TextPart
 from unified_demo.model.absence import absent
+from unified_demo.model.antecedents import AntecedentHead, AntecedentReader
+from unified_demo.model.antecedents import load_head as load_antecedents
+from unified_demo.model.decoder import Decoder
 from unified_demo.model.decoding import choose, default_filters
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.focus import in_focus, named_in, since
 from unified_demo.model.guiding import Guide, promising
-from unified_demo.model.intents import NO_CALL, IntentHead, IntentReader, load_head, words_of
+from unified_demo.model.intents import NO_CALL, Intent, IntentHead, IntentReader, load_head, words_of
+from unified_demo.model.likelihood import PERSON, AnswerLikelihood, believed, leaves_unnamed, whom
 from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
-from unified_demo.model.lora_moe import FFN_PROJECTIONS
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.naming import Names, StandIns, made_from, wishes_of, with_names
 from unified_demo.model.packing import pack_linears
-from unified_demo.model.passes import switched_off
 from unified_demo.model.perception import Perception
-from unified_demo.model.pointing import agreed
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
 from unified_demo.model.tuning import cast_added
 from unified_demo.model.zero_shot import LONGEST_WISH, PluginChooser
@@ -52,6 +53,8 @@ CANNOT_SEE = "I cannot see"
 """So an answer begins when what is asked for is not among the proposals; the rest is the network's."""
 NO_TOOL = "I have no tool for {task} here."
 REMEMBERED_PICTURES = 32
+SURE, WEIGHT = 0.9, 0.5
+"""Below this share of its belief the region reader hears what the frozen language model thinks is asked for; how much that weighs."""
 NAMES = {
     MediaKind.IMAGE: ("picture", "pictures", "photo", "photograph", "image"), MediaKind.VIDEO: ("video", "clip"),
     MediaKind.AUDIO: ("sound", "recording"),
@@ -79,17 +82,21 @@ class TinyModel:
         tasks: tuple[str, ...],
         names: Names | None = None,
         intents: IntentHead | None = None,
+        antecedents: AntecedentHead | None = None,
     ) -> None:
         """``tasks``: tags of the tasks on offer. The network writes calls of all; one without a tool is answered with NO_TOOL.
         ``names`` finds what is asked for by a noun that is no label; without it labels alone count. ``intents`` says which calls are
-        plausible; without it the network decides alone."""
+        plausible, ``antecedents`` which of several pictures is meant; without them the network decides alone."""
         self.network, self.vocabulary, self.perception, self.tasks, self.names = network, vocabulary, perception, tasks, names
-        self.intents = intents
+        self.intents, self.antecedents = intents, antecedents
         self._reader = IntentReader(intents, network.language_model, vocabulary) if intents else None
+        words = network.language_model.get_input_embeddings().weight.detach().cpu()
+        self._antecedents = AntecedentReader(antecedents, vocabulary, words) if antecedents else None
         tags = [tag for tag in grammar.TASK_TAGS if tag not in tasks]
         self._missing = {vocabulary.tag_ids[grammar.open_tag(tag)]: tag for tag in tags}
-        self._label_words = LabelWords(vocabulary, network.language_model.get_input_embeddings().weight.detach().cpu())
+        self._label_words = LabelWords(vocabulary, words)
         self._filters = default_filters(vocabulary)
+        self._likelihood = AnswerLikelihood(network.language_model, vocabulary)
         self._chooser = PluginChooser(network.language_model, vocabulary) if vocabulary.plugins else None
         self._denial = vocabulary.encode("There is no")
         self._denials = vocabulary.encode(CANNOT_SEE)
@@ -122,6 +129,27 @@ class TinyModel:
         named = {key: self._project(with_names(sights[key], found[key], stand_ins)) for key in sights if found[key]}
         return seen | named, stand_ins
 
+    def _asked_for(
+        self, conversation: Conversation, tokens: Tokens, projected: dict[str, ProjectedPicture], seen: Mapping[str, Seen]
+    ) -> tuple[dict[str, ProjectedPicture], frozenset[str]]:
+        """The pictures, and the labels of what the message asks for; none where that is open. Where the region reader is not sure which
+        thing it is, the frozen language model has a say. What is marked needs neither.
+        """
+        sights = {key: item.sight for key, item in seen.items() if item.sight}
+        marked = any(isinstance(part, RegionPart) for part in conversation.messages[-1].parts)
+        if marked or not tokens.proposals or len(sights) < len(seen):
+            return projected, frozenset()
+        labels = [sights[key].regions[index].label for key, index in tokens.proposals]
+        shares = self.network.wanted(tokens, projected)
+        if shares[1:].max() < SURE * shares[1:].sum() or whom(words_of(conversation), labels):
+            gains = self._likelihood.gains(words_of(conversation), [label for label in labels if label])
+            others = whom(words_of(conversation), labels)
+            for key, sight in sights.items():
+                weighed = torch.tensor([WEIGHT * gains.get(one.label, 0.0) + others * (one.label != PERSON) for one in sight.regions])
+                projected = projected | {key: replace(projected[key], likelier=weighed.to(shares.device))}
+            shares = self.network.wanted(tokens, projected)
+        return projected, believed(labels, shares.tolist())
+
     def _project(self, sight: Sight) -> Seen:
         encoded = encode_picture(sight.image, sight.regions, self._label_words)
         with torch.no_grad():
@@ -139,7 +167,11 @@ class TinyModel:
         started = time.perf_counter()
         artefacts = conversation.artefacts()
         images = [key for key, artefact in artefacts.items() if artefact.kind == MediaKind.IMAGE]
-        focus = in_focus(conversation)
+        intent = self._reader.read(conversation) if self._reader and options.constrained else None
+        about = self._about(conversation, intent)
+        focus = in_focus(
+            conversation, about, {kind for tag in (intent.plan() if intent else ()) for kind in grammar.TASKS[Task(tag)].needs}
+        )
         seen: dict[str, Seen] = {}
         for key in focus:
             if not cancel.is_set():
@@ -152,12 +184,17 @@ class TinyModel:
         tokens = self._tokens(stand_ins.put(told) if stand_ins else told, seen)
         wanted, wish = self.wanted(conversation)
         kinds = frozenset(artefact.kind for artefact in artefacts.values())
-        guide = self.guide(conversation, kinds, bool(tokens.proposals)) if options.constrained and not wanted else None
+        guide = Guide(intent, self.vocabulary, kinds, bool(tokens.proposals)) if intent and not wanted else None
         plain = guide is not None and guide.leaves_to_the_frozen_model(conversation)
-        decoder = Decoder(self.network, tokens, {key: item.projected for key, item in seen.items()}, frozen=plain)
+        projected = {key: item.projected for key, item in seen.items()}
+        asked_for = frozenset[str]()
+        if options.constrained and not plain and not stand_ins:
+            projected, asked_for = self._asked_for(conversation, tokens, projected, seen)
+        decoder = Decoder(self.network, tokens, projected, frozen=plain)
         prefilled = time.perf_counter()
-        named = {MediaKind.MASK, *SPOKEN_OF, *(kind for task in self.vocabulary.tasks.values() for kind in task.needs)}
-        references = {key: self.vocabulary.encode(key) for key, artefact in artefacts.items() if artefact.kind in named}
+        named = named_in(conversation) or [about]
+        may_be = {MediaKind.MASK, *SPOKEN_OF, *(kind for task in self.vocabulary.tasks.values() for kind in task.needs)}
+        references = {key: self.vocabulary.encode(key) for key, artefact in artefacts.items() if artefact.kind in may_be}
         if options.constrained:
             self._admit(decoder, kinds | set(NAMES) if guide and guide.wants_something_new() else kinds)
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
@@ -169,8 +206,8 @@ class TinyModel:
 
         def begin(tasks: Sequence[str]) -> tuple[DecodingState, SurfaceWriter]:
             state = DecodingState(self.vocabulary, tokens.proposals, dict(references), tasks, most=options.max_new_tokens)
-            state.wanted, state.wish, state.named, state.asked = wanted, wish, named_in(conversation), words_of(conversation)
-            state.seen = regions
+            state.wanted, state.wish, state.named, state.asked = wanted, wish, named, words_of(conversation)
+            state.seen, state.believed, state.unnamed = regions, asked_for, leaves_unnamed(state.asked, asked_for)
             return state, SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
 
         state, writer = begin(() if denied else tuple(self.vocabulary.tasks))
@@ -221,10 +258,22 @@ class TinyModel:
             **({"frozen": 1.0} if plain else decoder.gate_usage()),
         }
 
+    def labels_of(self, artefacts: Mapping[str, Artefact]) -> dict[str, list[str]]:
+        """What was seen in those that were looked at, by id."""
+        with self._lock:
+            seen = {key: self._seen.get(artefact.path) for key, artefact in artefacts.items()}
+        return {key: [region.label for region in item.sight.regions] for key, item in seen.items() if item and item.sight}
+
     def guide(self, conversation: Conversation, kinds: frozenset[MediaKind], pointing: bool) -> Guide | None:
         """What holds the answer to the last message to plausible calls; None without a reader of intents, and for no words."""
         intent = self._reader.read(conversation) if self._reader else None
         return Guide(intent, self.vocabulary, kinds, pointing) if intent else None
+
+    def _about(self, conversation: Conversation, intent: Intent | None) -> str:
+        """The id of the picture, video or sound that is meant; empty where that is open."""
+        if self._antecedents is None or intent is None:
+            return ""
+        return self._antecedents.about(conversation, intent, self.labels_of(conversation.artefacts()))
 
     def _waits(self, held: str, state: DecodingState, shown: bool, guide: Guide | None) -> bool:
         """Whether the words so far may be no more than the promise of a call: then they wait until it is known which it is."""
@@ -306,71 +355,6 @@ def _without_oldest(conversation: Conversation) -> Conversation | None:
     return None
 
 
-class Decoder:
-    """The network's state of one answer: key-value cache, logits of the next token (on the CPU, where the rules work).
-
-    ``frozen``: it is the frozen language model's, which has no tags.
-    """
-
-    def __init__(self, network: MultimodalNetwork, tokens: Tokens, projected: dict[str, ProjectedPicture], frozen: bool = False) -> None:
-        from transformers import DynamicCache
-
-        self._network, self._proposals, self._projected, self._frozen = network, tokens.proposals, projected, frozen
-        self._gates: list[torch.Tensor] = []
-        self._cache = DynamicCache(config=network.language_model.config)
-        with torch.no_grad(), switched_off(frozen):
-            inputs, injection = network.embed(tokens, projected)
-            hidden = network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0]
-            self._seen = network.proposals(tokens, projected)
-            self._ids = list(tokens.ids)
-            self._look_ahead(hidden[-1])
-
-    def step(self, token: int) -> None:
-        """Feed one chosen token; ``logits`` are then those of the token after it."""
-        point = token - self._network.vocab_size - len(self._network.tag_words)
-        entry = Tokens()
-        entry.add(token, slot=self._proposals[point] if point >= 0 else None)
-        with torch.no_grad(), switched_off(self._frozen):
-            inputs, injection = self._network.embed(entry, self._projected)
-            hidden = self._network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0, 0]
-            self._ids.append(token)
-            self._look_ahead(hidden)
-
-    def rewind(self, count: int, logits: torch.Tensor) -> None:
-        """Forget the last ``count`` tokens that were fed; ``logits`` are what they were before those."""
-        if count:
-            self._cache.crop(-count)
-            del self._ids[-count:]
-            del self._gates[-count:]
-        self.logits = logits
-
-    def gate_usage(self) -> dict[str, float]:
-        """Share of each adapter (``gate_0``, ...; they sum to 1), mean over layers and over the prompt and each written token; and
-        the same of each layer that has adapters (``layer_14_gate_0``, ...)."""
-        if not self._gates:
-            return {}
-        shares = torch.stack(self._gates).mean(0)
-        layers = shares.unflatten(0, (-1, len(FFN_PROJECTIONS))).mean(1)
-        first = self._network.language_model.config.num_hidden_layers - len(layers)
-        usage = {f"gate_{index}": float(share) for index, share in enumerate(shares.mean(0))}
-        for layer, row in enumerate(layers, first):
-            usage |= {f"layer_{layer}_gate_{index}": float(share) for index, share in enumerate(row)}
-        return usage
-
-    def _look_ahead(self, hidden: torch.Tensor) -> None:
-        if self._frozen:
-            self.logits = self._network.logits(hidden[None], [None], len(self._proposals))[0].cpu()
-            self.logits[self._network.vocab_size :] = -torch.inf
-            return
-        gates = [layer.last_gate.flatten(0, -2).mean(0) for layer in self._network.lora_layers if layer.last_gate is not None]
-        if gates:
-            self._gates.append(torch.stack(gates).float())
-        reading = self._network.reading(self._ids, self._seen)
-        self.logits = self._network.logits(hidden[None], [reading], len(self._proposals))[0].cpu()
-        if reading and (asked := self._network.asked(self._ids, self._seen)) is not None:
-            self.logits[-len(asked) :] = agreed(self.logits[-len(asked) :], asked.cpu())
-
-
 class LazyModel:
     """A ``LanguageBackend`` that builds its TinyModel on first use, once; a failed load may be tried again."""
 
@@ -428,8 +412,9 @@ def _build(settings: Settings, zoo: Zoo, tasks: Sequence[TaskSpec]) -> TinyModel
     cast_added(language_model, dtype)
     pack_linears(language_model)
     names = Names.load(zoo.path("tiny_names"))
-    intents = load_head(zoo.path("tiny_intents"))
-    return TinyModel(network, vocabulary, load_perception(settings, zoo), tuple(task.tag for task in tasks), names, intents)
+    intents, antecedents = load_head(zoo.path("tiny_intents")), load_antecedents(zoo.path("tiny_antecedents"))
+    tags = tuple(task.tag for task in tasks)
+    return TinyModel(network, vocabulary, load_perception(settings, zoo), tags, names, intents, antecedents)
 
 
 def load_perception(settings: Settings, zoo: Zoo) -> Perception:

@@ -8,8 +8,11 @@ from unified_demo.model.caption_rules import BEGINNINGS, owed, phrases, shirts, 
 from unified_demo.model.decoding_rule import LogitFilter, closing, keep
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.tokens import Vocabulary
-from unified_demo.nouns import article
+from unified_demo.nouns import article, plural
 from unified_demo.regions import COLOURS, PLACES, place_of
+
+BEFORE_ITS_NOUN = 3
+"""Tokens that may stand before the noun of a phrase, its article not counted: "small", "red"."""
 
 
 class CaptionsAreSeen(LogitFilter):
@@ -80,6 +83,59 @@ class CaptionsAreSeen(LogitFilter):
                 keep(logits, [open_box])
             else:
                 logits[open_box] = -torch.inf
+
+
+class NamesWhatIsAskedFor(LogitFilter):
+    """The first phrase of an answer, "the dog", is not of another kind than what the question is believed to ask for. That the words are
+    to be other ones ("the puppy") is the network's, but where the question names nothing ("what barks?") it has no other words: then the
+    answer is no caption either. Captions ("a dog") are not meant, "It is a dog" is.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.articles = [vocabulary.encode(word) for word in ("the", " the", "The", " The")]
+        self.counting = {word: [vocabulary.encode(word), vocabulary.encode(f" {word}")] for word in ("a", "an")}
+        self.beginnings = sorted(
+            {vocabulary.encode(form)[0] for word in BEGINNINGS for form in (word.capitalize(), f" {word.capitalize()}")}
+        )
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        run, first = state.run, state.vocabulary.tag_ids[grammar.close_tag(grammar.PHRASE)] not in state.written
+        if not state.believed or state.innermost != grammar.PHRASE or not first or state.in_call or closing(state):
+            return
+        if not run and state.unnamed and len(state.written) == 1:
+            logits[self.beginnings] = -torch.inf
+        meant = [form for label in state.believed for form in _forms(state, label)]
+        said = next((run[len(ids) :] for ids in self.articles if run[: len(ids)] == ids), None)
+        if said is None and state.unnamed and len(state.written) > len(run) + 1:
+            said, meant = self._counted(logits, state)
+        if said is None or len(said) >= BEFORE_ITS_NOUN:
+            return
+        if state.unnamed:
+            follow = {form[len(said)] for form in meant if form[: len(said)] == said and len(form) > len(said)}
+            if follow and said not in meant:
+                keep(logits, sorted(follow))
+            return
+        kinds = {region.label for regions in state.seen.values() for region in regions if region.label not in COLOURS}
+        begin = {form[0] for form in meant}
+        if not begin & set(said):
+            others = {form[0] for label in kinds - set(state.believed) for form in _forms(state, label)}
+            logits[sorted(others - begin)] = -torch.inf
+
+    def _counted(self, logits: torch.Tensor, state: DecodingState) -> tuple[list[int] | None, list[list[int]]]:
+        """Of "It is a dog": what stands behind the article, None before it; and the labels that it fits. A wrong article is forbidden."""
+        for word, begin in self.counting.items():
+            fitting = [label for label in state.believed if article(label).split()[0] == word]
+            if not state.run and not fitting:
+                logits[[ids[0] for ids in begin]] = -torch.inf
+            for ids in begin:
+                if fitting and state.run[: len(ids)] == ids:
+                    return state.run[len(ids) :], [state.vocabulary.encode(f" {label}") for label in fitting]
+        return None, []
+
+
+def _forms(state: DecodingState, label: str) -> list[list[int]]:
+    """A label and its plural, as tokens."""
+    return [state.vocabulary.encode(f" {word}") for word in (label, plural(label)) if word]
 
 
 class PlacesAreMeasured(LogitFilter):

@@ -1,6 +1,6 @@
 """What has been written of an answer so far, as the rules of decoding see it. It knows token ids; it forbids nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from unified_demo import grammar
@@ -17,7 +17,8 @@ class DecodingState:
     called, with the ids ``wish`` as its words.
     ``asked``: the words of the message.
     ``picture`` is the one last pointed into or referred to; a call stays with it. ``named``: artefacts that the question names.
-    ``seen``: regions by artefact id, in the order of the proposals' indices.
+    ``seen``: regions by artefact id, in the order of the proposals' indices; ``believed``: labels of what is asked for, none:
+    open; ``unnamed``: the message names none of them.
     ``calls`` are closed already. ``most`` tokens may be written in all.
     """
 
@@ -40,6 +41,8 @@ class DecodingState:
     asked: str = ""
     named: Sequence[str] = ()
     seen: Mapping[str, Sequence[Region]] = field(default_factory=dict)
+    believed: Collection[str] = ()
+    unnamed: bool = False
 
     def add(self, token_id: int) -> None:
         """Take note of a chosen token."""

@@ -4,6 +4,7 @@ Pure logic on messages.
 """
 
 import re
+from collections.abc import Collection
 
 from unified_demo.conversation import VISIBLE
 from unified_demo.grammar import MediaKind
@@ -19,15 +20,21 @@ _NAMED = re.compile(
 )
 
 
-def in_focus(conversation: Conversation) -> list[str]:
-    """Ids of what the last question is about: those it names or marks regions in, else the pictures and the videos attached last."""
+def in_focus(conversation: Conversation, about: str = "", others: Collection[MediaKind] = ()) -> list[str]:
+    """Ids of what the last question is about: those it names or marks regions in, else the pictures and the videos attached last.
+
+    ``about``: the one that is meant, where that is known: alone where it is not among those, else with those of its kind and of ``others``,
+    which its calls need.
+    """
     shown = [_visible(message) for message in conversation.messages]
-    every = [artefact.id for row in shown for artefact in row]
+    every = {artefact.id: artefact.kind for row in shown for artefact in row}
     question = conversation.messages[-1].parts if conversation.messages else ()
     named = set(named_in(conversation))
     named |= {part.artefact_id for part in question if isinstance(part, RegionPart) and part.artefact_id}
     of_kind = [[[artefact.id for artefact in row if artefact.kind == kind] for row in shown] for kind in VISIBLE]
     latest = {key for rows in of_kind for key in next((row for row in reversed(rows) if row), [])}
+    if about in every and not named:
+        latest = {key for key in latest if every[key] in {every[about], *others}} if about in latest else {about}
     return [key for key in every if key in (named or latest)]
 
 

@@ -7,7 +7,7 @@ for its words knowing those before it. ``model.guiding`` holds the answer to wha
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from unified_demo.errors import ModelLoadError
-from unified_demo.grammar import TASK_TAGS, MediaKind
+from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
 from unified_demo.messages import Conversation, RegionPart, TaskCall, TextPart
 from unified_demo.model.tokens import Vocabulary
 
@@ -30,6 +30,8 @@ CHOICES = (*TASK_TAGS, NO_CALL, PLAIN)
 KINDS = (MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO)
 BEFORE = (NO_CALL, SAID, *TASK_TAGS)
 MOST_CALLS = 3
+LEAST_OF_A_KIND = 0.25
+"""What the kind that is meant can take from a call: three quarters."""
 _OURSELVES = re.compile(r"\byour?(self)?\b", re.IGNORECASE)
 LONGEST = 96
 """Tokens of a message that are read: its beginning and its end."""
@@ -119,11 +121,25 @@ class IntentHead(nn.Module):
 
 
 class Intent:
-    """What one message asks for. ``words``: (1, length, width) of ``IntentHead.words``."""
+    """What one message asks for. ``words``: (1, length, width) of ``IntentHead.words``; ``states``: (length, hidden), what they were made
+    of."""
 
-    def __init__(self, head: IntentHead, words: torch.Tensor, situation: torch.Tensor) -> None:
-        self._head, self._words, self._situation = head, words, situation
+    def __init__(self, head: IntentHead, words: torch.Tensor, situation: torch.Tensor, states: torch.Tensor | None = None) -> None:
+        self._head, self._words, self._situation, self.states = head, words, situation, states
         self._shares: dict[tuple[str, ...], dict[str, float]] = {}
+
+    def weigh(self, kinds: Mapping[MediaKind, float]) -> None:
+        """How probable it is that the message is about something of each kind: calls that come first and need such are weighed by it
+        against each other."""
+        shares, most = self._choices(()), max(kinds.values(), default=1.0)
+        needing = {tag: shares[tag] for tag in TASK_TAGS if TASKS[Task(tag)].needs}
+        weighed = {
+            tag: share * max(LEAST_OF_A_KIND, max(kinds.get(kind, 0.0) for kind in TASKS[Task(tag)].needs) / most)
+            for tag, share in needing.items()
+        }
+        if total := sum(weighed.values()):
+            scale = sum(needing.values()) / total
+            self._shares[()] = shares | {tag: share * scale for tag, share in weighed.items()}
 
     def next(self, called: Sequence[str] = ()) -> dict[str, float]:
         """Probability of each choice for the call after ``called``; of NO_CALL that there is none."""
@@ -171,9 +187,9 @@ class IntentReader:
         ids = tokens_of(self._vocabulary, text)
         with torch.no_grad():
             tokens = torch.tensor([ids], device=self._backbone.embed_tokens.weight.device)
-            states = lower_states(self._backbone, tokens, self._head.config.layer)
-            words = self._head.words(states.float().cpu(), torch.ones(1, len(ids), dtype=torch.bool))
-        return Intent(self._head, words, Situation.of(conversation).vector())
+            states = lower_states(self._backbone, tokens, self._head.config.layer).float().cpu()
+            words = self._head.words(states, torch.ones(1, len(ids), dtype=torch.bool))
+        return Intent(self._head, words, Situation.of(conversation).vector(), states[0])
 
 
 def speaks_to_us(message: str) -> bool:

@@ -5,14 +5,15 @@ A proposal is a temporary word: its input embedding comes from the region projec
 also tells at the start of an answer what it believes is asked for. It does not read files, detect, tokenise or decode.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from unified_demo import conversation, grammar
+from unified_demo.model.intents import lower_states
 from unified_demo.model.lora_moe import FFN_PROJECTIONS, LoraMoeConfig, LoraMoeLinear
 from unified_demo.model.passes import injecting, injection
 from unified_demo.model.pointing import FACTS_WIDTH, answer_places, facts, latest_question, phrase_places
@@ -28,6 +29,8 @@ POINT_BIAS = 20.0
 """Pointing starts likelier than any word; logits of words reach about 20."""
 SHIFT_SCALE = 50.0
 """Hidden states inside SmolLM2 have a norm of 100 to 500; the learnt shift of a tag is in units of this."""
+AT_ONCE, REMEMBERED = 64, 8
+"""Questions that are read at once, and that are remembered."""
 BELIEVED, LIKELY, UNLIKELY = 0.5, 0.3, 1e-4
 """The question itself says where to point when something probably fits (BELIEVED) and one proposal stands out (LIKELY); what it does not
 mean keeps a little (UNLIKELY), for the phrase of the answer says it too."""
@@ -55,22 +58,25 @@ class EncodedPicture:
 
 @dataclass(frozen=True)
 class Proposals:
-    """All proposals of a conversation: ``labels`` (n, hidden) mean word embeddings, ``facts`` (n, FACTS_WIDTH)."""
+    """All proposals of a conversation: ``labels`` (n, hidden) mean word embeddings, ``facts`` (n, FACTS_WIDTH); ``likelier`` (n,): nats
+    added to the scores of what the latest question asks for."""
 
     labels: torch.Tensor
     facts: torch.Tensor
+    likelier: torch.Tensor
 
 
 @dataclass(frozen=True)
 class ProjectedPicture:
     """``image`` (17 or 0, hidden) and ``regions`` (n, hidden) to add; ``labels`` (n, hidden) to read in; ``facts`` (n, FACTS_WIDTH);
-    ``names`` (k, hidden) words of the labels."""
+    ``names`` (k, hidden) words of the labels; ``likelier`` (n,), see ``Proposals``."""
 
     image: torch.Tensor
     regions: torch.Tensor
     labels: torch.Tensor
     facts: torch.Tensor
     names: torch.Tensor
+    likelier: torch.Tensor
 
 
 class MultimodalNetwork(nn.Module):
@@ -103,6 +109,7 @@ class MultimodalNetwork(nn.Module):
         self.belief = nn.Linear(hidden + BELIEF_FIGURES, hidden)
         nn.init.zeros_(self.belief.weight)
         nn.init.zeros_(self.belief.bias)
+        self._meanings: dict[tuple[int, ...], torch.Tensor] = {}
         self.turn_marks: tuple[int, ...] = (-1, -1)
         self.answer_marks: tuple[int, ...] = (-1,)
         self.register_buffer("word_mean", language_model.get_input_embeddings().weight.detach().float().mean(0), persistent=False)
@@ -155,7 +162,9 @@ class MultimodalNetwork(nn.Module):
         """What the picture and its proposals add at ``first_layer``."""
         regions = self.region_projector(picture.labels, picture.place, picture.colours, picture.features, picture.known, picture.neighbours)
         image = self.image_projector(picture.image) if len(picture.image) else regions.new_zeros(0, regions.shape[-1])
-        return ProjectedPicture(image, regions, picture.labels, facts(picture.place, picture.colours), picture.names)
+        return ProjectedPicture(
+            image, regions, picture.labels, facts(picture.place, picture.colours), picture.names, none_likelier(picture.labels)
+        )
 
     def embed(self, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> tuple[torch.Tensor, torch.Tensor]:
         """(input embeddings, what is added at ``first_layer``), each (length, hidden) float32, for one tokenised conversation."""
@@ -209,7 +218,10 @@ class MultimodalNetwork(nn.Module):
         """
         readings = [self.question(ids[: place + 1], proposals) for place in places]
         with torch.no_grad():
-            shares = self.reader(readings, self.language_model.get_input_embeddings().weight).float().softmax(-1)
+            scores = self.reader(self.understood(readings), self.language_model.get_input_embeddings().weight).float()
+            if places and places[-1] == len(ids) - 1:
+                scores[-1, 1:] += proposals.likelier
+            shares = scores.softmax(-1)
         label = shares[:, 1:] @ proposals.labels.float() * EMBEDDING_SCALE
         marked = torch.stack([reading.marked.any() for reading in readings]).float()
         return self.belief(torch.cat([label, shares[:, :1], shares[:, 1:].amax(-1, keepdim=True), marked[:, None]], -1))
@@ -222,12 +234,39 @@ class MultimodalNetwork(nn.Module):
 
     def asked(self, ids: Sequence[int], proposals: Proposals) -> torch.Tensor | None:
         """(n,) log-probabilities of the proposals as what the latest question asks for; None where that is open (BELIEVED, LIKELY)."""
-        with torch.no_grad():
-            words = self.language_model.get_input_embeddings().weight
-            shares = self.reader([self.question(ids, proposals)], words)[0].float().softmax(-1)
+        shares = self._wanted(ids, proposals)
         if shares[0] > 1 - BELIEVED or shares[1:].max() < LIKELY:
             return None
         return (shares[1:] / shares[1:].sum() + UNLIKELY).log()
+
+    def understood(self, readings: Sequence[Reading]) -> list[Reading]:
+        """The same with what the frozen lower layers make of the questions' words; of the last few questions it is remembered."""
+        asked = {tuple(reading.question) for reading in readings if len(reading.question) and reading.meaning is None}
+        known = {question: states for question, states in tuple(self._meanings.items()) if question in asked}
+        if new := sorted(asked - set(known), key=len):
+            known |= {
+                row: states for start in range(0, len(new), AT_ONCE) for row, states in self._meanings_of(new[start : start + AT_ONCE])
+            }
+            self._meanings = dict(list(known.items())[-REMEMBERED:])
+        return [replace(reading, meaning=known.get(tuple(reading.question), reading.meaning)) for reading in readings]
+
+    def _meanings_of(self, questions: Sequence[tuple[int, ...]]) -> Iterator[tuple[tuple[int, ...], torch.Tensor]]:
+        """Each question with the (length, hidden) states of its words."""
+        backbone = self.language_model.model
+        rows = nn.utils.rnn.pad_sequence([torch.tensor(row) for row in questions], batch_first=True)
+        with torch.no_grad():
+            states = lower_states(backbone, rows.to(backbone.embed_tokens.weight.device), self.first_layer)
+        yield from ((row, one[: len(row)]) for row, one in zip(questions, states, strict=True))
+
+    def wanted(self, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> torch.Tensor:
+        """(1 + n,): how probable the reader finds it that the latest question asks for nothing that is there, and for each proposal."""
+        return self._wanted(tokens.ids, self.proposals(tokens, projected))
+
+    def _wanted(self, ids: Sequence[int], proposals: Proposals) -> torch.Tensor:
+        with torch.no_grad():
+            words = self.language_model.get_input_embeddings().weight
+            scores = self.reader(self.understood([self.question(ids, proposals)]), words)[0].float()
+        return torch.cat([scores[:1], scores[1:] + proposals.likelier]).softmax(-1)
 
     def question(self, ids: Sequence[int], proposals: Proposals) -> Reading:
         """What the region reader needs to say what the user's latest turn asks for."""
@@ -244,9 +283,10 @@ class MultimodalNetwork(nn.Module):
 
     def proposals(self, tokens: Tokens, projected: dict[str, ProjectedPicture]) -> Proposals:
         """The proposals of all pictures of a tokenised conversation, in the order of their pointing tokens."""
-        rows = [(projected[key].labels[index], projected[key].facts[index]) for key, index in tokens.proposals]
+        rows = [tuple(getattr(projected[key], name)[index] for name in ("labels", "facts", "likelier")) for key, index in tokens.proposals]
         if not rows:
-            return Proposals(self.word_mean.new_zeros(0, len(self.word_mean)), self.word_mean.new_zeros(0, FACTS_WIDTH))
+            empty = self.word_mean.new_zeros(0, len(self.word_mean))
+            return Proposals(empty, empty.new_zeros(0, FACTS_WIDTH), none_likelier(empty))
         return Proposals(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
     def logits(self, hidden: torch.Tensor, readings: Sequence[Reading | None], proposals: int) -> torch.Tensor:
@@ -260,7 +300,7 @@ class MultimodalNetwork(nn.Module):
         places = [place for place, reading in enumerate(readings) if reading]
         if places:
             words = self.language_model.get_input_embeddings().weight
-            read = self.reader([reading for reading in readings if reading], words)
+            read = self.reader(self.understood([reading for reading in readings if reading]), words)
             read = read[:, 1:].float().log_softmax(-1) + self.point_word(hidden[places].float())
             points = points.index_copy(0, torch.tensor(places, device=points.device), read)
         return torch.cat([word_logits, tag_logits, points], -1)
@@ -275,6 +315,11 @@ class MultimodalNetwork(nn.Module):
         if expected != set(state):
             raise KeyError(f"missing: {sorted(expected - set(state))[:3]}, unknown: {sorted(set(state) - expected)[:3]}")
         self.load_state_dict(state, strict=False)
+
+
+def none_likelier(labels: torch.Tensor) -> torch.Tensor:
+    """(n,) zeros for (n, hidden) labels."""
+    return labels.new_zeros(len(labels), dtype=torch.float32)
 
 
 def _is_frozen(name: str) -> bool:

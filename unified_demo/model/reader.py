@@ -1,9 +1,10 @@
 """The region reader: a small transformer that reads words beside the region proposals and scores which of them is meant.
 
 It reads a phrase of the answer (then the model points at what it scores best) or the question alone (then the model is told what it
-believes is asked for, or that nothing fits). It sees word embeddings, labels, places, scores and colours, nothing of the language
-model's states, so it trains alone, on about a hundred boxes a second on one core (``training read``). Relations between proposals enter
-as a bias of the attention (as in Graphormer, arXiv 2106.05234). It does not tokenise and does not know pictures.
+believes is asked for, or that nothing fits). It sees word embeddings, what the frozen lower layers make of the question, labels, places,
+scores and colours, nothing that is trained in the language model, so it trains alone, on some forty boxes a second on one core
+(``training read``). Relations between proposals enter as a bias of the attention (as in Graphormer, arXiv 2106.05234). It does not
+tokenise and does not know pictures.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ SAME_LABEL = 0.999
 class Reading:
     """One question to the reader: ids of the user's last words and of the phrase (each may be cut, no phrase: the question itself), and
     for the n proposals ``labels`` (n, hidden), ``facts`` (n, FACTS_WIDTH), ``pointed`` (n,) bool: taken already by this phrase,
-    ``marked`` (n,) bool: the user marked it."""
+    ``marked`` (n,) bool: the user marked it; ``meaning`` (length of question, hidden): what frozen layers make of its words, if known."""
 
     question: Sequence[int]
     phrase: Sequence[int]
@@ -34,6 +35,7 @@ class Reading:
     facts: torch.Tensor
     pointed: torch.Tensor
     marked: torch.Tensor
+    meaning: torch.Tensor | None = None
 
 
 class RegionReader(nn.Module):
@@ -43,6 +45,8 @@ class RegionReader(nn.Module):
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
         self.word = nn.Linear(hidden_size, WIDTH)
+        self.meaning = nn.Sequential(nn.LayerNorm(hidden_size), nn.Dropout(0.1), nn.Linear(hidden_size, WIDTH, bias=False))
+        nn.init.zeros_(self.meaning[2].weight)
         self.label = nn.Linear(hidden_size, WIDTH, bias=False)
         self.fact = nn.Sequential(nn.Linear(FACTS_WIDTH + 2, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
         self.nothing = nn.Parameter(torch.randn(WIDTH) * 0.02)
@@ -56,6 +60,7 @@ class RegionReader(nn.Module):
     def forward(self, readings: Sequence[Reading], words: torch.Tensor) -> torch.Tensor:
         """``words`` (vocab, hidden) embeddings of the language model."""
         spoken, ids = self._spoken([r.question for r in readings], [r.phrase for r in readings], words)
+        spoken = spoken + self._meant(readings, spoken)
         pad = nn.utils.rnn.pad_sequence
         labels, facts = pad([r.labels for r in readings], batch_first=True), pad([r.facts for r in readings], batch_first=True)
         flags = pad([torch.stack([r.pointed, r.marked], -1) for r in readings], batch_first=True).float()
@@ -77,6 +82,20 @@ class RegionReader(nn.Module):
         ids = torch.cat([question, phrase], 1).to(words.device)
         places = torch.cat([self.place[MOST_QUESTION - question.shape[1] : MOST_QUESTION], self.place[len(self.place) - phrase.shape[1] :]])
         return self.word(words[ids.clamp(min=0)].float() * EMBEDDING_SCALE) + places, ids
+
+    def _meant(self, readings: Sequence[Reading], spoken: torch.Tensor) -> torch.Tensor:
+        """As ``spoken``: what the words of the questions mean, zero for those of phrases."""
+        longest = max(min(len(reading.question), MOST_QUESTION) for reading in readings)
+        rows = [reading.meaning[-MOST_QUESTION:] if reading.meaning is not None else None for reading in readings]
+        read = iter(
+            self.meaning(torch.cat(there).float()).split([len(row) for row in there])
+            if (there := [r for r in rows if r is not None])
+            else ()
+        )
+        meant = [next(read) if row is not None else spoken.new_zeros(0, WIDTH) for row in rows]
+        return torch.stack([nn.functional.pad(row, (0, 0, longest - len(row), spoken.shape[1] - longest)) for row in meant]).to(
+            spoken.dtype
+        )
 
     def _biases(self, pairs: torch.Tensor, there: torch.Tensor, spoken: torch.Tensor) -> list[torch.Tensor]:
         """Per layer (batch, HEADS, length, length): learnt from pairs of proposals, -inf towards padding."""

@@ -221,8 +221,8 @@ def learn(lessons: Sequence[Lesson], states: Sequence[torch.Tensor], options: In
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, steps, pct_start=0.1)
     for epoch in range(options.epochs):
         started, total = time.monotonic(), 0.0
-        batches = _batches(rng, rows, states, options.batch)
-        for batch in batches:
+        drawn = batches(rng, rows, states, options.batch)
+        for batch in drawn:
             loss = _loss(head, [lessons[row] for row in batch], [states[row] for row in batch], options.smoothing)
             optimizer.zero_grad()
             loss.backward()
@@ -230,17 +230,17 @@ def learn(lessons: Sequence[Lesson], states: Sequence[torch.Tensor], options: In
             optimizer.step()
             schedule.step()
             total += float(loss.detach())
-        logger.info("epoch %d: loss %.3f, %.0f s", epoch + 1, total / len(batches), time.monotonic() - started)
+        logger.info("epoch %d: loss %.3f, %.0f s", epoch + 1, total / len(drawn), time.monotonic() - started)
     return head.eval()
 
 
-def _batches(rng: random.Random, rows: Sequence[int], states: Sequence[torch.Tensor], size: int) -> list[list[int]]:
+def batches(rng: random.Random, rows: Sequence[int], states: Sequence[torch.Tensor], size: int) -> list[list[int]]:
     """Rows in random batches, each of about equally long messages."""
     mixed = rng.sample(list(rows), len(rows))
     pools = [sorted(mixed[start : start + 20 * size], key=lambda row: len(states[row])) for start in range(0, len(mixed), 20 * size)]
-    batches = [pool[start : start + size] for pool in pools for start in range(0, len(pool), size)]
-    rng.shuffle(batches)
-    return batches
+    made = [pool[start : start + size] for pool in pools for start in range(0, len(pool), size)]
+    rng.shuffle(made)
+    return made
 
 
 def _loss(head: IntentHead, lessons: Sequence[Lesson], states: Sequence[torch.Tensor], smoothing: float) -> torch.Tensor:

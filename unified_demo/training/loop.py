@@ -20,7 +20,7 @@ from unified_demo.grammar import TASK_TAGS, open_tag
 from unified_demo.messages import Conversation
 from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.lora_moe import balance_loss
-from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
+from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture, none_likelier
 from unified_demo.model.passes import switched_off
 from unified_demo.model.pointing import facts
 from unified_demo.model.tokens import Tokens, Vocabulary
@@ -145,7 +145,7 @@ class Trainer(TimedRun):
         """Labels and facts of the proposals without the projectors' work."""
         seen = encode_picture(scene.image, scene.regions, self.label_words)
         nothing = torch.zeros(0, seen.labels.shape[-1])
-        return ProjectedPicture(nothing, nothing, seen.labels, facts(seen.place, seen.colours), seen.names)
+        return ProjectedPicture(nothing, nothing, seen.labels, facts(seen.place, seen.colours), seen.names, none_likelier(seen.labels))
 
     def loss(self, batch: list[Drawn]) -> tuple[torch.Tensor, dict]:
         """Weighted cross-entropy over the answers' tokens (words, tags, proposals) plus the balance term.

@@ -88,7 +88,9 @@ def train_reader(trainer: Trainer, options: ReadOptions) -> dict[str, float]:
     source, started, saved, step, seen, figure = examples(trainer, rng), time.monotonic(), time.monotonic(), 0, 0, 0.0
     while (time.monotonic() - started) / 60 < options.minutes:
         begun = time.monotonic()
-        pool = [next(source) for _ in range(options.pool)]
+        drawn = [next(source) for _ in range(options.pool)]
+        meant = trainer.network.understood([reading for reading, _ in drawn])
+        pool = [(reading, answers) for reading, (_, answers) in zip(meant, drawn, strict=True)]
         drawn_s = time.monotonic() - begun
         seen += len(pool)
         for epoch in range(options.epochs):
@@ -126,4 +128,7 @@ def _batches(rng: random.Random, pool: list[Question], options: ReadOptions) -> 
     rng.shuffle(batches)
     for batch in batches:
         drop = [reading.phrase and rng.random() < options.without_question for reading, _ in batch]
-        yield [(replace(reading, question=()) if out else reading, answer) for out, (reading, answer) in zip(drop, batch, strict=True)]
+        yield [
+            (replace(reading, question=(), meaning=None) if out else reading, answer)
+            for out, (reading, answer) in zip(drop, batch, strict=True)
+        ]

@@ -67,7 +67,7 @@ class _Page(Layout):
         blocks = self.place()
         with blocks:
             self._connect(blocks)
-            add_endpoint(self.engine, self.warmup, ACCELERATOR, CONCURRENT_TURNS)
+            add_endpoint(blocks, self.engine, self.warmup, ACCELERATOR, CONCURRENT_TURNS)
             add_presence(blocks, self.works)
         return blocks.queue(max_size=QUEUE_LENGTH, api_open=False)
 
@@ -436,13 +436,14 @@ class _Page(Layout):
 
     def _idle(self, visit: Visit) -> Update:
         """Nothing is being written: the send button is back, the inspector shows the last timings."""
-        timings = visit.answers[-1].timings if visit.answers else {}
+        last = visit.answers[-1:]
+        timings, tasks = (last[0].timings, last[0].tasks()) if last else ({}, {})
         with speaking(visit.language):
             return {
                 self.chatbot: self.draw(visit),
                 self.composer: gr.MultimodalTextbox(submit_btn=True, stop_btn=False),
                 self.chips: marks_html(visit.marks, visit.markable(), visit.editing is not None, tuple(visit.drafts.values())),
-                self.inspector: inspector_html(self.engine, self.warmup, timings),
+                self.inspector: inspector_html(self.engine, self.warmup, timings, tasks),
                 self.header: header_html(self.engine, self.warmup),
                 self.kept: self.drawer.html(visit),
             }

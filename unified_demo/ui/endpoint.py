@@ -5,7 +5,6 @@ import binascii
 import mimetypes
 import re
 import tempfile
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import gradio as gr
 from unified_demo.engine import Engine
 from unified_demo.errors import UnifiedError
 from unified_demo.infer import infer as answer_to
+from unified_demo.ui.presence import ends_with_its_caller
 from unified_demo.ui.warmup import Warmup
 
 DESCRIPTION = """Answer one question about pictures, videos, sounds or data: describe, point at things, segment, edit, draw.
@@ -24,13 +24,13 @@ _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;name=([^;,]*))?;base64,")
 _NO_FILE_SENT = "A file is sent as an upload or as data:TYPE;name=NAME;base64,..., not as an address or a path."
 
 
-def add_endpoint(engine: Engine, warmup: Warmup, concurrency_id: str, concurrency_limit: int) -> None:
+def add_endpoint(blocks: gr.Blocks, engine: Engine, warmup: Warmup, concurrency_id: str, concurrency_limit: int) -> None:
     """Call inside the page's ``gr.Blocks``."""
     limits = engine.settings.limits
     largest = max(limits.image_bytes, limits.video_bytes, limits.sound_bytes)
 
     def infer(
-        text: str, files: list[dict | str] | None = None, settings: dict | str | None = None
+        text: str, files: list[dict | str] | None = None, settings: dict | str | None = None, request: gr.Request | None = None
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """
         Parameters:
@@ -38,13 +38,14 @@ def add_endpoint(engine: Engine, warmup: Warmup, concurrency_id: str, concurrenc
             files: Pictures, videos, sounds or data. Each one is an upload, or a text data:TYPE;name=NAME;base64,...
             settings: An object (or its JSON) with any of seed, temperature, max_new_tokens, constrained, steps, guidance, strength.
         """
-        for _ in warmup.wait(threading.Event()):
-            continue
         try:
-            if warmup.error:
-                raise UnifiedError(warmup.error)
-            with tempfile.TemporaryDirectory(prefix="unified_demo-sent-") as folder:
-                result = answer_to(engine, text or "", received(files or [], Path(folder), largest), settings)
+            with ends_with_its_caller(blocks, request.session_hash if request else None) as cancel:
+                for _ in warmup.wait(cancel):
+                    continue
+                if warmup.error:
+                    raise UnifiedError(warmup.error)
+                with tempfile.TemporaryDirectory(prefix="unified_demo-sent-") as folder:
+                    result = answer_to(engine, text or "", received(files or [], Path(folder), largest), settings, cancel)
         except UnifiedError as exc:
             raise gr.Error(str(exc), print_exception=False) from exc
         return result.as_json(), [gr.FileData(path=str(path), orig_name=path.name).model_dump() for path in result.files]

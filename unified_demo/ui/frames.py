@@ -16,7 +16,7 @@ from markupsafe import Markup
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import DATA_KINDS, Box, MediaKind
 from unified_demo.media import load_masklet, mask_to_svg_path, poster_path
-from unified_demo.messages import Artefact
+from unified_demo.messages import Artefact, Stroke
 from unified_demo.ui.facts import facts_html, facts_of, kind_words
 from unified_demo.ui.theme import region_colour
 from unified_demo.ui.view import SceneObject
@@ -27,6 +27,8 @@ LABEL_CHARACTERS = 34
 """Longer names are shortened in the picture, where they would hide other things; the text has them in full."""
 TOP_ROOM = 0.14
 """A label stands above its box when this share of the picture is free there, else inside of it."""
+PAINT_ROOM = 1.3
+"""Side of the cut-out around what was painted, relative to the longer side of its box."""
 MASKLET_TOLERANCE = 1.5
 """Outlines that change with every frame may be coarser, in pixels."""
 
@@ -232,9 +234,9 @@ def _mask(mask: Artefact) -> Markup:
 def label_html(thing: SceneObject, box: Box) -> Markup:
     """Name tag of a box: it grows towards the side with room and wraps there, so the picture's edge never cuts it off.
 
-    Of the boxes of one thing ("four people") the largest has the name, the others the number.
+    Of the boxes of one thing ("four people") the largest has the name, the others the number; so has one that nobody named ("this").
     """
-    named = box == max(thing.boxes or [box], key=lambda one: one.area)
+    named = bool(thing.label) and box == max(thing.boxes or [box], key=lambda one: one.area)
     leftwards = box.x0 > 0.5
     room = box.x1 if leftwards else 1 - box.x0
     side = f"right:{100 * (1 - box.x1):.2f}%" if leftwards else f"left:{100 * box.x0:.2f}%"
@@ -251,7 +253,7 @@ def label_html(thing: SceneObject, box: Box) -> Markup:
         room=100 * room,
         hue=hue,
         ink=ink,
-        label=_short(thing.name) if named else "",
+        label=_short(thing.label) if named else "",
     )
 
 
@@ -292,14 +294,14 @@ def _outlines(path: Path, width: int, height: int) -> tuple[tuple[str, ...], flo
 # ---- regions that a visitor marked ----
 
 
-def crop_html(artefact: Artefact, box: Box | None = None) -> Markup:
-    """A small cut-out of a picture (or of a video's first frame), for chips."""
+def crop_html(artefact: Artefact, box: Box | None = None, strokes: Sequence[Stroke] = ()) -> Markup:
+    """A small cut-out of a picture (or of a video's first frame), for chips; what was painted lies over it."""
     if not artefact.width:
         return Markup('<i class="um-crop um-note">♪</i>')
-    x0, y0, x1, y1 = box.as_tuple() if box else (0.0, 0.0, 1.0, 1.0)
+    x0, y0, x1, y1 = _roomy(box, artefact) if box and strokes else box.as_tuple() if box else (0.0, 0.0, 1.0, 1.0)
     return Markup(
         '<svg class="um-crop" viewBox="{x:.1f} {y:.1f} {cw:.1f} {ch:.1f}" preserveAspectRatio="xMidYMid slice" aria-hidden="true">'
-        '<image href="{url}" width="{w}" height="{h}"/></svg>'
+        '<image href="{url}" width="{w}" height="{h}"/>{paint}</svg>'
     ).format(
         x=x0 * artefact.width,
         y=y0 * artefact.height,
@@ -308,4 +310,27 @@ def crop_html(artefact: Artefact, box: Box | None = None) -> Markup:
         url=media_url(shown_path(artefact)),
         w=artefact.width,
         h=artefact.height,
+        paint=_paint(artefact, strokes),
     )
+
+
+def _roomy(box: Box, artefact: Artefact) -> tuple[float, float, float, float]:
+    """A square around the box with room on all sides, so that one sees what shape lies in it; it may leave the picture."""
+    side = PAINT_ROOM * max((box.x1 - box.x0) * artefact.width, (box.y1 - box.y0) * artefact.height)
+    across, down = side / artefact.width / 2, side / artefact.height / 2
+    x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    return (x - across, y - down, x + across, y + down)
+
+
+def _paint(artefact: Artefact, strokes: Sequence[Stroke]) -> Markup:
+    """Strokes as lines with round ends, in the picture's pixels; the page script draws them into the large picture, too."""
+    if not strokes:
+        return EMPTY
+    lines = [
+        Markup('<polyline points="{points}" stroke-width="{width:.1f}"/>').format(
+            points=" ".join(f"{x * artefact.width:.1f},{y * artefact.height:.1f}" for x, y in (*stroke.points, stroke.points[-1])),
+            width=2 * stroke.radius * min(artefact.width, artefact.height),
+        )
+        for stroke in strokes
+    ]
+    return Markup('<g class="um-paint">{}</g>').format(join(lines))

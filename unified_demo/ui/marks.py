@@ -1,10 +1,12 @@
 """Regions that a visitor marks in pictures: what the page script sends becomes a RegionPart, and a chip above the composer.
 
-A click means the smallest thing around it that an answer pointed at or that the model sees. Nothing is sent to a model here.
+What is painted is kept as it was painted, strokes that touch as one region. A click means the smallest thing around it that an answer
+pointed at or that the model sees. Nothing is sent to a model here.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
@@ -12,7 +14,8 @@ from markupsafe import Markup
 from unified_demo.errors import GrammarError, UnifiedError
 from unified_demo.grammar import DATA_KINDS, Box, MediaKind
 from unified_demo.media import box_from_pixels
-from unified_demo.messages import Artefact, RegionPart
+from unified_demo.messages import LARGEST_BRUSH, MOST_STROKE_POINTS, MOST_STROKES, Artefact, RegionPart, Stroke
+from unified_demo.strokes import box_around, thinned, touching
 from unified_demo.ui.facts import kind_words
 from unified_demo.ui.frames import EMPTY, crop_html, frame_html, join
 from unified_demo.ui.visit import Visit
@@ -21,7 +24,6 @@ from unified_demo.ui.words import say
 MOST_MARKS = 6
 LEAST_SIDE = 0.01
 """Share of the picture; a thinner box was a slip of the hand."""
-MOST_STROKE_POINTS = 5000
 AROUND_CLICK = 0.08
 """Half the side of the box around a click that meets nothing known, as a share of the picture's shorter side."""
 
@@ -56,7 +58,8 @@ def add_mark(visit: Visit, data: Mapping[str, Any], proposals: Callable[[Artefac
         ]
         data = {**data, "box": list(box_at(data["point"], artefact, [*known, *proposals(artefact)]).as_tuple())}
     elif data.get("stroke") is not None:
-        data = {**data, "box": box_around(data["stroke"], data.get("radius"), marked_artefact(data, visit.markable()))}
+        add_stroke(visit.marks, marked_artefact(data, visit.markable()), read_stroke(data["stroke"], data.get("radius")))
+        return
     visit.marks.append(read_mark(data, visit.markable(), visit.marks))
 
 
@@ -84,15 +87,34 @@ def box_at(point: object, artefact: Artefact, boxes: Iterable[Box]) -> Box:
     return box_from_pixels(x - across, y - down, x + across, y + down, 1, 1)
 
 
-def box_around(stroke: object, radius: object, artefact: Artefact) -> list[float]:
-    """What a stroke of the brush covers: its ``[x, y]`` points and ``radius``, a share of the picture's shorter side."""
-    if not isinstance(stroke, list) or not 1 <= len(stroke) <= MOST_STROKE_POINTS:
+def read_stroke(points: object, radius: object) -> Stroke:
+    """A stroke of the brush: its ``[x, y]`` points, clipped to the picture, and its radius, a share of the picture's shorter side."""
+    if not isinstance(points, list) or not 1 <= len(points) <= MOST_STROKE_POINTS:
         raise UnifiedError(say("That region did not arrive; please mark it again."))
-    points = [_numbers(point, 2) for point in stroke]
-    reach = _numbers([radius], 1)[0] * min(artefact.width, artefact.height)
-    across, down = reach / max(artefact.width, 1), reach / max(artefact.height, 1)
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    return [min(xs) - across, min(ys) - down, max(xs) + across, max(ys) + down]
+    (reach,) = _numbers([radius], 1)
+    if not 0 < reach <= LARGEST_BRUSH:
+        raise UnifiedError(say("That region did not arrive; please mark it again."))
+    pairs = [_numbers(point, 2) for point in points]
+    return Stroke(tuple((min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0)) for x, y in pairs), reach)
+
+
+def add_stroke(marks: list[RegionPart], artefact: Artefact, stroke: Stroke) -> None:
+    """A stroke that touches what was painted last in the picture belongs to it; any other one is a mark of its own."""
+    if artefact.kind != MediaKind.IMAGE:
+        raise UnifiedError(say("Regions can be marked only in pictures."))
+    size = artefact.width, artefact.height
+    stroke = thinned(stroke, *size)
+    for index in reversed(range(len(marks))):
+        before = marks[index].strokes
+        if before and marks[index].artefact_id == artefact.id and touching(before, (stroke,), *size):
+            if len(before) >= MOST_STROKES:
+                raise UnifiedError(say("At most {n} strokes make one region; remove it, or paint with a larger brush.", n=MOST_STROKES))
+            strokes = (*before, stroke)
+            marks[index] = replace(marks[index], boxes=(box_around(strokes, *size),), strokes=strokes)
+            return
+    if len(marks) >= MOST_MARKS:
+        raise UnifiedError(say("At most {n} marks go into one message; remove one first.", n=MOST_MARKS))
+    marks.append(RegionPart("", (box_around((stroke,), *size),), artefact_id=artefact.id, strokes=(stroke,)))
 
 
 def _numbers(values: object, count: int) -> list[float]:
@@ -144,7 +166,7 @@ def _chip(index: int, mark: RegionPart, artefact: Artefact) -> Markup:
         id=artefact.id,
         box=",".join(f"{value:.5f}" for value in box.as_tuple()) if box else "",
         letter=chr(ord("A") + index) if box else "",
-        crop=crop_html(artefact, box),
+        crop=crop_html(artefact, box, mark.strokes),
         index=index,
         remove=say("Remove the mark in {id}", id=artefact.id),
     )

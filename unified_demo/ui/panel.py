@@ -1,9 +1,10 @@
 """HTML around the conversation: header with the loading state, welcome, notice line, inspector. Everything from outside is escaped."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from types import MappingProxyType
 
 from markupsafe import Markup
 
@@ -20,6 +21,8 @@ from unified_demo.ui.words import listed, say, spoken, tell
 TITLE = "UnifiedMLLM Demo"
 STATM = Path("/proc/self/statm")
 PAGE_BYTES = 4096
+NO_TASKS: Mapping[int, str] = MappingProxyType({})
+_CALL_NAME = re.compile(r"call_([0-9]{1,4})_start_s")
 _LAYER_NAME = re.compile(r"layer_([0-9]{1,4})_gate_[0-9]{1,2}")
 """Of a timing; an imported conversation may have others."""
 _MARK = Markup(
@@ -92,13 +95,14 @@ def _viewer_words() -> Markup:
     """What the page script says, in the visitor's language."""
     return Markup(
         '<span id="um-words" hidden data-how="{how}" data-paint="{paint}" data-keys="{keys}" data-shapes="{shapes}" '
-        'data-labels="{labels}" data-opacity="{opacity}" data-close="{close}" data-box="{box}" data-brush="{brush}" '
+        'data-labels="{labels}" data-opacity="{opacity}" data-close="{close}" data-box="{box}" data-brush="{brush}" data-size="{size}" '
         'data-tool="{tool}" data-camera="{camera}" data-snap="{snap}" data-nocamera="{nocamera}"></span>'
     ).format(
         how=say("Drag a box around what you mean, or click on it."),
-        paint=say("Paint over what you mean in one stroke, or click on it. The box around the stroke is what counts."),
+        paint=say("Paint over what you mean; an edit changes that alone. Strokes that touch are one region."),
         box=say("Box"),
         brush=say("Brush"),
+        size=say("Stroke width"),
         tool=say("Mark with"),
         camera=say("Picture from the camera"),
         snap=say("Take the picture"),
@@ -171,14 +175,15 @@ def notice_html(sentences: Sequence[str]) -> Markup:
     return Markup('<div class="um-notice" role="alert">{}</div>').format(lines) if sentences else EMPTY
 
 
-def inspector_html(engine: Engine, warmup: Warmup, timings: dict[str, float]) -> Markup:
-    """What works here and on what it runs, how long the last answer took, which models are loaded, what the words mean."""
+def inspector_html(engine: Engine, warmup: Warmup, timings: dict[str, float], tasks: Mapping[int, str] = NO_TASKS) -> Markup:
+    """What works here and on what it runs, how long the last answer took (``tasks`` says which its calls were, by their number), which
+    models are loaded, what the words mean."""
     return Markup("<section><h3>{}</h3>{}{}</section><section><h3>{}</h3>{}</section><section><h3>{}</h3>{}{}</section>{}").format(
         say("This page"),
         _abilities(engine, warmup),
         _setting(engine, warmup),
         say("Last answer"),
-        _timings(timings),
+        _timings(timings, tasks),
         say("Models"),
         _models(engine, warmup),
         _memory(),
@@ -211,7 +216,7 @@ def _setting(engine: Engine, warmup: Warmup) -> Markup:
     return Markup('<dl class="um-setting">{}</dl>').format(join(facts))
 
 
-def _timings(timings: dict[str, float]) -> Markup:
+def _timings(timings: dict[str, float], tasks: Mapping[int, str]) -> Markup:
     rows = [(say(words), f"{timings[key]:.2f} s") for key, words in _TIMINGS if key in timings]
     if timings.get("tokens") and timings.get("decode_s"):
         speed = timings["tokens"] / timings["decode_s"]
@@ -219,20 +224,19 @@ def _timings(timings: dict[str, float]) -> Markup:
     if not rows:
         return Markup('<p class="um-quiet">{}</p>').format(say("Ask something and the seconds appear here."))
     facts = join([Markup("<dt>{}</dt><dd>{}</dd>").format(*row) for row in rows])
-    return Markup("{}<dl>{}</dl>{}").format(_gantt(timings), facts, _gates(timings))
+    return Markup("{}<dl>{}</dl>{}").format(_gantt(timings, tasks), facts, _gates(timings))
 
 
-def _gantt(timings: dict[str, float]) -> Markup:
+def _gantt(timings: dict[str, float], tasks: Mapping[int, str]) -> Markup:
     """When what was done: looking, reading the prompt and writing one after the other, experts beside them."""
     total = timings.get("total_s", 0.0)
     looked = timings.get("look_s", 0.0)
     read = looked + timings.get("prefill_s", 0.0)
     spans = [(say("looking"), "look", 0.0, looked), (say("reading"), "read", looked, read)]
     spans.append((say("writing"), "write", read, read + timings.get("decode_s", 0.0)))
-    calls = sum(name.startswith("call_") and name.endswith("_start_s") for name in timings)
-    for call in range(calls):
-        start = timings.get(f"call_{call}_start_s", 0.0)
-        spans.append((say("expert {n}", n=call + 1), "expert", start, timings.get(f"call_{call}_end_s", total)))
+    calls = sorted(int(found[1]) for name in timings if (found := _CALL_NAME.fullmatch(name)))
+    for call, words in zip(calls, _numbered([tasks.get(call, "") for call in calls]), strict=True):
+        spans.append((words, "expert", timings[f"call_{call}_start_s"], timings.get(f"call_{call}_end_s", total)))
     rows = [
         Markup('<li><span>{}</span><div><i data-kind="{}" style="left:{:.2f}%;width:{:.2f}%" title="{:.2f} s"></i></div></li>').format(
             words, kind, 100 * start / total, max(100 * (min(end, total) - start) / total, 0.8), end - start
@@ -241,6 +245,12 @@ def _gantt(timings: dict[str, float]) -> Markup:
         if total and end > start
     ]
     return Markup('<ul class="um-gantt">{}</ul>').format(join(rows))
+
+
+def _numbered(tasks: Sequence[str]) -> list[str]:
+    """Names of the tasks of an answer's calls in their order; where there are several calls of one, with a number."""
+    names = [task_title(task).lower() if task else say("expert") for task in tasks]
+    return [name if names.count(name) == 1 else f"{name} {names[: place + 1].count(name)}" for place, name in enumerate(names)]
 
 
 def _gates(timings: dict[str, float]) -> Markup:

@@ -53,7 +53,11 @@ def _said(part: Part, artefacts: dict[str, Artefact]) -> Markup:
     if isinstance(part, RegionPart) and part.artefact_id in artefacts and part.boxes:
         artefact, box = artefacts[part.artefact_id], part.boxes[0]
         return Markup('<span class="um-marked" data-artefact="{}" data-box="{}" tabindex="0">{}{}<small>{}</small></span>').format(
-            artefact.id, ",".join(f"{value:.5f}" for value in box.as_tuple()), part.phrase, crop_html(artefact, box), artefact.id
+            artefact.id,
+            ",".join(f"{value:.5f}" for value in box.as_tuple()),
+            part.phrase,
+            crop_html(artefact, box, part.strokes),
+            artefact.id,
         )
     return EMPTY
 

@@ -160,6 +160,10 @@ class AnswerView:
         """What the experts returned besides masks, in order."""
         return [artefact for step in self.steps.values() for artefact in step.artefacts if artefact.kind != MediaKind.MASK]
 
+    def tasks(self) -> dict[int, str]:
+        """The task of each call, by its number."""
+        return {index: step.task for index, step in self.steps.items()}
+
     def all_objects(self) -> tuple[SceneObject, ...]:
         """Things known before this answer and those it added; this answer's version wins."""
         merged = {thing.number: thing for thing in self.known}

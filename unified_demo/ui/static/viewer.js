@@ -1,15 +1,17 @@
 /* Marking regions and looking closely: drag a box, paint or click on any picture of the conversation or the composer; the viewer shows one
-   large, for touch and keyboard too. What is marked goes to the server as an event and comes back as a chip, from which the outlines here are drawn. */
+   large, for touch and keyboard too. What is marked goes to the server as an event and comes back as a chip, from which it is drawn here. */
 (() => {
   "use strict";
   const SLIP = 5; /* pixels: a shorter drag is a click */
   const STEP = 0.02;
-  const BRUSH = 0.035; /* radius as a share of the picture's shorter side */
+  const BRUSHES = [0.01, 0.12]; /* least and greatest radius as a share of the picture's shorter side */
+  const BADGE_ROOM = 0.08; /* the letter stands above what was painted where so much of the picture is free there */
   const FIRST_FRAME_S = 0.3; /* the boxes of a video are those of its first frame */
   let drag = null;
   let viewer = null;
   let keyBox = null;
   let tool = "box";
+  let brush = 0.035;
 
   const send = (name, detail) => document.dispatchEvent(new CustomEvent(`um:${name}`, { detail }));
   const clip = (value) => Math.min(1, Math.max(0, value));
@@ -30,17 +32,38 @@
     return element;
   }
 
-  /* The brush's stroke in pixels of the stage. */
+  function sheet(kind, width, height) {
+    const paint = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    paint.setAttribute("class", `um-stroke ${kind}`);
+    paint.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    paint.setAttribute("preserveAspectRatio", "none");
+    return paint;
+  }
+
+  /* The brush's stroke in pixels of the stage, as the chip will have it. */
   function painted({ stage, points }) {
     const { width, height } = stage.getBoundingClientRect();
-    const paint = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    paint.setAttribute("class", "um-stroke um-rubber");
-    paint.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const paint = sheet("um-rubber", width, height);
+    const group = document.createElementNS(paint.namespaceURI, "g");
     const line = document.createElementNS(paint.namespaceURI, "polyline");
+    group.setAttribute("class", "um-paint");
     line.setAttribute("points", points.map(([x, y]) => `${x * width},${y * height}`).join(" "));
-    line.style.strokeWidth = 2 * BRUSH * Math.min(width, height);
-    paint.append(line);
+    line.setAttribute("stroke-width", 2 * brush * Math.min(width, height));
+    group.append(line);
+    paint.append(group);
     return paint;
+  }
+
+  /* What a chip says was marked: a box, or the paint that lies over its small cut-out. */
+  function shapes(chip, kind) {
+    const paint = chip.querySelector(".um-paint");
+    const box = outline(boxOf(chip), chip.closest("#um-chips") ? chip.dataset.letter : "", paint ? `${kind} um-painted` : kind);
+    if (!paint) return [box];
+    box.classList.toggle("um-low", boxOf(chip)[1] > BADGE_ROOM);
+    const picture = chip.querySelector(".um-crop image");
+    const shown = sheet(kind.includes("um-hint") ? "um-hint" : "", picture.getAttribute("width"), picture.getAttribute("height"));
+    shown.append(paint.cloneNode(true));
+    return [shown, box];
   }
 
   const artefactOf = (stage) => stage.closest("[data-artefact]").dataset.artefact;
@@ -68,7 +91,7 @@
     drag = null;
     rubber?.remove();
     const artefact = artefactOf(stage);
-    if (rubber && tool === "brush") send("mark", { artefact, stroke: [...points, place(stage, event)], radius: BRUSH });
+    if (rubber && tool === "brush") send("mark", { artefact, stroke: [...points, place(stage, event)], radius: brush });
     else if (rubber) send("mark", { artefact, box: ordered(from, place(stage, event)) });
     else send("mark", { artefact, point: from });
     if (!inViewer(stage) && event.pointerType === "mouse") document.querySelector("#um-composer textarea")?.focus({ preventScroll: true });
@@ -86,12 +109,14 @@
 
   function drawMarks() {
     const chips = [...document.querySelectorAll("#um-chips .um-marked[data-box]")].filter((chip) => chip.dataset.box);
-    const told = chips.map((chip) => `${chip.dataset.letter} ${chip.dataset.artefact} ${chip.dataset.box}`).join("|");
+    const told = chips
+      .map((chip) => `${chip.dataset.letter} ${chip.dataset.artefact} ${chip.dataset.box} ${chip.querySelectorAll(".um-paint *").length}`)
+      .join("|");
     for (const holder of document.querySelectorAll(".um-marks")) {
       if (holder.dataset.told === told && (holder.childElementCount || !told)) continue;
       holder.dataset.told = told;
       const own = chips.filter((chip) => chip.dataset.artefact === artefactOf(holder));
-      holder.replaceChildren(...own.map((chip) => outline(boxOf(chip), chip.dataset.letter, "um-pending")));
+      holder.replaceChildren(...own.flatMap((chip) => shapes(chip, "um-pending")));
     }
   }
 
@@ -100,7 +125,7 @@
     const said = event.target instanceof Element && event.target.closest(".um-question .um-marked[data-box]");
     if (!said) return;
     for (const stage of document.querySelectorAll(`[data-artefact="${CSS.escape(said.dataset.artefact)}"] .um-stage`)) {
-      stage.append(outline(boxOf(said), "", "um-pending um-hint"));
+      stage.append(...shapes(said, "um-pending um-hint"));
     }
   }
 
@@ -118,15 +143,17 @@
     const words = document.querySelector("#um-words")?.dataset ?? {};
     viewer.innerHTML = `<header><h2 id="um-viewer-title"></h2><p></p><button type="button" class="um-close"></button></header>
       <div class="um-viewer-room"></div><footer><span class="um-tools-choice" role="radiogroup"><label><input type="radio" name="um-tool" value="box"><span></span></label>
-      <label><input type="radio" name="um-tool" value="brush"><span></span></label></span><label class="um-layer"><input type="checkbox" checked data-layer="shapes"><span></span></label>
+      <label><input type="radio" name="um-tool" value="brush"><span></span></label></span><label class="um-opacity um-brush"><span></span><input type="range" min="0" max="100"></label>
+      <label class="um-layer"><input type="checkbox" checked data-layer="shapes"><span></span></label>
       <label class="um-layer"><input type="checkbox" checked data-layer="labels"><span></span></label>
-      <label class="um-opacity"><span></span><input type="range" min="0" max="100"></label></footer>`;
+      <label class="um-opacity um-fill"><span></span><input type="range" min="0" max="100"></label></footer>`;
     const text = (selector, value) => { viewer.querySelector(selector).textContent = value; };
     text("h2", figure.dataset.artefact);
     const choose = (name) => {
       tool = name;
       document.body.classList.toggle("um-painting", tool === "brush");
       text("header p", figure.dataset.kind !== "img" ? "" : tool === "brush" ? words.paint : words.how);
+      viewer.querySelector(".um-brush").hidden = figure.dataset.kind !== "img" || tool !== "brush";
     };
     const choice = viewer.querySelector(".um-tools-choice");
     choice.setAttribute("aria-label", words.tool);
@@ -141,7 +168,8 @@
     if (viewer.classList.contains("um-of-data")) text("header p", [...figure.querySelectorAll("figcaption > span:not(.um-tools)")].map(told).join(" · "));
     text('[data-layer="shapes"] + span', words.shapes);
     text('[data-layer="labels"] + span', words.labels);
-    text(".um-opacity span", words.opacity);
+    text(".um-fill span", words.opacity);
+    text(".um-brush span", words.size);
     text(".um-close", words.close);
     const stage = figure.querySelector(".um-stage").cloneNode(true);
     stage.querySelector(".um-marks").dataset.told = "";
@@ -157,7 +185,11 @@
       told.hidden = false;
       viewer.querySelector("footer").before(told);
     }
-    const opacity = viewer.querySelector(".um-opacity input");
+    const [least, greatest] = BRUSHES;
+    const size = viewer.querySelector(".um-brush input");
+    size.value = 100 * Math.sqrt((brush - least) / (greatest - least));
+    size.addEventListener("input", () => { brush = least + (greatest - least) * (size.value / 100) ** 2; });
+    const opacity = viewer.querySelector(".um-fill input");
     opacity.value = getComputedStyle(document.documentElement).getPropertyValue("--um-fill") || 42;
     opacity.addEventListener("input", () => document.documentElement.style.setProperty("--um-fill", opacity.value));
     viewer.addEventListener("change", (event) => {
