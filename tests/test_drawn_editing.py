@@ -107,6 +107,16 @@ def test_things_are_told_from_every_kind_of_ground(name: str) -> None:
     assert ((apart.cover > 0.5) == wanted).mean() > 0.99, "holes stay holes but on paper"
 
 
+def test_a_cover_that_takes_the_ground_for_a_thing_is_not_believed() -> None:
+    picture, mask = on_ground("snow")
+    low = np.zeros(mask.shape, np.float32)
+    low[70:] = 1
+    white = np.zeros(mask.shape, np.float32)
+    white[105:120, 100:120] = 1
+    assert ((take_apart(picture, lambda _: low).cover > 0.5) == (take_apart(picture).cover > 0.5)).all()
+    assert (take_apart(picture, lambda _: white).cover > 0.5)[110:115, 105:115].all(), "a white thing on snow is"
+
+
 def test_a_ground_that_nobody_knows_is_taken_from_the_rim() -> None:
     picture = Image.new("RGB", (120, 80), (12, 180, 170))
     picture.paste((200, 60, 50), (40, 20, 80, 60))

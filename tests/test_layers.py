@@ -10,11 +10,11 @@ from PIL import Image
 
 from unified_demo.errors import ExpertError
 from unified_demo.experts.adding import Adder
-from unified_demo.experts.arrangement import Arrangement, Group, arrange
+from unified_demo.experts.arrangement import Arrangement, Group, Touch, arrange
 from unified_demo.experts.base import ExpertRequest, Output
 from unified_demo.experts.diffusion import Pipeline, PipelineSource
-from unified_demo.experts.layered import LayeredExpert
-from unified_demo.experts.layers import LayerPainter, cut_out, lay
+from unified_demo.experts.layered import MOST_SIDE, LayeredExpert
+from unified_demo.experts.layers import LayerPainter, Placed, cut_out, lay, settled
 from unified_demo.experts.vocabulary import Vocabulary
 from unified_demo.grammar import Box
 from unified_demo.messages import RegionPart
@@ -101,6 +101,76 @@ def test_boxes_follow_sides_and_never_meet() -> None:
     for prompt in ("100 cats", f"{10**9} cats", "9" * 5000 + " cats"):
         with pytest.raises(ExpertError, match="up to 12"):
             arrange(prompt, WORDS).boxes()
+
+
+THINGS = Vocabulary(
+    frozenset({"fox", "horse", "sofa", "car", "hat", "vase", "flower", "bowl", "rice", "basket", "apple", "tree", "house", "dog"}),
+    frozenset({"red", "snow"}),
+    paints=frozenset({"red"}),
+    grounds={"snow": "snow"},
+)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "groups"),
+    [
+        ("a fox riding a horse", (Group("fox", 1, "on"), Group("horse"))),
+        ("two foxes on a sofa", (Group("fox", 2, "on"), Group("sofa"))),
+        ("a fox in a red car in the snow", (Group("fox", 1, "in"), Group("red car"))),
+        ("flowers in a vase", (Group("flower", 2, "in"), Group("vase"))),
+        ("a basket of apples", (Group("apple", 2, "in"), Group("basket"))),
+        ("a bowl of rice", (Group("rice"),)),
+        ("a fox with a red hat", (Group("fox", 1, "with"), Group("red hat"))),
+        ("a fox in a hat", (Group("fox", 1, "with"), Group("hat"))),
+        ("a fox with a horse", (Group("fox"), Group("horse"))),
+        ("a fox in a house", (Group("fox"), Group("house"))),
+        ("a fox on the snow and a dog", (Group("fox"), Group("dog"))),
+        ("a tiny fox and a huge tree", (Group("fox", size=0.4), Group("tree", size=1.4))),
+    ],
+)
+def test_how_things_touch_and_how_large_they_are(prompt: str, groups: tuple[Group, ...]) -> None:
+    assert arrange(prompt, THINGS).groups == groups
+
+
+def test_what_was_followed_is_not_called_left_out(painter: LayerPainter) -> None:
+    assert arrange("a sleepy tiny fox riding a horse", THINGS).heeded == ("tiny", "riding")
+    assert arrange("a bowl of rice", THINGS).left_out == ("bowl",)
+    six = arrange("six sleepy foxes", THINGS)
+    assert six.groups == (Group("fox", 6),) and six.heeded == ("six",)
+    painter.words = WORDS
+    assert drawn(painter, ExpertRequest("a sleepy tiny dog")).recipe["left_out"] == ["sleepy"]
+    assert "left_out" not in drawn(painter, ExpertRequest("a tiny dog")).recipe
+
+
+def test_sizes_stay_in_their_cells() -> None:
+    tiny, usual, huge = (arrange(f"a {size} fox".replace("  ", " "), THINGS).boxes()[0] for size in ("tiny", "", "huge"))
+    assert tiny.area < usual.area < huge.area <= 1
+    boxes = arrange("a huge fox, a huge dog and a huge tree", THINGS).boxes()
+    assert all(one.iou(other) == 0 for place, one in enumerate(boxes) for other in boxes[:place])
+
+
+def test_things_are_moved_to_what_they_touch() -> None:
+    layers = [Image.new("RGBA", (50, 50), "red"), Image.new("RGBA", (100, 40), "blue")]
+    on, under = Placed("fox", Box(0.3, 0, 0.7, 0.4), Touch(1, 0.25)), Placed("sofa", Box(0.1, 0.4, 0.9, 1.0))
+    moved, still = settled([on, under], layers, (200, 200))
+    assert still == under and moved.box.y1 == pytest.approx(1 - 0.32 * 0.75), "a quarter of what is 64 of 200 pixels high"
+    assert moved.box.y1 - moved.box.y0 == pytest.approx(0.4) and (moved.box.x0, moved.box.x1) == (0.3, 0.7)
+    notched = layers[1].copy()
+    notched.paste((0, 0, 0, 0), (30, 0, 70, 20))
+    assert settled([on, under], [layers[0], notched], (200, 200))[0].box.y1 > moved.box.y1, "it stands where the other begins under it"
+    assert settled([on, under], [layers[0], None], (200, 200)) == [on, under]
+
+
+def test_a_picture_of_the_size_that_is_asked_for(painter: LayerPainter) -> None:
+    wide = drawn(painter, ExpertRequest("a red ball, 160x96"))
+    assert (
+        wide.value.size == (160, 96) and (wide.recipe["width"], wide.recipe["height"]) == (160, 96) and wide.label == "a red ball, 160x96"
+    )
+    assert drawn(painter, ExpertRequest("a bigger picture of a red ball")).value.size == (2 * SIDE, 2 * SIDE)
+    with pytest.raises(ExpertError, match=f"64 to {MOST_SIDE} on each side"):
+        drawn(painter, ExpertRequest("a red ball in 4k"))
+    with pytest.raises(ExpertError, match="no words"):
+        drawn(painter, ExpertRequest("512 px"))
 
 
 def test_a_layer_is_trimmed_and_free_of_paper(discs: DrawsDiscs) -> None:

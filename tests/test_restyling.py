@@ -12,6 +12,7 @@ from unified_demo.config import Settings
 from unified_demo.data.wordings import words
 from unified_demo.errors import ExpertError
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, Output, Progress
+from unified_demo.experts.drawn_editing import DrawnEditExpert
 from unified_demo.experts.photo_filters import FILTERS, apply
 from unified_demo.experts.restyling import ROLES, RestylingExpert, build_specs, find_style, styles
 from unified_demo.experts.style_nets import STYLES, StyleNets
@@ -174,6 +175,20 @@ def test_what_is_not_known_says_what_is(picture: Artefact) -> None:
     list(expert(instructed).run(ExpertRequest("put it on the moon", (picture,))))
     list(expert(instructed).run(ExpertRequest("make it sepia", (picture,))))
     assert [request.prompt for request in instructed.requests] == ["put it on the moon"]
+
+
+def test_photographs_become_flat_and_soft_drawings(photo: Image.Image) -> None:
+    flat, soft = (apply(style.filter, photo) for style in (find_style("a flat drawing"), find_style("with soft shades")) if style)
+    colours = [len(picture.getcolors(1 << 24)) for picture in (flat.resize((64, 64), Image.Resampling.NEAREST), photo.resize((64, 64)))]
+    assert colours[0] < colours[1] / 4, "few colours"
+    detail = [np.abs(np.diff(pixels(picture), axis=1)).mean() for picture in (soft, photo)]
+    assert detail[0] < 0.8 * detail[1], "less detail"
+
+
+def test_what_is_for_drawings_alone_is_said_so(picture: Artefact) -> None:
+    asked = RestylingExpert(Nets(), drawn=DrawnEditExpert(None))  # type: ignore[arg-type]
+    with pytest.raises(ExpertError, match="'make it 3-D' can be done to drawn pictures alone, and this one looks like a photograph"):
+        list(asked.run(ExpertRequest("make it 3-D", (picture,))))
 
 
 def test_a_picture_is_needed() -> None:

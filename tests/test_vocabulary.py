@@ -1,6 +1,7 @@
 """What a small generator can draw: nouns found in prompts, what is left out, what is refused."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from unified_demo.errors import ExpertError, ModelLoadError
 from unified_demo.experts import generation
 from unified_demo.experts.base import ExpertRequest, Output
 from unified_demo.experts.diffusion import PipelineSource
-from unified_demo.experts.vocabulary import FILE, Vocabulary, read_vocabulary
+from unified_demo.experts.vocabulary import FILE, TABLE, Vocabulary, read_vocabulary
 
+GENERATOR = Path(__file__).resolve().parents[1] / "weights" / "tiny" / "generator"
 WORDS = Vocabulary(
     frozenset({"fox", "teddy bear", "bear", "strawberry", "knife", "glass", "snowman", "hedge", "book"}),
     frozenset({"red", "snow", "beach", "watercolour"}),
@@ -55,6 +57,37 @@ def test_unknown_things_are_refused_by_name_with_near_ones(prompt: str, refusal:
     with pytest.raises(ExpertError) as refused:
         WORDS.check(prompt)
     assert refusal in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "thing"),
+    [
+        ("children playing glass", "children"),
+        ("five children with a fox", "children"),
+        ("a girl holding a book", "girl"),
+        ("a monk reading a book", "monk"),
+    ],
+)
+def test_who_does_something_with_a_thing_is_no_look_of_it(prompt: str, thing: str) -> None:
+    with pytest.raises(ExpertError, match=f"'{thing}' is not among"):
+        WORDS.check(prompt)
+
+
+def test_odd_plurals_are_known() -> None:
+    words = Vocabulary(frozenset({"mouse", "goose", "toy mouse"}), frozenset())
+    assert [words.single(said) for said in ("mice", "geese", "toy mice", "mouse")] == ["mouse", "goose", "toy mouse", "mouse"]
+    assert words.check("three mice and some geese") == ()
+
+
+def test_near_ones_are_of_the_same_kind() -> None:
+    words = read_vocabulary(str(GENERATOR))
+    assert words is not None
+    rows = tomllib.loads(TABLE.read_text(encoding="utf-8"))["kind"]
+    asked = [word for row in rows for word in row["words"]]
+    assert len(asked) == len(set(asked)) and not [word for word in asked if words.single(word)], "they cannot be drawn"
+    assert {noun for row in rows for noun in row["near"]} <= words.nouns
+    assert words.near("samurai") == ["ninja", "superhero", "wizard", "detective"] and words.near("lighthouses")[0] == "tower"
+    assert words.near("elefant") == ["elephant"] and words.near("old piano")[0] == "guitar" and words.near("boathouse") == ["house"]
 
 
 def test_a_list_is_read_or_absent_or_broken(tmp_path: Path) -> None:

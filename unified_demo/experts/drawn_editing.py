@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from unified_demo.errors import ExpertError, ModelLoadError
@@ -39,6 +40,10 @@ PAPER = "white"
 BY_RULE: dict[str, Callable[[Apart], Apart]] = {"flat": Apart.flattened, "line": Apart.outlined, "3d": solid, "soft": soft}
 """Styles that need no network; SHADES of them are for flat things."""
 SHADES = ("3d", "soft")
+SHADED = (
+    "The things in this picture have shades already, and other shades than those cannot be drawn here. A flat drawing, line art, a "
+    "watercolour and the like can be made of it; the flat drawing can then become 3-D or softly shaded."
+)
 
 
 class DrawnEditExpert:
@@ -73,7 +78,7 @@ class DrawnEditExpert:
             apart = BY_RULE[style.name](apart)
         elif style:
             if self._pipeline is None:
-                raise ExpertError("The things in this picture have shades already; ask for a flat drawing of them first.")
+                raise ExpertError(SHADED)
             redrawn = yield from self._redrawn(request, picture, style)
             if redrawn is None:
                 return
@@ -148,6 +153,17 @@ def is_drawn(artefact: Artefact, picture: Image.Image) -> bool:
 
 
 def looks_drawn(picture: Image.Image) -> bool:
+    flat, smooth = _blocks(picture)
+    return bool(flat.mean() >= LEAST_FLAT and (flat.all() or smooth[~flat].mean() >= LEAST_SMOOTH))
+
+
+def mostly_flat(picture: Image.Image) -> bool:
+    """Whether it may be a drawing; a photograph on plain paper or with much plain sky may be so as well."""
+    return bool(_blocks(picture)[0].mean() >= LEAST_FLAT)
+
+
+def _blocks(picture: Image.Image) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Of each block of a small copy: whether it has hardly more than one colour, and how many of its pixels are smooth."""
     scale = _SEEN / max(picture.size)
     small = picture.convert("RGB").resize(
         (max(_BLOCK, round(picture.width * scale)), max(_BLOCK, round(picture.height * scale))), Image.Resampling.BOX
@@ -161,4 +177,4 @@ def looks_drawn(picture: Image.Image) -> bool:
     blocks = pixels.reshape(rows, _BLOCK, columns, _BLOCK, 3)
     flat = (blocks.max((1, 3)) - blocks.min((1, 3))).max(-1) <= _STEP
     smooth = (bend.reshape(rows, _BLOCK, columns, _BLOCK) <= _STEP).mean((1, 3))
-    return bool(flat.mean() >= LEAST_FLAT and (flat.all() or smooth[~flat].mean() >= LEAST_SMOOTH))
+    return flat, smooth

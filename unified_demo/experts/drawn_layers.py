@@ -29,6 +29,8 @@ PALE = 225
 """Grounds whose middle value is larger may have things, or holes in things, of their own colour."""
 SURE, FAINT = 0.6, 4
 """On pale grounds what is covered so surely is a thing as well, unless it is the ground's own colour but for so little."""
+TRUSTED = 0.1
+"""What is taken for a thing along more of the picture's rim is a ground, such as snow that was drawn with a pattern."""
 COLOURS = 10
 """Of flat things and the paper round them."""
 INK: tuple[int, int, int] = (34, 34, 38)
@@ -40,13 +42,15 @@ _RIM, _SPECK, _INSIDE = 3, 3, 7
 @dataclass(frozen=True)
 class Apart:
     """``colours`` (h, w, 3) of things, 0..255, also just outside them; ``cover`` (h, w) of 0..1; ``ground`` (h, w, 3); ``name`` of
-    GROUNDS, "" for another; ``light``: the mood that lights the things, "" when none does."""
+    GROUNDS, "" for another; ``light``: the mood that lights the things, "" when none does; ``bare``: the ground as it would be with
+    nothing on it, where ``ground`` is the picture itself wherever no thing is."""
 
     colours: Floats
     cover: Floats
     ground: Floats
     name: str
     light: str = ""
+    bare: Floats | None = None
 
     def on_ground(self, name: str) -> Image.Image:
         """The things in the light of another ground, with what falls before them. KeyError for a name that is not in GROUNDS."""
@@ -97,12 +101,13 @@ def take_apart(picture: Image.Image, cover: Cover | None = None) -> Apart:
     if float(np.median(rows)) > PALE:
         if cover is not None:
             share = cover(picture)
+            share = share * (_at_rim(share > SURE) <= TRUSTED)
             inside = np.asarray(_image(share > SURE).filter(ImageFilter.MinFilter(_INSIDE))) > 0
             solid |= ((share > SURE) & (differs > FAINT)) | inside
         solid |= _enclosed(solid)
     kept = _without_specks(solid)
     soft = (np.asarray(_image(kept).filter(ImageFilter.GaussianBlur(0.7))) / 255).astype(np.float32)
-    return Apart(_spread(pixels, kept), soft, np.where(kept[..., None], whole, pixels), name, light)
+    return Apart(_spread(pixels, kept), soft, np.where(kept[..., None], whole, pixels), name, light, whole)
 
 
 def line_art(thing: Image.Image) -> Image.Image:
@@ -191,6 +196,12 @@ def _beyond(pixels: Floats, rows: Floats) -> Floats:
 
 def _image(mask: Mask) -> Image.Image:
     return Image.fromarray(mask.astype(np.uint8) * 255)
+
+
+def _at_rim(solid: Mask) -> float:
+    """Share of the picture's rim that is solid."""
+    sides = (solid[:_RIM].ravel(), solid[-_RIM:].ravel(), solid[:, :_RIM].ravel(), solid[:, -_RIM:].ravel())
+    return float(np.concatenate(sides).mean())
 
 
 def _enclosed(solid: Mask) -> Mask:

@@ -54,9 +54,9 @@ def soft(apart: Apart) -> Apart:
 def _lit(apart: Apart, whole: int, part: int, light: float) -> Apart:
     """Lambert's law on the heights of both reaches."""
     covered, scale = apart.cover > 0.5, max(apart.cover.shape) / DRAWN_AT
-    height = _blurred(_bulge(covered, whole * scale), 2.5 * scale)
+    height = blurred(_bulge(covered, whole * scale), 2.5 * scale)
     if part:
-        height += 0.8 * _blurred(_bulge(covered & ~_borders(apart), part * scale), 1.2 * scale)
+        height += 0.8 * blurred(_bulge(covered & ~_borders(apart), part * scale), 1.2 * scale)
     down, across = np.gradient(height)
     facing = (LIGHT[2] - across * LIGHT[0] - down * LIGHT[1]) / np.sqrt(1 + across**2 + down**2)
     lit = np.clip(apart.colours * (1 + light * (facing - LIGHT[2]))[..., None], 0, 255)
@@ -83,7 +83,7 @@ def _bulge(mask: Mask, reach: float) -> Floats:
     return height
 
 
-def _blurred(values: Floats, sigma: float) -> Floats:
+def blurred(values: Floats, sigma: float) -> Floats:
     """Gaussian, the rim repeated."""
     reach = max(1, int(3 * sigma))
     weights = np.exp(-(np.arange(-reach, reach + 1, dtype=np.float32) ** 2) / (2 * sigma**2))

@@ -4,13 +4,18 @@ Where the prompt has no layout, the boxes come from a rule (arrangement.py). How
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from unified_demo.errors import ExpertError
 from unified_demo.experts.arrangement import MOST_THINGS, Arrangement, arrange
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, Output
 from unified_demo.experts.layers import LayerPainter, Placed
+from unified_demo.experts.sizes import read_size
 from unified_demo.grammar import Box, MediaKind
+
+MOST_SIDE = 1024
+"""Of a picture, pixels: a thing is drawn in 256, and four times that shows nothing new."""
 
 
 class LayeredExpert:
@@ -20,54 +25,72 @@ class LayeredExpert:
         self._painter = painter
 
     def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
-        """One Progress per step, then a square picture, twice as large where several things share it.
+        """One Progress per step, then a square picture, twice as large where several things share it, or of the size that is asked for.
 
-        ExpertError without words, for a thing that cannot be drawn, and for too many things.
+        ExpertError without words, for a thing that cannot be drawn, for too many things and for a size beyond MOST_SIDE.
         """
-        if not request.prompt.strip() and not request.regions:
+        words, wished = read_size(request.prompt)
+        if not words.strip() and not request.regions:
             raise ExpertError("Image generation got no words; please say what shall be in the picture.")
-        things, ground, told = self._layout(request) if request.regions else self._plain(request)
+        things, ground, told = self._layout(request, words) if request.regions else self._plain(words)
         pipeline = self._painter.pipeline
         side = pipeline.source.side * (2 if len(things) > 1 else 1)
-        picture = yield from self._painter.compose(request, things, ground, side)
-        if picture is not None:
-            recipe = {**pipeline.recipe(request, side, side), **told, **_written(things, ground)}
+        size = wished.drawn(side, MOST_SIDE) if wished else (side, side)
+        composed = yield from self._painter.compose(request, things, ground, size)
+        if composed is not None:
+            picture, placed = composed
+            recipe = {**pipeline.recipe(request, *size), **told, **_written(placed, ground)}
             yield Output(MediaKind.IMAGE, picture, label=request.prompt, recipe=recipe)
 
-    def _plain(self, request: ExpertRequest) -> tuple[list[Placed], str, dict[str, Any]]:
-        told = self._painter.pipeline.check(request.prompt)
-        found = arrange(request.prompt, self._painter.words)
-        things = [Placed(phrase, box) for box, phrase in zip(found.boxes(), found.phrases, strict=True)]
-        return things, found.ground, _told(told, found)
+    def _plain(self, prompt: str) -> tuple[list[Placed], str, dict[str, Any]]:
+        told = self._painter.pipeline.check(prompt)
+        found = arrange(prompt, self._painter.words)
+        things = [Placed(*thing) for thing in zip(found.phrases, found.boxes(), found.touches(), strict=True)]
+        return things, found.ground, _told(_unheeded(told, found), found)
 
-    def _layout(self, request: ExpertRequest) -> tuple[list[Placed], str, dict[str, Any]]:
+    def _layout(self, request: ExpertRequest, prompt: str) -> tuple[list[Placed], str, dict[str, Any]]:
         """A phrase that names several things shares its box among them, and has one in each of its boxes where it has several."""
         count = sum(len(region.boxes) for region in request.regions)
         if not 1 <= count <= MOST_THINGS:
             raise ExpertError(f"Layout generation got {count} boxes; 1 to {MOST_THINGS} phrases with a box are allowed.")
         phrases = [region.phrase for region in request.regions]
         told = self._painter.pipeline.check(*phrases)
-        whole, *found = (arrange(words, self._painter.words) for words in (request.prompt, *phrases))
-        things = [thing for region, one in zip(request.regions, found, strict=True) for thing in shared(region.boxes, one)]
+        whole, *found = (arrange(words, self._painter.words) for words in (prompt, *phrases))
+        things: list[Placed] = []
+        for region, one in zip(request.regions, found, strict=True):
+            things += shared(region.boxes, one, len(things))
         return things, next((one.ground for one in (whole, *found) if one.ground), ""), _told(told, *found)
 
 
-def shared(boxes: Sequence[Box], found: Arrangement) -> list[Placed]:
-    """The things of one phrase in its boxes: of "three cups" in three boxes one in each."""
+def shared(boxes: Sequence[Box], found: Arrangement, before: int = 0) -> list[Placed]:
+    """The things of one phrase in its boxes: of "three cups" in three boxes one in each. ``before``: how many things come first."""
     if len(boxes) > 1 and len(found.groups) == 1:
         return [Placed(found.groups[0].phrase, box) for box in boxes]
-    return [thing for box in boxes for thing in within(box, found)]
+    things: list[Placed] = []
+    for box in boxes:
+        things += within(box, found, before + len(things))
+    return things
 
 
-def within(box: Box, found: Arrangement) -> list[Placed]:
+def within(box: Box, found: Arrangement, before: int = 0) -> list[Placed]:
     """The things of an arrangement in a box; one alone fills it."""
     if [group.count for group in found.groups] == [1]:
         return [Placed(found.groups[0].phrase, box)]
     wide, high = box.x1 - box.x0, box.y1 - box.y0
     return [
-        Placed(phrase, Box(box.x0 + cell.x0 * wide, box.y0 + cell.y0 * high, box.x0 + cell.x1 * wide, box.y0 + cell.y1 * high))
-        for cell, phrase in zip(found.boxes(), found.phrases, strict=True)
+        Placed(
+            phrase,
+            Box(box.x0 + cell.x0 * wide, box.y0 + cell.y0 * high, box.x0 + cell.x1 * wide, box.y0 + cell.y1 * high),
+            touch and replace(touch, other=touch.other + before),
+        )
+        for phrase, cell, touch in zip(found.phrases, found.boxes(), found.touches(), strict=True)
     ]
+
+
+def _unheeded(told: dict[str, Any], found: Arrangement) -> dict[str, Any]:
+    """What was left out, without the words that the arrangement follows."""
+    pieces = [" ".join(word for word in piece.split() if word not in found.heeded) for piece in told.get("left_out", ())]
+    return {"left_out": [piece for piece in pieces if piece]}
 
 
 def _told(told: dict[str, Any], *found: Arrangement) -> dict[str, Any]:

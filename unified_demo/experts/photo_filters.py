@@ -254,6 +254,20 @@ def comic(pixels: Floats, rng: np.random.Generator) -> Floats:
     return _saturated(stepped, 1.5) * (1 + lines).clip(0, 1)
 
 
+def flat_drawing(pixels: Floats, rng: np.random.Generator) -> Floats:
+    """Sixteen colours, each of one shade, and no specks."""
+    image = _image(pixels)
+    small = _image(_saturated(_flattened(pixels, 5, 2), 1.2))
+    small.thumbnail((512, 512), Image.Resampling.BOX)
+    few = small.quantize(16, Image.Quantize.MEDIANCUT, kmeans=3, dither=Image.Dither.NONE).convert("RGB").filter(ImageFilter.ModeFilter(7))
+    return np.asarray(few.resize(image.size, Image.Resampling.BICUBIC), np.float64) / 255
+
+
+def soft_drawing(pixels: Floats, rng: np.random.Generator) -> Floats:
+    """Detail taken out, shades kept and a little brighter."""
+    return _saturated(_flattened(pixels, 5, 2), 1.25).clip(0, 1) ** 0.85
+
+
 def pixel_art(pixels: Floats, rng: np.random.Generator) -> Floats:
     """96 blocks along the longer side, 24 colours."""
     image = _image(stronger(pixels, rng))
@@ -274,6 +288,7 @@ FILTERS: dict[str, Filter] = {
     made.__name__: made
     for made in (
         grey, sepia, warmer, colder, brighter, darker, stronger, pastel, vintage, night, moonlight, sunset, dawn, sunny, autumn,
-        spring, summer, winter, fog, cloudy, storm, rain, snowfall, pencil, charcoal, watercolour, comic, pixel_art, pop_art,
+        spring, summer, winter, fog, cloudy, storm, rain, snowfall, pencil, charcoal, watercolour, comic, flat_drawing, soft_drawing,
+        pixel_art, pop_art,
     )
 }  # fmt: skip

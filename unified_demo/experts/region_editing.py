@@ -1,7 +1,8 @@
 """The region editing expert: remove a thing, give it another colour or size, replace it or add one; the rest stays bit by bit.
 
-The mask is what the user painted, else the segmentation expert's outline of the box, grown a little for a removal (MI-GAN fills it). New
-content comes from an inpainting pipeline or, in the tiny profile, from a layer. Which thing is meant is the language model's business.
+The mask is what the user painted, else the segmentation expert's outline of the box, grown a little for a removal; MI-GAN fills it, or the
+ground where that is known (drawn_regions.py). New content comes from an inpainting pipeline or, in the tiny profile, from a layer. Which
+thing is meant is the language model's business.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -15,6 +16,9 @@ from unified_demo.errors import ExpertError
 from unified_demo.experts.adding import Adder
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
 from unified_demo.experts.diffusion import PipelineSource
+from unified_demo.experts.drawn_editing import METHOD
+from unified_demo.experts.drawn_layers import Apart
+from unified_demo.experts.drawn_regions import erased, layers_of, on_ground, whole_thing
 from unified_demo.experts.patches import Mask, Pixels, grow, paste_inside
 from unified_demo.experts.recolouring import recolour
 from unified_demo.experts.region_wishes import Operation, Wish, read_wish
@@ -90,6 +94,7 @@ class RegionEditingExpert:
             self.prepare(request.inputs)
         yield Progress(1, steps, "outlining")
         pixels: Pixels = np.array(load_image(artefact))
+        apart = layers_of(artefact, Image.fromarray(pixels)) if wish.operation != "recolour" else None
         for step, box in enumerate(boxes, start=2):
             if request.cancel.is_set():
                 return
@@ -99,31 +104,43 @@ class RegionEditingExpert:
                     return
                 pixels = painted
                 continue
-            pixels = self._change(pixels, self._outline(request, box), box, wish)
+            mask = self._outline(request, box, apart)
+            if apart is not None and not (box not in request.strokes and on_ground(apart, mask)):
+                apart = None
+            pixels = self._change(pixels, mask, box, wish, apart)
             yield Progress(step, steps, wish.operation, Image.fromarray(pixels))
-        yield Output(MediaKind.IMAGE, Image.fromarray(pixels), of=artefact.id, label=request.prompt, recipe=self._recipe(wish, request))
+        yield Output(
+            MediaKind.IMAGE, Image.fromarray(pixels), of=artefact.id, label=request.prompt, recipe=self._recipe(wish, request, apart)
+        )
 
     def _read(self, prompt: str) -> Wish:
         """ExpertError for a wish that is not understood."""
         return read_wish(prompt)
 
-    def _outline(self, request: ExpertRequest, box: Box) -> Mask:
-        """What was painted there, else the thing in the box, or the box itself where nothing stands out in it; bool H x W."""
+    def _outline(self, request: ExpertRequest, box: Box, apart: Apart | None = None) -> Mask:
+        """What was painted there, else the thing in the box, whole where the picture is drawn, or the box itself where nothing stands out
+        in it; bool H x W."""
         artefact = request.inputs[0]
         if box in request.strokes:
             return painted_mask(request.strokes[box], artefact.width, artefact.height)
         mask: Mask = self._outliner.outline(artefact, box)
+        if apart is not None:
+            mask = whole_thing(apart, mask, box)
         if not mask.any():
             x0, y0, x1, y1 = box_to_pixels(box, artefact.width, artefact.height)
             mask[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))] = True
         return mask
 
-    def _change(self, pixels: Pixels, mask: Mask, box: Box, wish: Wish) -> Pixels:
+    def _change(self, pixels: Pixels, mask: Mask, box: Box, wish: Wish, apart: Apart | None = None) -> Pixels:
+        """``apart``: the layers of a drawing whose thing has ground all round, else None."""
         if wish.operation == "recolour":
             return paste_inside(pixels, recolour(pixels, mask, wish.new), mask, feather=1)
-        growth = growth_of(mask, box)
-        hole = grow(mask, growth)
-        without = paste_inside(pixels, self._remover.fill(pixels, hole), hole, feather=growth // 2)
+        if apart is not None:
+            without = erased(pixels, apart, mask)
+        else:
+            growth = growth_of(mask, box)
+            hole = grow(mask, growth)
+            without = paste_inside(pixels, self._remover.fill(pixels, hole), hole, feather=growth // 2)
         return resized(pixels, without, mask, FACTORS[wish.new]) if wish.operation == "resize" else without
 
     def _paint(
@@ -132,20 +149,21 @@ class RegionEditingExpert:
         """New content in the box; what is replaced goes wholly, also where it sticks out of the box."""
         assert self._inpainter is not None
         if wish.operation == "replace":
-            mask = self._outline(request, box)
+            apart = layers_of(artefact, load_image(artefact)) if box not in request.strokes else None
+            mask = self._outline(request, box, apart)
             if not self._inpainter.fills_box:
-                pixels = self._change(pixels, mask, box, Wish("remove"))
+                pixels = self._change(pixels, mask, box, Wish("remove"), apart if apart and on_ground(apart, mask) else None)
                 return (yield from self._inpainter.paint(request, pixels, box, wish.new))
             old = mask_to_box(grow(mask, growth_of(mask, box)))
             assert old is not None
             box = Box(min(box.x0, old.x0), min(box.y0, old.y0), max(box.x1, old.x1), max(box.y1, old.y1))
         return (yield from self._inpainter.paint(request, pixels, box, wish.new))
 
-    def _recipe(self, wish: Wish, request: ExpertRequest) -> dict[str, Any]:
+    def _recipe(self, wish: Wish, request: ExpertRequest, apart: Apart | None = None) -> dict[str, Any]:
         known = {"operation": wish.operation, **({"new": wish.new} if wish.new else {})}
         known |= {"mask": PAINTED} if request.strokes else {}
         if wish.operation in METHODS:
-            return known | {"method": METHODS[wish.operation]}
+            return known | {"method": METHOD if apart else METHODS[wish.operation]}
         assert self._inpainter is not None
         return known | self._inpainter.recipe(request)
 

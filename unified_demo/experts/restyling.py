@@ -8,7 +8,7 @@ go to the small editor (drawn_editing.py) for what it knows.
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,30 @@ from unified_demo.experts.drawn_editing import DrawnEditExpert, autoencoder_cove
 from unified_demo.experts.drawn_edits import longest_edit_word
 from unified_demo.experts.editing import PIPELINE as INSTRUCTED
 from unified_demo.experts.photo_filters import apply
+from unified_demo.experts.sizes import enlarged, read_size
 from unified_demo.experts.small_generators import EDITOR, GENERATOR, memory_bytes, source
 from unified_demo.experts.small_generators import PIPELINE as DRAWN
 from unified_demo.experts.strength import read_strength
 from unified_demo.experts.style_nets import StyleNets
 from unified_demo.grammar import MediaKind, Task
 from unified_demo.media import load_image
+from unified_demo.messages import Artefact
 from unified_demo.zoo import Zoo
 
 ROLES = ("styles", "style_reader", "style_painter")
 TABLE = Path(__file__).with_name("styles.toml")
 STRENGTH = 1.0
 """Where nothing is said."""
+
+
+RESIZED = "Lanczos, sharpened"
+"""In the recipe of a picture that got nothing but another size."""
+_FILLER = re.compile(
+    r"(?:\W|\b(?:please|can|could|you|i|want|need|would|like|to|make|get|give|me|turn|have|let|it|this|that|the|my|an?|of|in|be|into|as|is"
+    r"|up|look|size|version|picture|image|photo|photograph|drawing)\b)*",
+    re.IGNORECASE,
+)
+"""Words that ask for no change of what is to be seen."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +95,28 @@ class RestylingExpert:
         self._drawn = drawn
 
     def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
-        """One step, then a picture of the input's size. ExpertError without a picture, or for a style that is not known."""
+        """One step, then a picture of the input's size, or of the size that is asked for. ExpertError without a picture, for a style that
+        is not known and for a size that cannot be made."""
         pictures = [artefact for artefact in request.inputs if artefact.kind == MediaKind.IMAGE]
         if not pictures:
             raise ExpertError("Image editing got no picture; one picture and what shall change in it are needed.")
+        words, size = read_size(request.prompt)
+        if size is None:
+            yield from self._change(request, pictures)
+            return
+        sides = size.kept((pictures[0].width, pictures[0].height))
+        if len(pictures) == 1 and _FILLER.fullmatch(words):
+            changed = _as_it_is(request, pictures[0])
+        else:
+            changed = self._change(replace(request, prompt=words), pictures)
+        for event in changed:
+            if isinstance(event, Output):
+                recipe = event.recipe | {"width": sides[0], "height": sides[1]}
+                event = replace(event, value=enlarged(event.value, sides), label=request.prompt, recipe=recipe)
+            yield event
+
+    def _change(self, request: ExpertRequest, pictures: list[Artefact]) -> Iterator[ExpertEvent]:
+        """One step, then a picture of the input's size."""
         instruction, strength = read_strength(request.prompt, request.strength, STRENGTH)
         drawn = self._drawn if len(pictures) == 1 and for_editor(instruction) else None
         if drawn and drawn.knows(instruction) and is_drawn(pictures[0], load_image(pictures[0])):
@@ -114,8 +144,20 @@ class RestylingExpert:
         if self._instructed is None:
             known = ", ".join(style.name for style in styles())
             drawn = f" Drawn pictures alone can also become: {self._drawn.known()}." if self._drawn else ""
-            raise ExpertError(f"'{request.prompt[:60]}' is not among the changes of whole pictures known here; known: {known}.{drawn}")
+            if self._drawn and self._drawn.knows(request.prompt):
+                why = "can be done to drawn pictures alone, and this one looks like a photograph; photographs can become"
+            else:
+                why = "is not among the changes of whole pictures known here; known"
+            raise ExpertError(f"'{request.prompt[:60]}' {why}: {known}.{drawn}")
         yield from self._instructed.run(request)
+
+
+def _as_it_is(request: ExpertRequest, artefact: Artefact) -> Iterator[ExpertEvent]:
+    """What is only to become larger or smaller."""
+    yield Progress(0, 1, RESIZED)
+    if not request.cancel.is_set():
+        yield Progress(1, 1, RESIZED)
+        yield Output(MediaKind.IMAGE, load_image(artefact).convert("RGB"), of=artefact.id, recipe={"method": RESIZED})
 
 
 def load_restyling(zoo: Zoo, editor: PipelineSource | None = None) -> RestylingExpert:

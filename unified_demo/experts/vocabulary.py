@@ -6,16 +6,23 @@ A pipeline without such a list draws what it is asked. English only; words are c
 import difflib
 import json
 import re
+import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 from unified_demo.errors import ExpertError, ModelLoadError
+from unified_demo.nouns import IRREGULAR
 
 FILE = "vocabulary.json"
 """Beside model_index.json: {"nouns": [...], "words": [...], "paints": [...], "grounds": {...}}; ``words`` are all others it was trained
 with (colours, places, ...); ``paints`` and ``grounds`` (word -> what asks for that ground with nothing on it) may be left out."""
+TABLE = Path(__file__).with_name("near_nouns.toml")
+ALIKE = 0.67
+"""Nouns that are spelt so much alike may have been meant (``difflib``'s ratio): "kite" for "kitte", not "camera" for "samurai"."""
+_END = 4
 LONGEST = 3
 """Words of the longest noun."""
 _SMALL = frozenset({
@@ -24,8 +31,21 @@ _SMALL = frozenset({
     "side", "front", "is", "are", "it", "its", "his", "her", "their", "this", "that", "there", "one", "two", "three", "four", "it's",
     "as",
 })  # fmt: skip
+_PEOPLE = frozenset({
+    "boy", "boys", "child", "children", "couple", "crowd", "family", "friend", "friends", "girl", "girls", "group", "kid", "kids", "people",
+    "person", "persons", "player", "players", "somebody", "someone", "team",
+})  # fmt: skip
+"""No looks of what follows: "children playing football" are no football."""
+_ODD = {plural: single for single, plural in IRREGULAR.items() if plural != single}
 _ARTICLE = re.compile(r"\s*(?:and )?(?:an?|the|some|one|two|three|four|five|six|\d+) ")
 _WORD = re.compile(r"[^\W_][\w'-]*")
+
+
+@cache
+def _kinds() -> dict[str, tuple[str, ...]]:
+    """Thing -> nouns of its kind."""
+    rows = tomllib.loads(TABLE.read_text(encoding="utf-8"))["kind"]
+    return {word: tuple(row["near"]) for row in rows for word in row["words"]}
 
 
 @dataclass(frozen=True)
@@ -58,19 +78,26 @@ class Vocabulary:
             if kind != "unknown":
                 continue
             follows = next((kind for said, kind in pieces[place + 1 :] if said not in self.paints), "")
-            if follows != "noun" and not words.split()[-1].endswith("ing"):
-                raise ExpertError(self._refusal(words))
+            *subject, last = words.split()
+            if people := [word for word in (*subject, last) if word in _PEOPLE]:
+                raise ExpertError(self._refusal(people[0]))
+            if follows != "noun" and (subject or not last.endswith("ing")):
+                raise ExpertError(self._refusal(" ".join(subject) if subject and last.endswith("ing") else words))
             left_out.append(words)
         if not any(kind == "noun" or (words in self.grounds and words not in self.paints) for words, kind in pieces):
             raise ExpertError(self._refusal(prompt.strip()[:60]))
         return (*left_out, *(words for words, kind in looks if kind == "unknown"))
 
     def near(self, thing: str) -> list[str]:
-        """Up to four nouns that are spelt alike or share a word; else the first ones of the list."""
+        """Up to four nouns that share a word, are of the same kind (near_nouns.toml), are its end ("house" of "boathouse") or are spelt
+        alike."""
         words = set(thing.split())
         sharing = sorted(noun for noun in self.nouns if words & set(noun.split()))
-        alike = difflib.get_close_matches(thing, self.nouns, n=4, cutoff=0.6)
-        return list(dict.fromkeys((*sharing, *alike)))[:4]
+        single = next((word for word in (*_singulars(thing), *_singulars(thing.split()[-1] if words else "")) if word in _kinds()), "")
+        kind = [noun for noun in _kinds().get(single, ()) if noun in self.nouns]
+        ends = [noun for noun in sorted(self.nouns) if len(noun) >= _END and thing.endswith(noun)]
+        alike = difflib.get_close_matches(thing, self.nouns, n=4, cutoff=ALIKE)
+        return list(dict.fromkeys((*sharing, *kind, *ends, *alike)))[:4]
 
     def _refusal(self, thing: str) -> str:
         near = self.near(thing)
@@ -104,9 +131,11 @@ class Vocabulary:
 
 
 def _singulars(words: str) -> tuple[str, ...]:
-    """The words as they are and with the ends that a plural may have taken off."""
+    """The words as they are and with the ends that a plural may have taken off; "mice" are more than one mouse."""
     ends = (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", ""), ("men", "man"))
-    return (words, *(words.removesuffix(plural) + single for plural, single in ends if words.endswith(plural)))
+    head, _, last = words.rpartition(" ")
+    odd = (f"{head} {_ODD[last]}".strip(),) if last in _ODD else ()
+    return (words, *odd, *(words.removesuffix(plural) + single for plural, single in ends if words.endswith(plural)))
 
 
 def _singular(words: str, nouns: Collection[str]) -> str:
