@@ -120,9 +120,10 @@ def _begin_pass(_decoder: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tup
 
 
 def _join_neurons(attention: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-    """The attention reads its input with the fired neurons behind it; its projections know which part is theirs."""
+    """The attention reads its input with the fired neurons behind it; its projections know which part is theirs. A layer that is run by
+    itself (``intents.lower_states``) is in no pass."""
     kwargs = dict(kwargs)
-    passed: ForwardPass = kwargs.pop(PASSED)
+    passed: ForwardPass = kwargs.pop(PASSED, None) or ForwardPass()
     if hasattr(attention, "neural"):
         hidden, number = kwargs["hidden_states"], attention.neural_number
         neurons = attention.neural.neurons(hidden, passed.layers.get(number - 1))
