@@ -144,11 +144,13 @@ class RestylingExpert:
         if self._instructed is None:
             known = ", ".join(style.name for style in styles())
             drawn = f" Drawn pictures alone can also become: {self._drawn.known()}." if self._drawn else ""
+            wish = request.prompt[:60]
             if self._drawn and self._drawn.knows(request.prompt):
-                why = "can be done to drawn pictures alone, and this one looks like a photograph; photographs can become"
-            else:
-                why = "is not among the changes of whole pictures known here; known"
-            raise ExpertError(f"'{request.prompt[:60]}' {why}: {known}.{drawn}")
+                raise ExpertError(
+                    f"'{wish}' can be done to drawn pictures alone, and this one looks like a photograph; "
+                    f"photographs can become: {known}.{drawn}"
+                )
+            raise ExpertError(f"'{wish}' is not among the changes of whole pictures known here; known: {known}.{drawn}")
         yield from self._instructed.run(request)
 
 
