@@ -3,6 +3,7 @@
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,6 +34,7 @@ from unified_demo.model.intents import (
     done_vector,
     load_head,
     lower_states,
+    own_layers,
     save_head,
     tokens_of,
     words_of,
@@ -43,6 +45,10 @@ from unified_demo.training.intents import IntentOptions, Lesson, draw_lessons, j
 
 PICTURE = Artefact("img-1", MediaKind.IMAGE, Path("1.png"))
 SMALL = IntentConfig(hidden=64, layer=1, width=16, queries=2, blocks=1, heads=2, dropout=0.0)
+
+
+WISHES = {"segment the red": ("seg",), "Here is the": (), "please! segment": ("gen", "agen")}
+THINGS = ("dog", "cat", "car", "cup", "bird", "chair", "clock", "boat")
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +123,8 @@ def test_joined_wishes_are_asked_for_in_their_order():
 def test_plain_chat_is_a_choice_of_its_own_that_calls_nothing(built):
     network, vocabulary = built
     nothing = Situation(frozenset())
-    things = ("dog", "cat", "car", "cup", "bird", "chair", "clock", "boat")
-    lessons = [Lesson(f"the {thing} is there", nothing, (), plain=True) for thing in things]
-    lessons += [Lesson(f"segment {thing} please!", nothing, ()) for thing in things]
+    lessons = [Lesson(f"the {thing} is there", nothing, (), plain=True) for thing in THINGS]
+    lessons += [Lesson(f"segment {thing} please!", nothing, ()) for thing in THINGS]
     assert lessons[0].choices == (PLAIN,) and lessons[-1].choices == (NO_CALL,)
     states = states_of(network.language_model, vocabulary, [lesson.text for lesson in lessons], 1)
     reader = IntentReader(learn(lessons, states, IntentOptions(epochs=40, batch=8, lr=5e-3), SMALL), network.language_model, vocabulary)
@@ -133,15 +138,42 @@ def test_plain_chat_is_a_choice_of_its_own_that_calls_nothing(built):
 def test_a_head_learns_what_messages_ask_for_one_call_after_the_other(built):
     network, vocabulary = built
     nothing = Situation(frozenset())
-    wishes = {"segment the red": ("seg",), "Here is the": (), "please! segment": ("gen", "agen")}
-    things = ("dog", "cat", "car", "cup", "bird", "chair", "clock", "boat")
-    lessons = [Lesson(f"{wish} {thing}", nothing, calls) for wish, calls in wishes.items() for thing in things]
+    lessons = [Lesson(f"{wish} {thing}", nothing, calls) for wish, calls in WISHES.items() for thing in THINGS]
     states = states_of(network.language_model, vocabulary, [lesson.text for lesson in lessons], 1)
     head = learn(lessons, states, IntentOptions(epochs=40, batch=8, lr=5e-3), SMALL)
     reader = IntentReader(head, network.language_model, vocabulary)
     right = [reader.read(asked(lesson.text)).plan() == lesson.calls for lesson in lessons]
     assert sum(right) >= 0.9 * len(lessons)
     assert reader.read(asked("")) is None
+
+
+def test_layers_of_its_own_learn_are_kept_as_differences_and_read_in_both_directions(built, tmp_path: Path):
+    network, vocabulary = built
+    backbone, nothing, config = network.language_model.model, Situation(frozenset()), replace(SMALL, own=1)
+    lessons = [Lesson(f"{thing} {wish}", nothing, calls) for wish, calls in WISHES.items() for thing in THINGS]
+    states = states_of(network.language_model, vocabulary, [lesson.text for lesson in lessons], 0)
+    options = IntentOptions(epochs=30, batch=8, lr=5e-3, own_lr=5e-3, rank=64)
+    head = learn(lessons, states, options, config, backbone)
+    save_head(head, tmp_path / "intents.safetensors")
+    reader = IntentReader(load_head(tmp_path / "intents.safetensors"), network.language_model, vocabulary)
+    assert sum(reader.read(asked(lesson.text)).plan() == lesson.calls for lesson in lessons) >= 0.9 * len(lessons)
+    frozen = IntentReader(IntentHead(SMALL), network.language_model, vocabulary)
+    assert torch.equal(reader.read(asked("red dog")).states, frozen.read(asked("red dog")).states), "what others read is the frozen model's"
+
+    own, mask = own_layers(config, backbone), torch.ones(1, 5, dtype=torch.bool)
+    first = torch.randn(1, 5, 64)
+    other = first.clone()
+    other[0, 4] += 1
+    assert not torch.allclose(own(first, mask)[0, 0], own(other, mask)[0, 0], atol=1e-4), "the first word sees the last one"
+    one_less = mask.clone()
+    one_less[0, 4] = False
+    assert torch.allclose(own(first, one_less)[0, :4], own(other, one_less)[0, :4], atol=1e-5), "what is no word is not seen"
+    assert all(not change.any() for change in own.differences(backbone, 0, 4).values())
+
+    again = learn(lessons, states, replace(options, epochs=1, lr=0.0, own_lr=0.0), config, backbone, start=head)
+    assert all(torch.allclose(again.state_dict()[name], weight) for name, weight in head.state_dict().items())
+    with pytest.raises(ModelLoadError, match="do not fit this language model"):
+        own_layers(config, backbone).differ_by({})
 
 
 def test_lessons_are_wishes_and_not_refusals():

@@ -31,7 +31,7 @@ from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.focus import in_focus, named_in, since
 from unified_demo.model.guiding import Guide, promising
-from unified_demo.model.intents import NO_CALL, Intent, IntentHead, IntentReader, load_head, words_of
+from unified_demo.model.intents import NO_CALL, Intent, IntentReader, load_head, words_of
 from unified_demo.model.likelihood import PERSON, AnswerLikelihood, believed, leaves_unnamed, whom
 from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
@@ -81,15 +81,14 @@ class TinyModel:
         perception: Perception,
         tasks: tuple[str, ...],
         names: Names | None = None,
-        intents: IntentHead | None = None,
+        intents: IntentReader | None = None,
         antecedents: AntecedentHead | None = None,
     ) -> None:
         """``tasks``: tags of the tasks on offer. The network writes calls of all; one without a tool is answered with NO_TOOL.
         ``names`` finds what is asked for by a noun that is no label; without it labels alone count. ``intents`` says which calls are
         plausible, ``antecedents`` which of several pictures is meant; without them the network decides alone."""
         self.network, self.vocabulary, self.perception, self.tasks, self.names = network, vocabulary, perception, tasks, names
-        self.intents, self.antecedents = intents, antecedents
-        self._reader = IntentReader(intents, network.language_model, vocabulary) if intents else None
+        self.antecedents, self._reader = antecedents, intents
         words = network.language_model.get_input_embeddings().weight.detach().cpu()
         self._antecedents = AntecedentReader(antecedents, vocabulary, words) if antecedents else None
         tags = [tag for tag in grammar.TASK_TAGS if tag not in tasks]
@@ -140,10 +139,10 @@ class TinyModel:
         if marked or not tokens.proposals or len(sights) < len(seen):
             return projected, frozenset()
         labels = [sights[key].regions[index].label for key, index in tokens.proposals]
-        shares = self.network.wanted(tokens, projected)
-        if shares[1:].max() < SURE * shares[1:].sum() or whom(words_of(conversation), labels):
-            gains = self._likelihood.gains(words_of(conversation), [label for label in labels if label])
-            others = whom(words_of(conversation), labels)
+        shares, said = self.network.wanted(tokens, projected), words_of(conversation)
+        others = whom(said, labels)
+        if shares[1:].max() < SURE * shares[1:].sum() or others:
+            gains = self._likelihood.gains(said, [label for label in labels if label])
             for key, sight in sights.items():
                 weighed = torch.tensor([WEIGHT * gains.get(one.label, 0.0) + others * (one.label != PERSON) for one in sight.regions])
                 projected = projected | {key: replace(projected[key], likelier=weighed.to(shares.device))}
@@ -192,7 +191,7 @@ class TinyModel:
             projected, asked_for = self._asked_for(conversation, tokens, projected, seen)
         decoder = Decoder(self.network, tokens, projected, frozen=plain)
         prefilled = time.perf_counter()
-        named = named_in(conversation) or [about]
+        named = named_in(conversation) or ([about] if about else [])
         may_be = {MediaKind.MASK, *SPOKEN_OF, *(kind for task in self.vocabulary.tasks.values() for kind in task.needs)}
         references = {key: self.vocabulary.encode(key) for key, artefact in artefacts.items() if artefact.kind in may_be}
         if options.constrained:
@@ -410,9 +409,9 @@ def _build(settings: Settings, zoo: Zoo, tasks: Sequence[TaskSpec]) -> TinyModel
     for layer in network.lora_layers:
         layer.record = True
     cast_added(language_model, dtype)
+    intents = IntentReader(load_head(zoo.path("tiny_intents")), language_model, vocabulary)
     pack_linears(language_model)
-    names = Names.load(zoo.path("tiny_names"))
-    intents, antecedents = load_head(zoo.path("tiny_intents")), load_antecedents(zoo.path("tiny_antecedents"))
+    names, antecedents = Names.load(zoo.path("tiny_names")), load_antecedents(zoo.path("tiny_antecedents"))
     tags = tuple(task.tag for task in tasks)
     return TinyModel(network, vocabulary, load_perception(settings, zoo), tags, names, intents, antecedents)
 

@@ -1,8 +1,9 @@
 """What a message asks for, read before the answer is written: which calls, and in which order.
 
-The layers below the tuning are frozen, so what they make of a message can be kept on disk and a small network of its own learns from it
-in minutes (``training.intents``), from many times the messages that the adapters see: one choice after the other, each of which looks
-for its words knowing those before it. ``model.guiding`` holds the answer to what is plausible. It decodes nothing.
+A small network beside the frozen language model learns it (``training.intents``) from many times the messages that the adapters see: the
+lowest layers are the language model's, some layers are copies that training changed (``own_layers``), and a head makes one choice after
+the other, each of which looks for its words knowing those before it. ``model.guiding`` holds the answer to what is plausible. It decodes
+nothing.
 """
 
 import json
@@ -20,6 +21,8 @@ from torch import nn
 from unified_demo.errors import ModelLoadError
 from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
 from unified_demo.messages import Conversation, RegionPart, TaskCall, TextPart
+from unified_demo.model.own_layers import OwnLayers
+from unified_demo.model.packing import pack_linears
 from unified_demo.model.tokens import Vocabulary
 
 NO_CALL, SAID = "", "say"
@@ -27,6 +30,7 @@ NO_CALL, SAID = "", "say"
 PLAIN = "plain"
 """No call, and nothing that training taught: the frozen language model answers by itself."""
 CHOICES = (*TASK_TAGS, NO_CALL, PLAIN)
+OWN = "own."
 KINDS = (MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO)
 BEFORE = (NO_CALL, SAID, *TASK_TAGS)
 MOST_CALLS = 3
@@ -73,10 +77,12 @@ def done_vector(called: Sequence[str]) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class IntentConfig:
-    """``hidden``: width of the language model; ``layer``: how many of its layers are read through."""
+    """``hidden``: width of the language model; ``layer``: how many layers are read through, of them the last ``own`` are copies that differ
+    from the language model's."""
 
     hidden: int = 576
     layer: int = 14
+    own: int = 0
     width: int = 160
     queries: int = 8
     blocks: int = 1
@@ -85,10 +91,13 @@ class IntentConfig:
 
 
 class IntentHead(nn.Module):
-    """Words' states to choices, for one message or a batch of them."""
+    """Words' states to choices, for one message or a batch of them. ``differences``: of the layers that it reads with of its own."""
+
+    differences: dict[str, torch.Tensor]
 
     def __init__(self, config: IntentConfig) -> None:
         super().__init__()
+        self.differences = {}
         self.config = config
         self.norm, self.into, self.drop = nn.LayerNorm(config.hidden), nn.Linear(config.hidden, config.width), nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(
@@ -174,10 +183,14 @@ class Intent:
 
 
 class IntentReader:
-    """Reads messages with the frozen lower layers of ``language_model`` and a trained head."""
+    """Reads messages with the frozen lower layers of ``language_model``, the layers that the head has of its own, and the head."""
 
     def __init__(self, head: IntentHead, language_model: nn.Module, vocabulary: Vocabulary) -> None:
+        """To be built before the layers of ``language_model`` are packed; ModelLoadError where the head is of another one."""
         self._head, self._backbone, self._vocabulary = head.eval().requires_grad_(False), language_model.model, vocabulary
+        self._own = own_layers(head.config, self._backbone).differ_by(head.differences) if head.config.own else None
+        if self._own:
+            pack_linears(self._own)
 
     def read(self, conversation: Conversation) -> Intent | None:
         """The wish of the last message; None where it has no words."""
@@ -187,9 +200,12 @@ class IntentReader:
         ids = tokens_of(self._vocabulary, text)
         with torch.no_grad():
             tokens = torch.tensor([ids], device=self._backbone.embed_tokens.weight.device)
-            states = lower_states(self._backbone, tokens, self._head.config.layer).float().cpu()
-            words = self._head.words(states, torch.ones(1, len(ids), dtype=torch.bool))
-        return Intent(self._head, words, Situation.of(conversation).vector(), states[0])
+            config, mask = self._head.config, torch.ones(1, len(ids), dtype=torch.bool)
+            shared = lower_states(self._backbone, tokens, config.layer - config.own)
+            states = read_on(self._backbone, shared, config.layer - config.own, config.layer)
+            read = self._own(shared, mask.to(shared.device)) if self._own else states
+            words = self._head.words(read.float().cpu(), mask)
+        return Intent(self._head, words, Situation.of(conversation).vector(), states[0].float().cpu())
 
 
 def speaks_to_us(message: str) -> bool:
@@ -212,17 +228,27 @@ def tokens_of(vocabulary: Vocabulary, text: str) -> list[int]:
 
 def lower_states(backbone: nn.Module, ids: torch.Tensor, layer: int) -> torch.Tensor:
     """(batch, length) token ids, padded on the right -> (batch, length, hidden) states behind the first ``layer`` layers of a Llama."""
-    hidden = backbone.embed_tokens(ids)
-    places = torch.arange(ids.shape[1], device=ids.device)[None]
-    angles = backbone.rotary_emb(hidden, places)
-    for block in backbone.layers[:layer]:
-        hidden = block(hidden, attention_mask=None, position_ids=places, position_embeddings=angles)
-    return cast(torch.Tensor, hidden)
+    return read_on(backbone, backbone.embed_tokens(ids), 0, layer)
+
+
+def read_on(backbone: nn.Module, states: torch.Tensor, first: int, last: int) -> torch.Tensor:
+    """(batch, length, hidden) states behind ``first`` layers -> the same behind ``last`` of them."""
+    places = torch.arange(states.shape[1], device=states.device)[None]
+    angles = backbone.rotary_emb(states, places)
+    for block in backbone.layers[first:last]:
+        states = block(states, attention_mask=None, position_ids=places, position_embeddings=angles)
+    return states
+
+
+def own_layers(config: IntentConfig, backbone: nn.Module) -> OwnLayers:
+    """Copies of the layers that a head of this configuration has of its own, as they are in the language model."""
+    return OwnLayers(backbone, config.layer - config.own, config.layer)
 
 
 def save_head(head: IntentHead, path: Path) -> None:
     """Half precision, with its configuration."""
-    state = {name: tensor.detach().half().contiguous() for name, tensor in head.state_dict().items()}
+    state = head.state_dict() | {OWN + name: tensor for name, tensor in head.differences.items()}
+    state = {name: tensor.detach().half().contiguous() for name, tensor in state.items()}
     save_file(state, path, {"config": json.dumps(asdict(head.config))})
 
 
@@ -231,7 +257,9 @@ def load_head(path: Path) -> IntentHead:
     try:
         with safe_open(path, "pt") as handle:
             head = IntentHead(IntentConfig(**json.loads((handle.metadata() or {})["config"])))
-            head.load_state_dict({name: handle.get_tensor(name).float() for name in handle.keys()})  # noqa: SIM118
+            tensors = {name: handle.get_tensor(name).float() for name in handle.keys()}  # noqa: SIM118
+            head.differences = {name.removeprefix(OWN): tensors.pop(name) for name in list(tensors) if name.startswith(OWN)}
+            head.load_state_dict(tensors)
             return head
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as exc:
         raise ModelLoadError(f"{path.name} does not fit this version of the code ({exc}); take the weights of the same commit.") from exc

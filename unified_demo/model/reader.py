@@ -85,14 +85,10 @@ class RegionReader(nn.Module):
 
     def _meant(self, readings: Sequence[Reading], spoken: torch.Tensor) -> torch.Tensor:
         """As ``spoken``: what the words of the questions mean, zero for those of phrases."""
+        rows = [reading.meaning[-MOST_QUESTION:].float() for reading in readings if reading.meaning is not None]
+        read = iter(self.meaning(torch.cat(rows)).split([len(row) for row in rows]) if rows else ())
         longest = max(min(len(reading.question), MOST_QUESTION) for reading in readings)
-        rows = [reading.meaning[-MOST_QUESTION:] if reading.meaning is not None else None for reading in readings]
-        read = iter(
-            self.meaning(torch.cat(there).float()).split([len(row) for row in there])
-            if (there := [r for r in rows if r is not None])
-            else ()
-        )
-        meant = [next(read) if row is not None else spoken.new_zeros(0, WIDTH) for row in rows]
+        meant = [spoken.new_zeros(0, WIDTH) if reading.meaning is None else next(read) for reading in readings]
         return torch.stack([nn.functional.pad(row, (0, 0, longest - len(row), spoken.shape[1] - longest)) for row in meant]).to(
             spoken.dtype
         )

@@ -18,12 +18,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from unified_demo.config import Settings
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.multitask import Dialogue, write_dialogue
 from unified_demo.data.scenes import draw_scene
 from unified_demo.data.wordings import SubSet
-from unified_demo.errors import UnifiedError
 from unified_demo.grammar import TASK_TAGS
 from unified_demo.messages import Conversation
 from unified_demo.model.antecedents import (
@@ -38,10 +36,9 @@ from unified_demo.model.antecedents import (
     wish_vector,
 )
 from unified_demo.model.intents import NO_CALL, IntentConfig, words_of
-from unified_demo.model.loading import load_language_model
 from unified_demo.model.tokens import Vocabulary
+from unified_demo.training.commands import carry_out, frozen_language_model
 from unified_demo.training.intents import batches, padded, states_of
-from unified_demo.zoo import Zoo
 
 logger = logging.getLogger("unified_demo.training.antecedents")
 
@@ -154,27 +151,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=AntecedentOptions.epochs)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/antecedents.safetensors"), help="where the head is written")
-    flags = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        _run(flags)
-    except UnifiedError as error:
-        logger.error("%s", error)
-        return 1
-    return 0
+    return carry_out(_run, parser.parse_args(arguments))
 
 
 def _run(flags: argparse.Namespace) -> None:
-    settings = Settings()
-    zoo = Zoo(settings.cache_dir, settings.weights_dir)
-    converted = settings.cache_dir / "converted" / "language_model"
-    language_model, tokenizer = load_language_model(zoo.path("language_model"), converted, torch.bfloat16)
+    language_model, tokenizer = frozen_language_model()
     vocabulary = Vocabulary(tokenizer, language_model.config.vocab_size)
     words = language_model.get_input_embeddings().weight.detach()
     lessons = draw_lessons(random.Random(flags.seed), flags.count)
     measured = draw_lessons(random.Random(flags.seed + 998), flags.held_out, "held_out")
     every = [*lessons, *measured]
-    states = states_of(language_model.eval(), vocabulary, [lesson.text for lesson in every], IntentConfig().layer)
+    states = states_of(language_model, vocabulary, [lesson.text for lesson in every], IntentConfig().layer)
     shows = {one.shows: embedding_of(one.shows, vocabulary, words) for lesson in every for one in lesson.candidates}
     head = learn(lessons, states[: len(lessons)], shows, AntecedentOptions(epochs=flags.epochs, seed=flags.seed))
     save_head(head, flags.weights)

@@ -1,7 +1,8 @@
-"""``python -m unified_demo.training.intents``: teach a small head what messages ask for (``model.intents``); half an hour on one core.
+"""``python -m unified_demo.training.intents``: teach a small network what messages ask for (``model.intents``); an hour on two cores.
 
 Messages are drawn as for the adapters (``recipes``): frames, whole wishes, several wishes, dialogues, in English and Chinese; pictures
-are not needed. The frozen lower layers of the language model read each message once; the head learns from what they make of it.
+are not needed. The lowest layers of the language model read each message once; copies of the next ones, and the head, learn from what
+they make of it.
 Refusals are left out: a wish for what is not there is the same wish.
 """
 
@@ -19,7 +20,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from unified_demo.config import Settings
 from unified_demo.data.chinese import in_script
 from unified_demo.data.exchanges import Exchange
 from unified_demo.data.knowledge import knowledge
@@ -29,7 +29,6 @@ from unified_demo.data.requests import JOINED
 from unified_demo.data.scenes import draw_scene
 from unified_demo.data.typos import misspelt
 from unified_demo.data.wishes import NONE, wishes
-from unified_demo.errors import UnifiedError
 from unified_demo.grammar import TASK_TAGS, TASKS, Task
 from unified_demo.messages import Conversation, Message
 from unified_demo.model.intents import (
@@ -44,22 +43,24 @@ from unified_demo.model.intents import (
     done_vector,
     load_head,
     lower_states,
+    own_layers,
     save_head,
     speaks_to_us,
     tokens_of,
     words_of,
 )
-from unified_demo.model.loading import load_language_model
+from unified_demo.model.own_layers import OwnLayers
 from unified_demo.model.tokens import Vocabulary
 from unified_demo.training.chats import is_general, read_chats
+from unified_demo.training.commands import carry_out, frozen_language_model
 from unified_demo.training.recipes import created, layout_request
-from unified_demo.zoo import Zoo
 
 logger = logging.getLogger("unified_demo.training.intents")
 
 CREATED, LAYOUTS, SEVERAL, JOINED_WISHES = 0.05, 0.1, 0.1, 0.05
 """Shares of lone messages for something new, for layouts, with several wishes, and of whole wishes in one message; the rest come from
 dialogues."""
+OWN_LAYERS = 6
 HASTY = 0.1
 """Share of messages with a slip of the keyboard."""
 TURNS = (1, 1, 1, 2, 3)
@@ -94,12 +95,21 @@ class Lesson:
 
 @dataclass(frozen=True)
 class IntentOptions:
-    epochs: int = 6
+    """``rank``: of the matrices that are kept of what the own layers learnt."""
+
+    epochs: int = 4
     batch: int = 64
     lr: float = 1e-3
+    own_lr: float = 1e-4
     weight_decay: float = 0.05
+    own_weight_decay: float = 0.01
     smoothing: float = 0.05
+    rank: int = 64
     seed: int = 0
+
+
+WARMUP = 0.06
+"""Share of the steps in which the learning rates rise."""
 
 
 # ---- messages ----
@@ -210,28 +220,68 @@ def states_of(language_model: nn.Module, vocabulary: Vocabulary, texts: Sequence
 # ---- learning ----
 
 
-def learn(lessons: Sequence[Lesson], states: Sequence[torch.Tensor], options: IntentOptions, config: IntentConfig) -> IntentHead:
-    """A head that gives each lesson's calls, one after the other, and then NO_CALL."""
+class Reading(nn.Module):
+    """What is trained: a head, and the layers that it has of its own."""
+
+    def __init__(self, head: IntentHead, own: OwnLayers | None) -> None:
+        super().__init__()
+        self.head, self.own = head, own
+
+    def loss(self, lessons: Sequence[Lesson], states: Sequence[torch.Tensor], smoothing: float) -> torch.Tensor:
+        read, mask = padded(states)
+        if self.own:
+            with torch.autocast(read.device.type, torch.bfloat16):
+                read = self.own(read, mask)
+        words = self.head.words(read.float(), mask)
+        steps = [(row, step) for row, lesson in enumerate(lessons) for step in range(min(len(lesson.calls) + 1, MOST_CALLS + 1))]
+        situations = torch.stack([lessons[row].situation.vector() for row, _ in steps])
+        done = torch.stack([done_vector(lessons[row].calls[:step]) for row, step in steps])
+        wanted = torch.tensor([CHOICES.index(lessons[row].choices[step]) for row, step in steps])
+        rows = [row for row, _ in steps]
+        return functional.cross_entropy(self.head(words[rows], mask[rows], situations, done), wanted, label_smoothing=smoothing)
+
+
+def learn(
+    lessons: Sequence[Lesson],
+    states: Sequence[torch.Tensor],
+    options: IntentOptions,
+    config: IntentConfig,
+    backbone: nn.Module | None = None,
+    start: IntentHead | None = None,
+) -> IntentHead:
+    """A head that gives each lesson's calls, one after the other, and then NO_CALL. ``states`` are those below the layers that the head has
+    of its own, which begin as those of ``backbone``; where there is a ``start``, it learns on."""
     torch.manual_seed(options.seed)
     rng = random.Random(options.seed)
-    head = IntentHead(config).train()
+    own = own_layers(config, backbone).float().requires_grad_(True) if config.own and backbone else None
+    reading = Reading(IntentHead(config), own).train()
+    if start:
+        reading.head.load_state_dict(start.state_dict())
+    if start and own:
+        own.differ_by(start.differences)
     rows = [index for index, lesson in enumerate(lessons) for _ in range(lesson.weight)]
-    optimizer = torch.optim.AdamW(head.parameters(), options.lr, weight_decay=options.weight_decay)
+    groups = [{"params": reading.head.parameters(), "lr": options.lr, "weight_decay": options.weight_decay}]
+    groups += [{"params": own.parameters(), "lr": options.own_lr, "weight_decay": options.own_weight_decay}] if own else []
+    optimizer = torch.optim.AdamW(groups)
     steps = options.epochs * (len(rows) // options.batch + 1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / (WARMUP * steps), max(0.0, 1 - step / steps)))
     for epoch in range(options.epochs):
         started, total = time.monotonic(), 0.0
         drawn = batches(rng, rows, states, options.batch)
-        for batch in drawn:
-            loss = _loss(head, [lessons[row] for row in batch], [states[row] for row in batch], options.smoothing)
+        for done, batch in enumerate(drawn, start=1):
+            loss = reading.loss([lessons[row] for row in batch], [states[row] for row in batch], options.smoothing)
             optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(reading.parameters(), 1.0)
             optimizer.step()
             schedule.step()
             total += float(loss.detach())
+            if done % 100 == 0:
+                logger.info("epoch %d, %d of %d: loss %.3f, %.0f s", epoch + 1, done, len(drawn), total / done, time.monotonic() - started)
         logger.info("epoch %d: loss %.3f, %.0f s", epoch + 1, total / len(drawn), time.monotonic() - started)
-    return head.eval()
+    if own and backbone:
+        reading.head.differences = own.differences(backbone, config.layer - config.own, options.rank)
+    return reading.head.eval()
 
 
 def batches(rng: random.Random, rows: Sequence[int], states: Sequence[torch.Tensor], size: int) -> list[list[int]]:
@@ -241,17 +291,6 @@ def batches(rng: random.Random, rows: Sequence[int], states: Sequence[torch.Tens
     made = [pool[start : start + size] for pool in pools for start in range(0, len(pool), size)]
     rng.shuffle(made)
     return made
-
-
-def _loss(head: IntentHead, lessons: Sequence[Lesson], states: Sequence[torch.Tensor], smoothing: float) -> torch.Tensor:
-    row_states, mask = padded(states)
-    words = head.words(row_states, mask)
-    steps = [(row, step) for row, lesson in enumerate(lessons) for step in range(min(len(lesson.calls) + 1, MOST_CALLS + 1))]
-    situations = torch.stack([lessons[row].situation.vector() for row, _ in steps])
-    done = torch.stack([done_vector(lessons[row].calls[:step]) for row, step in steps])
-    wanted = torch.tensor([CHOICES.index(lessons[row].choices[step]) for row, step in steps])
-    rows = [row for row, _ in steps]
-    return functional.cross_entropy(head(words[rows], mask[rows], situations, done), wanted, label_smoothing=smoothing)
 
 
 def padded(states: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -268,32 +307,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", type=Path, help="NSR-1K spatial.train.json")
     parser.add_argument("--epochs", type=int, default=IntentOptions.epochs)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="a head to learn on from, such as one of fewer epochs")
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/intents.safetensors"), help="where the head is written")
-    flags = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        _run(flags)
-    except UnifiedError as error:
-        logger.error("%s", error)
-        return 1
-    return 0
+    return carry_out(_run, parser.parse_args(arguments))
 
 
 def _run(flags: argparse.Namespace) -> None:
-    settings = Settings()
-    zoo = Zoo(settings.cache_dir, settings.weights_dir)
-    language_model, tokenizer = load_language_model(
-        zoo.path("language_model"), settings.cache_dir / "converted" / "language_model", torch.bfloat16
-    )
+    language_model, tokenizer = frozen_language_model()
     vocabulary = Vocabulary(tokenizer, language_model.config.vocab_size)
     planned = read_planned(flags.pairs.parent) if flags.pairs else []
     rng = random.Random(flags.seed)
     lessons = draw_lessons(rng, flags.count, planned) + list(whole_wishes(rng))
     lessons += chat_lessons(flags.chats) if flags.chats else []
     logger.info("%d messages, %d written whole", len(lessons), sum(lesson.written for lesson in lessons))
-    config = replace(IntentConfig(), hidden=language_model.config.hidden_size)
-    states = states_of(language_model.eval(), vocabulary, [lesson.text for lesson in lessons], config.layer)
-    head = learn(lessons, states, IntentOptions(epochs=flags.epochs, seed=flags.seed), config)
+    start = load_head(flags.start) if flags.start else None
+    config = start.config if start else IntentConfig(hidden=language_model.config.hidden_size, own=OWN_LAYERS)
+    states = states_of(language_model, vocabulary, [lesson.text for lesson in lessons], config.layer - config.own)
+    head = learn(lessons, states, IntentOptions(epochs=flags.epochs, seed=flags.seed), config, language_model.model, start)
     save_head(head, flags.weights)
     load_head(flags.weights)
     logger.info("wrote %s, %d bytes", flags.weights, flags.weights.stat().st_size)

@@ -19,19 +19,16 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from unified_demo.config import Settings
 from unified_demo.data.catalogue import read_catalogue
 from unified_demo.data.knowledge import knowledge
 from unified_demo.data.sights import Named, load_shards
 from unified_demo.data.split import part_of_noun
-from unified_demo.errors import UnifiedError
-from unified_demo.model.loading import load_language_model
 from unified_demo.nouns import plural
 from unified_demo.regions import SURE, Sight
-from unified_demo.zoo import Zoo
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
+from unified_demo.training.commands import carry_out, frozen_language_model
 
 logger = logging.getLogger("unified_demo.training.naming")
 
@@ -196,26 +193,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/names.safetensors"), help="where the maps are written")
     parser.add_argument("--epochs", type=int, default=NamingOptions.epochs)
     parser.add_argument("--seed", type=int, default=NamingOptions.seed)
-    flags = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        _run(flags)
-    except UnifiedError as exc:
-        logger.error("%s", exc)
-        return 1
-    return 0
+    return carry_out(_run, parser.parse_args(arguments))
 
 
 def _run(flags: argparse.Namespace) -> None:
-    settings = Settings()
     lessons = [lesson_of(sight, named) for folder in flags.sights for sight, named in load_shards(folder)]
     catalogue = read_catalogue(flags.assets)
     nouns = sorted({noun for lesson in lessons for noun, _ in lesson.shows} | set(catalogue.by_noun))
-    language_model, tokenizer = load_language_model(
-        Zoo(settings.cache_dir, settings.weights_dir).path("language_model"),
-        settings.cache_dir / "converted" / "language_model",
-        torch.float32,
-    )
+    language_model, tokenizer = frozen_language_model(torch.float32)
     states = word_states(language_model, tokenizer, nouns)
     logger.info(
         "%d pictures, %d nouns, %d of them held out", len(lessons), len(nouns), sum(part_of_noun(noun) == "held_out" for noun in nouns)
