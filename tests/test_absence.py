@@ -26,6 +26,10 @@ LABELS = ("person", "dog", "cup", "orange", "car", "teddy bear", "bear", "mouse"
         ("how many cars do you see?", "car"),
         ("please remove the  dog from the photo", "dog"),
         ("is there a teddy bear?", "teddy bear"),
+        ("Who is cooking here?", "person"),
+        ("who's riding the motorcycle?", "person"),
+        ("who are you?", ""),
+        ("tell me who is cooking", ""),
         ("where is the cup?", ""),
         ("where is the cup next to the dog?", ""),
         ("find the orange car", ""),
@@ -60,7 +64,9 @@ def answer(model, conversation: Conversation) -> str:
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("text", ["where is the person?", "cut out the person", "remove the man", "how many people are there?"])
+@pytest.mark.parametrize(
+    "text", ["where is the person?", "cut out the person", "remove the man", "how many people are there?", "who is cooking?"]
+)
 def test_nobody_is_pointed_at_where_nobody_is(model, text: str):
     said = answer(model, asked(text))
     assert said.startswith("I cannot see") and "<" not in said

@@ -160,7 +160,7 @@ class Sure(torch.nn.Module):
 def intent_for(built, conversation: Conversation) -> Intent:
     network, vocabulary = built
     head = IntentHead(IntentConfig(hidden=64, layer=1, width=16, queries=2, blocks=1, heads=2, dropout=0.0))
-    intent = IntentReader(head, network.language_model, vocabulary).read(conversation)
+    intent = IntentReader([head], network.language_model, vocabulary).read(conversation)
     assert intent is not None
     return intent
 

@@ -127,7 +127,7 @@ def test_plain_chat_is_a_choice_of_its_own_that_calls_nothing(built):
     lessons += [Lesson(f"segment {thing} please!", nothing, ()) for thing in THINGS]
     assert lessons[0].choices == (PLAIN,) and lessons[-1].choices == (NO_CALL,)
     states = states_of(network.language_model, vocabulary, [lesson.text for lesson in lessons], 1)
-    reader = IntentReader(learn(lessons, states, IntentOptions(epochs=40, batch=8, lr=5e-3), SMALL), network.language_model, vocabulary)
+    reader = IntentReader([learn(lessons, states, IntentOptions(epochs=40, batch=8, lr=5e-3), SMALL)], network.language_model, vocabulary)
     plain, other = reader.read(asked(lessons[0].text)), reader.read(asked(lessons[-1].text))
     assert plain.plain > 0.5 > other.plain
     for intent in (plain, other):
@@ -141,7 +141,7 @@ def test_a_head_learns_what_messages_ask_for_one_call_after_the_other(built):
     lessons = [Lesson(f"{wish} {thing}", nothing, calls) for wish, calls in WISHES.items() for thing in THINGS]
     states = states_of(network.language_model, vocabulary, [lesson.text for lesson in lessons], 1)
     head = learn(lessons, states, IntentOptions(epochs=40, batch=8, lr=5e-3), SMALL)
-    reader = IntentReader(head, network.language_model, vocabulary)
+    reader = IntentReader([head], network.language_model, vocabulary)
     right = [reader.read(asked(lesson.text)).plan() == lesson.calls for lesson in lessons]
     assert sum(right) >= 0.9 * len(lessons)
     assert reader.read(asked("")) is None
@@ -153,12 +153,16 @@ def test_layers_of_its_own_learn_are_kept_as_differences_and_read_in_both_direct
     lessons = [Lesson(f"{thing} {wish}", nothing, calls) for wish, calls in WISHES.items() for thing in THINGS]
     states = states_of(network.language_model, vocabulary, [lesson.text for lesson in lessons], 0)
     options = IntentOptions(epochs=30, batch=8, lr=5e-3, own_lr=5e-3, rank=64)
-    head = learn(lessons, states, options, config, backbone)
-    save_head(head, tmp_path / "intents.safetensors")
-    reader = IntentReader(load_head(tmp_path / "intents.safetensors"), network.language_model, vocabulary)
+    head = learn(lessons, states, options, config, backbone, keep=lambda head: save_head(head, tmp_path / "intents.safetensors"))
+    reader = IntentReader([load_head(tmp_path / "intents.safetensors")], network.language_model, vocabulary)
     assert sum(reader.read(asked(lesson.text)).plan() == lesson.calls for lesson in lessons) >= 0.9 * len(lessons)
-    frozen = IntentReader(IntentHead(SMALL), network.language_model, vocabulary)
+    other_head = IntentHead(SMALL)
+    frozen = IntentReader([other_head], network.language_model, vocabulary)
     assert torch.equal(reader.read(asked("red dog")).states, frozen.read(asked("red dog")).states), "what others read is the frozen model's"
+
+    both = IntentReader([head, load_head(tmp_path / "intents.safetensors"), other_head], network.language_model, vocabulary)
+    shares = [one.read(asked("red dog segment the")).next(("gen",)) for one in (both, reader, frozen)]
+    assert shares[0]["agen"] == pytest.approx((4 * shares[1]["agen"] + shares[2]["agen"]) / 5, abs=0.02), "own layers count twice"
 
     own, mask = own_layers(config, backbone), torch.ones(1, 5, dtype=torch.bool)
     first = torch.randn(1, 5, 64)
@@ -238,7 +242,7 @@ def written(built, monkeypatch, intent: Told, script: str, conversation: Convers
     network, vocabulary = built
     model = TinyModel(network, vocabulary, None, tasks)
     monkeypatch.setattr(model, "look", lambda artefact: _seen(network, vocabulary, int(artefact.path.stem)))
-    monkeypatch.setattr(model, "_reader", SimpleNamespace(read=lambda _: intent))
+    monkeypatch.setattr(model, "intents", SimpleNamespace(read=lambda _: intent))
     pieces = script.replace("<", "\0<").replace(">", ">\0").split("\0")
     wanted = [
         token for piece in pieces for token in ([vocabulary.tag_ids[piece]] if piece in vocabulary.tag_ids else vocabulary.encode(piece))
@@ -415,7 +419,7 @@ def test_only_plain_chat_among_plain_chat_is_left_to_the_frozen_model(built, pla
 def test_an_answer_left_to_the_frozen_model_has_no_tags(built, monkeypatch):
     network, vocabulary = built
     model = TinyModel(network, vocabulary, None, TASK_TAGS)
-    monkeypatch.setattr(model, "_reader", SimpleNamespace(read=lambda _: Told(END, plain=0.9)))
+    monkeypatch.setattr(model, "intents", SimpleNamespace(read=lambda _: Told(END, plain=0.9)))
     options, frozen = GenerationOptions(max_new_tokens=40, temperature=2.0), Decoder.__init__
     seen = []
     monkeypatch.setattr(Decoder, "__init__", lambda self, *given, **named: (seen.append(named), frozen(self, *given, **named))[1])

@@ -17,7 +17,7 @@ from unified_demo.model.backend import Seen, TinyModel
 from unified_demo.model.decoding_seen import NamesWhatIsAskedFor
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.intents import lower_states
-from unified_demo.model.likelihood import ABOUT_NOTHING, FRAME, AnswerLikelihood, believed, leaves_unnamed, whom
+from unified_demo.model.likelihood import ABOUT_NOTHING, FRAME, AnswerLikelihood, asks_openly, believed, leaves_unnamed, unasked
 from unified_demo.model.passes import switched_off
 from unified_demo.regions import COLOURS, PARTS, Region, Sight
 
@@ -171,6 +171,17 @@ def test_where_the_question_names_nothing_the_first_phrase_is_what_is_believed(b
         assert len(open_now) == len(logits)
 
 
+@pytest.mark.parametrize("unnamed", [True, False])
+def test_an_open_question_whose_answer_is_believed_is_not_denied(built, unnamed: bool):
+    _, vocabulary = built
+    denial = vocabulary.encode("I cannot see")[0]
+    for believed_now in ({"dog"}, set()):
+        logits = torch.zeros(vocabulary.point_base)
+        state = DecodingState(vocabulary, [], {}, (), believed=believed_now, unnamed=unnamed)
+        NamesWhatIsAskedFor(vocabulary).apply(logits, state)
+        assert bool(torch.isinf(logits[denial])) is (unnamed and bool(believed_now))
+
+
 @pytest.mark.parametrize(
     ("question", "unnamed"),
     [
@@ -185,8 +196,22 @@ def test_a_question_that_names_nothing_is_told_from_one_that_does(question: str,
     assert leaves_unnamed(question, {"dog", "oven"}) is unnamed
 
 
-def test_who_asks_for_a_person_where_there_is_one():
-    assert whom("Who pays the vet?", ["dog", "person"]) < 0 == whom("Who barks?", ["dog"]) == whom("What barks?", ["dog", "person"])
+@pytest.mark.parametrize(
+    ("question", "out"),
+    [
+        ("Who pays the vet?", {"dog", "oven"}), ("What barks?", {"person"}), ("What is the man holding?", {"person"}),
+        ("Where would you shave? Cut it out.", {"person"}), ("What is the man doing?", set()), ("What is she wearing?", set()),
+        ("which of them is the tallest?", set()), ("where is the person?", set()), ("What do you see?", set()), ("cut out the dog", set()),
+    ],
+)  # fmt: skip
+def test_who_asks_for_a_person_and_what_for_none(question: str, out: set[str]):
+    assert unasked(question, ["dog", "oven", "person"]) == out
+    assert unasked(question, ["dog", "oven"]) == set(), "without a person anything may be meant"
+
+
+def test_an_open_question_names_what_it_does_not_ask_for():
+    assert asks_openly("What keeps the ice cream frozen?") and asks_openly("Where would one rinse the teapot?")
+    assert not any(map(asks_openly, ("what colour is the teapot?", "where is the teapot?", "cut out the teapot", "what is this called?")))
 
 
 @pytest.mark.weights

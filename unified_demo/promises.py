@@ -15,3 +15,5 @@ PROMISES: dict[Task, tuple[str, ...]] = {
 """By task. Outlines have none: they point first."""
 PROMISES_OF_SEVERAL = {2: "I will do both.", 3: "I will do all three."}
 """By the number of calls."""
+CANNOT_SEE = "I cannot see"
+"""So an answer begins when what is asked for is not among the proposals; the rest is the network's."""

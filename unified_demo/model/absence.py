@@ -18,16 +18,19 @@ _AFTER = (
     r"(?=\s*(?:[.,;:!?]|$)"
     r"|\s+(?:is|are|in|on|at|from|out|of|with|near|next|behind|under|below|above|here|there|please|and|do|can|that|who|which)\b)"
 )
+_DOING = re.compile(r"who(?:'s| is| are) \w+ing\b")
 PEOPLE = (
     "person", "people", "man", "men", "woman", "women", "boy", "boys", "girl", "girls", "child", "children", "human", "humans",
 )  # fmt: skip
 
 
 def absent(asked: str, labels: Iterable[str], seen: Collection[str]) -> str:
-    """The one of the detector's ``labels`` that ``asked`` names as what is looked for and that is not among those ``seen``; else empty."""
+    """The one of the detector's ``labels`` that ``asked`` names as what is looked for, or "who is cooking?" asks for, and that is not among
+    those ``seen``; else empty."""
     pattern, label_of = _pattern(tuple(labels))
-    found = pattern.search(" ".join(asked.lower().split()))
-    label = label_of[found["thing"]] if found else ""
+    said = " ".join(asked.lower().split())
+    found = pattern.search(said)
+    label = label_of[found["thing"]] if found else label_of.get("person", "") if _DOING.match(said) else ""
     return label if label not in seen else ""
 
 

@@ -32,7 +32,16 @@ from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.focus import in_focus, named_in, since
 from unified_demo.model.guiding import Guide, promising
 from unified_demo.model.intents import NO_CALL, Intent, IntentReader, load_head, words_of
-from unified_demo.model.likelihood import PERSON, AnswerLikelihood, believed, leaves_unnamed, whom
+from unified_demo.model.likelihood import (
+    BELIEVED,
+    BELIEVED_OPENLY,
+    UNASKED,
+    AnswerLikelihood,
+    asks_openly,
+    believed,
+    leaves_unnamed,
+    unasked,
+)
 from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.naming import Names, StandIns, made_from, wishes_of, with_names
@@ -42,6 +51,7 @@ from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
 from unified_demo.model.tuning import cast_added
 from unified_demo.model.zero_shot import LONGEST_WISH, PluginChooser
 from unified_demo.model_facts import resolve_device
+from unified_demo.promises import CANNOT_SEE
 from unified_demo.recordings import frames_at
 from unified_demo.regions import Region, Sight
 from unified_demo.zoo import Zoo
@@ -49,8 +59,8 @@ from unified_demo.zoo import Zoo
 MOST_PROMPT_TOKENS = 4096
 LONGEST_PROMISE = 10
 """Tokens that may stand before a call ("Here is the clip."); they wait until it is known which call it is and that there is a tool."""
-CANNOT_SEE = "I cannot see"
-"""So an answer begins when what is asked for is not among the proposals; the rest is the network's."""
+INTENTS = ("tiny_intents", "tiny_own_intents")
+"""Roles of the heads that read what a message asks for."""
 NO_TOOL = "I have no tool for {task} here."
 REMEMBERED_PICTURES = 32
 SURE, WEIGHT = 0.9, 0.5
@@ -88,7 +98,7 @@ class TinyModel:
         ``names`` finds what is asked for by a noun that is no label; without it labels alone count. ``intents`` says which calls are
         plausible, ``antecedents`` which of several pictures is meant; without them the network decides alone."""
         self.network, self.vocabulary, self.perception, self.tasks, self.names = network, vocabulary, perception, tasks, names
-        self.antecedents, self._reader = antecedents, intents
+        self.intents, self.antecedents = intents, antecedents
         words = network.language_model.get_input_embeddings().weight.detach().cpu()
         self._antecedents = AntecedentReader(antecedents, vocabulary, words) if antecedents else None
         tags = [tag for tag in grammar.TASK_TAGS if tag not in tasks]
@@ -115,7 +125,8 @@ class TinyModel:
 
     def look_for(self, seen: dict[str, Seen], conversation: Conversation) -> tuple[dict[str, Seen], StandIns | None]:
         """The pictures with proposals for what is asked for by nouns that are no labels, and what stands in for those nouns."""
-        wishes = "; ".join(wishes_of(conversation))
+        asking = Conversation(conversation.messages[:-1]) if asks_openly(words_of(conversation)) else conversation
+        wishes = "; ".join(wishes_of(asking))
         sights = {key: item.sight for key, item in seen.items() if item.sight}
         prompts = made_from(conversation)
         found = {key: self.names.found(sight.regions, wishes, prompts.get(key, "")) for key, sight in sights.items()} if self.names else {}
@@ -140,14 +151,15 @@ class TinyModel:
             return projected, frozenset()
         labels = [sights[key].regions[index].label for key, index in tokens.proposals]
         shares, said = self.network.wanted(tokens, projected), words_of(conversation)
-        others = whom(said, labels)
-        if shares[1:].max() < SURE * shares[1:].sum() or others:
+        out = unasked(said, labels)
+        sure = max((share for label, share in zip(labels, shares[1:].tolist(), strict=True) if label not in out), default=0.0)
+        if sure < SURE * shares[1:].sum():
             gains = self._likelihood.gains(said, [label for label in labels if label])
             for key, sight in sights.items():
-                weighed = torch.tensor([WEIGHT * gains.get(one.label, 0.0) + others * (one.label != PERSON) for one in sight.regions])
-                projected = projected | {key: replace(projected[key], likelier=weighed.to(shares.device))}
+                weighed = [WEIGHT * gains.get(one.label, 0.0) + UNASKED * (one.label in out) for one in sight.regions]
+                projected = projected | {key: replace(projected[key], likelier=torch.tensor(weighed, device=shares.device))}
             shares = self.network.wanted(tokens, projected)
-        return projected, believed(labels, shares.tolist())
+        return projected, believed(labels, shares.tolist(), BELIEVED_OPENLY if asks_openly(said) else BELIEVED)
 
     def _project(self, sight: Sight) -> Seen:
         encoded = encode_picture(sight.image, sight.regions, self._label_words)
@@ -166,7 +178,7 @@ class TinyModel:
         started = time.perf_counter()
         artefacts = conversation.artefacts()
         images = [key for key, artefact in artefacts.items() if artefact.kind == MediaKind.IMAGE]
-        intent = self._reader.read(conversation) if self._reader and options.constrained else None
+        intent = self.intents.read(conversation) if self.intents and options.constrained else None
         about = self._about(conversation, intent)
         focus = in_focus(
             conversation, about, {kind for tag in (intent.plan() if intent else ()) for kind in grammar.TASKS[Task(tag)].needs}
@@ -265,7 +277,7 @@ class TinyModel:
 
     def guide(self, conversation: Conversation, kinds: frozenset[MediaKind], pointing: bool) -> Guide | None:
         """What holds the answer to the last message to plausible calls; None without a reader of intents, and for no words."""
-        intent = self._reader.read(conversation) if self._reader else None
+        intent = self.intents.read(conversation) if self.intents else None
         return Guide(intent, self.vocabulary, kinds, pointing) if intent else None
 
     def _about(self, conversation: Conversation, intent: Intent | None) -> str:
@@ -409,7 +421,7 @@ def _build(settings: Settings, zoo: Zoo, tasks: Sequence[TaskSpec]) -> TinyModel
     for layer in network.lora_layers:
         layer.record = True
     cast_added(language_model, dtype)
-    intents = IntentReader(load_head(zoo.path("tiny_intents")), language_model, vocabulary)
+    intents = IntentReader([load_head(zoo.path(role)) for role in INTENTS], language_model, vocabulary)
     pack_linears(language_model)
     names, antecedents = Names.load(zoo.path("tiny_names")), load_antecedents(zoo.path("tiny_antecedents"))
     tags = tuple(task.tag for task in tasks)

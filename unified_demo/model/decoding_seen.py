@@ -9,6 +9,7 @@ from unified_demo.model.decoding_rule import LogitFilter, closing, keep
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.tokens import Vocabulary
 from unified_demo.nouns import article, plural
+from unified_demo.promises import CANNOT_SEE
 from unified_demo.regions import COLOURS, PLACES, place_of
 
 BEFORE_ITS_NOUN = 3
@@ -88,17 +89,20 @@ class CaptionsAreSeen(LogitFilter):
 class NamesWhatIsAskedFor(LogitFilter):
     """The first phrase of an answer, "the dog", is not of another kind than what the question is believed to ask for. That the words are
     to be other ones ("the puppy") is the network's, but where the question names nothing ("what barks?") it has no other words: then the
-    answer is no caption either. Captions ("a dog") are not meant, "It is a dog" is.
+    answer is no caption either, nor does it deny what the question names besides. Captions ("a dog") are not meant, "It is a dog" is.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.articles = [vocabulary.encode(word) for word in ("the", " the", "The", " The")]
         self.counting = {word: [vocabulary.encode(word), vocabulary.encode(f" {word}")] for word in ("a", "an")}
+        self.denial = vocabulary.encode(CANNOT_SEE)[0]
         self.beginnings = sorted(
             {vocabulary.encode(form)[0] for word in BEGINNINGS for form in (word.capitalize(), f" {word.capitalize()}")}
         )
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        if state.believed and state.unnamed and not state.written:
+            logits[self.denial] = -torch.inf
         run, first = state.run, state.vocabulary.tag_ids[grammar.close_tag(grammar.PHRASE)] not in state.written
         if not state.believed or state.innermost != grammar.PHRASE or not first or state.in_call or closing(state):
             return

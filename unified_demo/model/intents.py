@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -30,7 +31,7 @@ NO_CALL, SAID = "", "say"
 PLAIN = "plain"
 """No call, and nothing that training taught: the frozen language model answers by itself."""
 CHOICES = (*TASK_TAGS, NO_CALL, PLAIN)
-OWN = "own."
+OWN, OWN_WEIGHT = "own.", 2.0
 KINDS = (MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO)
 BEFORE = (NO_CALL, SAID, *TASK_TAGS)
 MOST_CALLS = 3
@@ -130,11 +131,13 @@ class IntentHead(nn.Module):
 
 
 class Intent:
-    """What one message asks for. ``words``: (1, length, width) of ``IntentHead.words``; ``states``: (length, hidden), what they were made
-    of."""
+    """What one message asks for. ``readings``: heads, each with the (1, length, width) of its ``words``; those that read with layers of
+    their own are heeded OWN_WEIGHT times as much. ``states``: (length, hidden), what the frozen language model makes of the message."""
 
-    def __init__(self, head: IntentHead, words: torch.Tensor, situation: torch.Tensor, states: torch.Tensor | None = None) -> None:
-        self._head, self._words, self._situation, self.states = head, words, situation, states
+    def __init__(
+        self, readings: Sequence[tuple[IntentHead, torch.Tensor]], situation: torch.Tensor, states: torch.Tensor | None = None
+    ) -> None:
+        self._readings, self._situation, self.states = readings, situation, states
         self._shares: dict[tuple[str, ...], dict[str, float]] = {}
 
     def weigh(self, kinds: Mapping[MediaKind, float]) -> None:
@@ -164,10 +167,12 @@ class Intent:
     def _choices(self, called: Sequence[str]) -> dict[str, float]:
         key = tuple(called)
         if key not in self._shares:
+            known = self._situation[None], done_vector(key)[None]
             with torch.no_grad():
-                mask = torch.ones(self._words.shape[:2], dtype=torch.bool)
-                logits = self._head(self._words, mask, self._situation[None], done_vector(key)[None])[0]
-            self._shares[key] = dict(zip(CHOICES, logits.softmax(-1).tolist(), strict=True))
+                chosen = [head(words, torch.ones(words.shape[:2], dtype=torch.bool), *known) for head, words in self._readings]
+            weights = torch.tensor([OWN_WEIGHT if head.config.own else 1.0 for head, _ in self._readings])
+            shares = (weights / weights.sum()) @ torch.cat(chosen).softmax(-1)
+            self._shares[key] = dict(zip(CHOICES, shares.tolist(), strict=True))
         return self._shares[key]
 
     def plan(self) -> tuple[str, ...]:
@@ -183,29 +188,38 @@ class Intent:
 
 
 class IntentReader:
-    """Reads messages with the frozen lower layers of ``language_model``, the layers that the head has of its own, and the head."""
+    """Reads messages with the frozen lower layers of ``language_model`` and trained heads, some of which have layers of their own: two that
+    read differently are right more often than either."""
 
-    def __init__(self, head: IntentHead, language_model: nn.Module, vocabulary: Vocabulary) -> None:
-        """To be built before the layers of ``language_model`` are packed; ModelLoadError where the head is of another one."""
-        self._head, self._backbone, self._vocabulary = head.eval().requires_grad_(False), language_model.model, vocabulary
-        self._own = own_layers(head.config, self._backbone).differ_by(head.differences) if head.config.own else None
-        if self._own:
-            pack_linears(self._own)
+    def __init__(self, heads: Sequence[IntentHead], language_model: nn.Module, vocabulary: Vocabulary) -> None:
+        """To be built before the layers of ``language_model`` are packed; ModelLoadError where a head is of another one."""
+        self._backbone, self._vocabulary = language_model.model, vocabulary
+        self._heads = [(head.eval().requires_grad_(False), self._own(head)) for head in heads]
+
+    def _own(self, head: IntentHead) -> OwnLayers | None:
+        if not head.config.own:
+            return None
+        own = own_layers(head.config, self._backbone).differ_by(head.differences)
+        pack_linears(own)
+        return own
 
     def read(self, conversation: Conversation) -> Intent | None:
         """The wish of the last message; None where it has no words."""
         text = words_of(conversation)
         if not text:
             return None
-        ids = tokens_of(self._vocabulary, text)
+        tokens = torch.tensor([tokens_of(self._vocabulary, text)], device=self._backbone.embed_tokens.weight.device)
+        mask = torch.ones(tokens.shape, dtype=torch.bool)
         with torch.no_grad():
-            tokens = torch.tensor([ids], device=self._backbone.embed_tokens.weight.device)
-            config, mask = self._head.config, torch.ones(1, len(ids), dtype=torch.bool)
-            shared = lower_states(self._backbone, tokens, config.layer - config.own)
-            states = read_on(self._backbone, shared, config.layer - config.own, config.layer)
-            read = self._own(shared, mask.to(shared.device)) if self._own else states
-            words = self._head.words(read.float().cpu(), mask)
-        return Intent(self._head, words, Situation.of(conversation).vector(), states[0].float().cpu())
+            layers = sorted({depth for head, _ in self._heads for depth in (head.config.layer, head.config.layer - head.config.own)})
+            states = {0: self._backbone.embed_tokens(tokens)}
+            for before, layer in pairwise((0, *layers)):
+                states[layer] = read_on(self._backbone, states[before], before, layer)
+            readings = []
+            for head, own in self._heads:
+                shared = states[head.config.layer - head.config.own]
+                readings.append((head, head.words((own(shared, mask.to(shared.device)) if own else shared).float().cpu(), mask)))
+        return Intent(readings, Situation.of(conversation).vector(), states[layers[-1]][0].float().cpu())
 
 
 def speaks_to_us(message: str) -> bool:

@@ -18,8 +18,8 @@ LONGEST = 240
 """Characters of a question that are read."""
 
 
-PERSON, NOBODY = "person", -4.0
-"""Whom "who" asks for, and nats that take other kinds out of it."""
+PERSON, UNASKED = "person", -4.0
+"""Whom "who" asks for; nats of a kind that a question cannot ask for."""
 _WHO = re.compile(r"\b(who|whom|whose)\b", re.IGNORECASE)
 _UNNAMED = re.compile(
     r"\b(what|who|whom|whose|which)\b"
@@ -27,8 +27,15 @@ _UNNAMED = re.compile(
     re.IGNORECASE,
 )
 _WHOLE = re.compile(r"\b(picture|photo|photograph|image|scene|see|shows?|shown|visible|happen\w*|going on|describe)\b", re.IGNORECASE)
-BELIEVED, BESIDE = 0.4, 0.3
-"""A label is believed to be asked for from this share of the belief on, and others that have so much of the best one's."""
+_WHICH = re.compile(r"\bwhich\b", re.IGNORECASE)
+_ABOUT_IT = re.compile(
+    r"\b(do|doing|wear\w*|looks?(?! for\b)|looking|feels?|feeling|like|say\w*|think\w*|colou?rs?|kind|sort|breed|made|age|old|size|big"
+    r"|called|names?)\b",
+    re.IGNORECASE,
+)
+BELIEVED, BELIEVED_OPENLY, BESIDE = 0.4, 0.25, 0.6
+"""A label is believed to be asked for from this share of the belief on, where a question asks openly from the second one on; and so are
+others that have so much of the best one's."""
 
 
 class AnswerLikelihood:
@@ -70,24 +77,38 @@ class AnswerLikelihood:
         return self._language_model.lm_head(hidden).float().log_softmax(-1).cpu()
 
 
-def believed(labels: Sequence[str], shares: Sequence[float]) -> frozenset[str]:
+def believed(labels: Sequence[str], shares: Sequence[float], least: float = BELIEVED) -> frozenset[str]:
     """Labels of what is asked for. ``shares``: first that nothing fits, then of each proposal with its label. Empty where that is open."""
     together: dict[str, float] = {}
     for label, share in zip(labels, shares[1:], strict=True):
         together[label] = together.get(label, 0.0) + share
     best = max(together.values(), default=0.0)
-    return frozenset(label for label, share in together.items() if share >= BESIDE * best) if best >= BELIEVED else frozenset()
+    return frozenset(label for label, share in together.items() if share >= BESIDE * best) if best >= least else frozenset()
 
 
-def whom(question: str, labels: Collection[str]) -> float:
-    """Nats for kinds that are no persons: "who" asks for a person where there is one."""
-    return NOBODY if PERSON in labels and _WHO.search(question) else 0.0
+def asks_openly(question: str) -> bool:
+    """Whether it asks what, who or where something is, of something in the picture, and not what a thing is like or does: what it names
+    is then not what it asks for ("what keeps the ice cream frozen?")."""
+    return bool(_UNNAMED.search(question)) and not _of_the_whole(question) and not _ABOUT_IT.search(question)
+
+
+def unasked(question: str, labels: Collection[str]) -> frozenset[str]:
+    """Those of the ``labels`` that it cannot ask for: "who" asks for a person where there is one, "what" and "where would one" for none."""
+    if PERSON not in labels or _WHICH.search(question):
+        return frozenset()
+    if _WHO.search(question):
+        return frozenset(labels) - {PERSON}
+    return frozenset({PERSON}) if asks_openly(question) else frozenset()
 
 
 def leaves_unnamed(question: str, labels: Collection[str]) -> bool:
     """Whether it asks "what", "who" or "where would one ..." and says none of ``labels``: then its own words do not name what it asks for.
     What it asks of the picture as a whole ("what do you see?") is not meant."""
     said = question.lower()
-    if not _UNNAMED.search(said) or (_WHOLE.search(said) and not _WHO.search(said)):
+    if not _UNNAMED.search(said) or _of_the_whole(said):
         return False
     return not any(re.search(rf"\b{re.escape(label)}", said) for label in labels)
+
+
+def _of_the_whole(question: str) -> bool:
+    return bool(_WHOLE.search(question)) and not _WHO.search(question)

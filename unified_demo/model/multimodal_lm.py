@@ -31,7 +31,7 @@ SHIFT_SCALE = 50.0
 """Hidden states inside SmolLM2 have a norm of 100 to 500; the learnt shift of a tag is in units of this."""
 AT_ONCE, REMEMBERED = 64, 8
 """Questions that are read at once, and that are remembered."""
-BELIEVED, LIKELY, UNLIKELY = 0.5, 0.3, 1e-4
+BELIEVED, LIKELY, UNLIKELY = 0.5, 0.15, 1e-4
 """The question itself says where to point when something probably fits (BELIEVED) and one proposal stands out (LIKELY); what it does not
 mean keeps a little (UNLIKELY), for the phrase of the answer says it too."""
 

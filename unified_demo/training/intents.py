@@ -11,7 +11,7 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -57,7 +57,7 @@ from unified_demo.training.recipes import created, layout_request
 
 logger = logging.getLogger("unified_demo.training.intents")
 
-CREATED, LAYOUTS, SEVERAL, JOINED_WISHES = 0.05, 0.1, 0.1, 0.05
+CREATED, LAYOUTS, SEVERAL, JOINED_WISHES = 0.05, 0.1, 0.15, 0.05
 """Shares of lone messages for something new, for layouts, with several wishes, and of whole wishes in one message; the rest come from
 dialogues."""
 OWN_LAYERS = 6
@@ -97,14 +97,14 @@ class Lesson:
 class IntentOptions:
     """``rank``: of the matrices that are kept of what the own layers learnt."""
 
-    epochs: int = 4
+    epochs: int = 3
     batch: int = 64
     lr: float = 1e-3
     own_lr: float = 1e-4
     weight_decay: float = 0.05
     own_weight_decay: float = 0.01
     smoothing: float = 0.05
-    rank: int = 64
+    rank: int = 256
     seed: int = 0
 
 
@@ -248,9 +248,10 @@ def learn(
     config: IntentConfig,
     backbone: nn.Module | None = None,
     start: IntentHead | None = None,
+    keep: Callable[[IntentHead], None] = lambda head: None,
 ) -> IntentHead:
     """A head that gives each lesson's calls, one after the other, and then NO_CALL. ``states`` are those below the layers that the head has
-    of its own, which begin as those of ``backbone``; where there is a ``start``, it learns on."""
+    of its own, which begin as those of ``backbone``; where there is a ``start``, it learns on. ``keep`` gets it after each epoch."""
     torch.manual_seed(options.seed)
     rng = random.Random(options.seed)
     own = own_layers(config, backbone).float().requires_grad_(True) if config.own and backbone else None
@@ -279,8 +280,9 @@ def learn(
             if done % 100 == 0:
                 logger.info("epoch %d, %d of %d: loss %.3f, %.0f s", epoch + 1, done, len(drawn), total / done, time.monotonic() - started)
         logger.info("epoch %d: loss %.3f, %.0f s", epoch + 1, total / len(drawn), time.monotonic() - started)
-    if own and backbone:
-        reading.head.differences = own.differences(backbone, config.layer - config.own, options.rank)
+        if own and backbone:
+            reading.head.differences = own.differences(backbone, config.layer - config.own, options.rank)
+        keep(reading.head)
     return reading.head.eval()
 
 
@@ -302,13 +304,14 @@ def padded(states: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m unified_demo.training.intents", description=__doc__)
-    parser.add_argument("--count", type=int, default=36_000, help="messages that are drawn, besides each whole wish once")
+    parser.add_argument("--count", type=int, default=72_000, help="messages that are drawn, besides each whole wish once")
     parser.add_argument("--chats", type=Path, help="chats.jsonl made by 'training chats': questions that ask for no call")
     parser.add_argument("--pairs", type=Path, help="NSR-1K spatial.train.json")
     parser.add_argument("--epochs", type=int, default=IntentOptions.epochs)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="a head to learn on from, such as one of fewer epochs")
-    parser.add_argument("--weights", type=Path, default=Path("weights/tiny/intents.safetensors"), help="where the head is written")
+    parser.add_argument("--own", type=int, default=OWN_LAYERS, help="layers that are the head's own; 0 takes half the time")
+    parser.add_argument("--weights", type=Path, help="where the head is written (default: weights/tiny/own_intents or intents.safetensors)")
     return carry_out(_run, parser.parse_args(arguments))
 
 
@@ -321,12 +324,13 @@ def _run(flags: argparse.Namespace) -> None:
     lessons += chat_lessons(flags.chats) if flags.chats else []
     logger.info("%d messages, %d written whole", len(lessons), sum(lesson.written for lesson in lessons))
     start = load_head(flags.start) if flags.start else None
-    config = start.config if start else IntentConfig(hidden=language_model.config.hidden_size, own=OWN_LAYERS)
+    config = start.config if start else IntentConfig(hidden=language_model.config.hidden_size, own=flags.own)
     states = states_of(language_model, vocabulary, [lesson.text for lesson in lessons], config.layer - config.own)
-    head = learn(lessons, states, IntentOptions(epochs=flags.epochs, seed=flags.seed), config, language_model.model, start)
-    save_head(head, flags.weights)
-    load_head(flags.weights)
-    logger.info("wrote %s, %d bytes", flags.weights, flags.weights.stat().st_size)
+    weights = flags.weights or Path("weights/tiny", f"{'own_' if config.own else ''}intents.safetensors")
+    options = IntentOptions(epochs=flags.epochs, seed=flags.seed)
+    learn(lessons, states, options, config, language_model.model, start, lambda head: save_head(head, weights))
+    load_head(weights)
+    logger.info("wrote %s, %d bytes", weights, weights.stat().st_size)
 
 
 if __name__ == "__main__":
