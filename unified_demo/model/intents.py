@@ -192,7 +192,8 @@ class IntentReader:
     read differently are right more often than either."""
 
     def __init__(self, heads: Sequence[IntentHead], language_model: nn.Module, vocabulary: Vocabulary) -> None:
-        """To be built before the layers of ``language_model`` are packed; ModelLoadError where a head is of another one."""
+        """To be built before the layers of ``language_model`` are packed; takes the ``differences`` from the heads, which are large.
+        ModelLoadError where a head is of another language model."""
         self._backbone, self._vocabulary = language_model.model, vocabulary
         self._heads = [(head.eval().requires_grad_(False), self._own(head)) for head in heads]
 
@@ -200,6 +201,7 @@ class IntentReader:
         if not head.config.own:
             return None
         own = own_layers(head.config, self._backbone).differ_by(head.differences)
+        head.differences = {}
         pack_linears(own)
         return own
 
