@@ -17,7 +17,7 @@ from unified_demo.model.intents import MOST_CALLS, NO_CALL, Intent, speaks_to_us
 from unified_demo.model.tokens import Vocabulary
 from unified_demo.promises import PROMISES, PROMISES_OF_SEVERAL
 
-PLAUSIBLE = 0.3
+PLAUSIBLE = 0.6
 """A choice is plausible when it is at least so many times as likely as the best one."""
 LEFT_ALONE = 0.5
 """Plain chat is left to the frozen language model where it is at least so probable."""
