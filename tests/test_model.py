@@ -665,6 +665,9 @@ def test_my_photo_is_the_one_that_the_user_sent() -> None:
         ("the first video, please", ["vid-1"]),
         ("make the film I sent black and white", ["vid-1"]),
         ("my video and photo 1", ["img-1", "vid-1"]),
+        ("in the first video you made: follow her", ["vid-2"]),
+        ("the first clip that I sent", ["vid-1"]),
+        ("the second video you made", []),
         ("now the clip", []),
     ],
 )

@@ -13,8 +13,9 @@ from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Re
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 _STILL, _MOVING = "picture|photo|image", "video|clip|film|movie|recording"
 _THING = f"{_STILL}|{_MOVING}"
+_BY = r"(?: (?:that )?(?P<by>you|I) (?:made|drew|created|generated|filmed|sent|attached|uploaded|gave)\b)?"
 _NAMED = re.compile(
-    rf"(?P<id>(?:img|vid)-\d+)|(?P<ordinal>{'|'.join(ORDINALS)}) (?P<ranked>{_THING})|(?P<counted>{_THING}) (?P<number>\d)\b"
+    rf"(?P<id>(?:img|vid)-\d+)|(?P<ordinal>{'|'.join(ORDINALS)}) (?P<ranked>{_THING}){_BY}|(?P<counted>{_THING}) (?P<number>\d)\b"
     rf"|(?P<original>original)\b|\bmy (?:own )?(?P<own>{_THING})\b|(?P<sent>{_THING}) (?:that )?I (?:sent|attached|uploaded|gave)\b",
     re.IGNORECASE,
 )
@@ -41,7 +42,7 @@ def in_focus(conversation: Conversation, about: str = "", others: Collection[Med
 def named_in(conversation: Conversation) -> list[str]:
     """Ids of the pictures and videos that the last question names, in the order of the conversation.
 
-    A name is an id (``img-1``, ``vid-1``), a place ("the second picture", "clip 2"), "original" (the first picture), or "my photo" or
+    A name is an id (``img-1``, ``vid-1``), a place ("the second picture", "clip 2", "the first video you made"), "original" (the first picture), or "my photo" or
     "the video I sent" where the user sent one alone.
     """
     shown = [(message.role == "user", artefact) for message in conversation.messages for artefact in _visible(message)]
@@ -60,7 +61,8 @@ def _named(text: str, shown: list[tuple[bool, Artefact]]) -> set[str]:
         own = found["own"] or found["sent"]
         word = found["ranked"] or found["counted"] or own or "picture"
         kind = MediaKind.VIDEO if word.lower() in _MOVING.split("|") else MediaKind.IMAGE
-        meant = [artefact.id for by_user, artefact in shown if artefact.kind == kind and (by_user or not own)]
+        senders = {"you": (False,), "i": (True,)}.get((found["by"] or "").lower(), (True,) if own else (True, False))
+        meant = [artefact.id for by_user, artefact in shown if artefact.kind == kind and by_user in senders]
         place = ORDINALS.index(found["ordinal"].lower()) if found["ordinal"] else int(found["number"]) - 1 if found["number"] else 0
         if 0 <= place < len(meant) and (not own or len(meant) == 1):
             keys.add(meant[place])
