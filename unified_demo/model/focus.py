@@ -42,8 +42,8 @@ def in_focus(conversation: Conversation, about: str = "", others: Collection[Med
 def named_in(conversation: Conversation) -> list[str]:
     """Ids of the pictures and videos that the last question names, in the order of the conversation.
 
-    A name is an id (``img-1``, ``vid-1``), a place ("the second picture", "clip 2", "the first video you made"), "original" (the first picture), or "my photo" or
-    "the video I sent" where the user sent one alone.
+    A name is an id (``img-1``, ``vid-1``), a place ("the second picture", "clip 2", "the first video you made"), "original" (the first
+    picture), or "my photo" or "the video I sent" where the user sent one alone.
     """
     shown = [(message.role == "user", artefact) for message in conversation.messages for artefact in _visible(message)]
     question = conversation.messages[-1].parts if conversation.messages else ()
