@@ -15,7 +15,7 @@ from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Te
 from unified_demo.model.caption_rules import Turn, owed, phrases, turn
 from unified_demo.model.decoding import default_filters
 from unified_demo.model.decoding_rule import LogitFilter
-from unified_demo.model.decoding_seen import CaptionsAreSeen, PlacesAreMeasured
+from unified_demo.model.decoding_seen import CaptionsAreSeen, CountsAreSeen, PlacesAreMeasured
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.tokens import Vocabulary
 from unified_demo.nouns import GROUP
@@ -58,9 +58,10 @@ def words():
     return Vocabulary(tokenizer, model.config.vocab_size)
 
 
-def following(vocabulary, rule: LogitFilter, written: str, wanted: str, seen: list[Region]) -> str:
+def following(vocabulary, rule: LogitFilter, written: str, wanted: str, seen: list[Region], question: str = "") -> str:
     """What comes after ``written`` when the network wants ``wanted``; "@" is a proposal."""
     state = state_of(vocabulary, written, seen)
+    state.asked = question
     logits = torch.zeros(vocabulary.point_base + len(state.proposals))
     logits[vocabulary.tag_ids[wanted] if wanted in vocabulary.tag_ids else vocabulary.encode(wanted)[0]] = 9.0
     rule.apply(logits, state)
@@ -182,6 +183,46 @@ def test_the_network_writes_among_what_is_true(words, seen: list[Region], writte
     assert following(words, CaptionsAreSeen(words), written, wanted, seen) in expected
 
 
+FOUR = "There are <p> four dogs</p>"
+HERD = [Region("dog", 0.9 - 0.1 * number, Box(0.25 * number, 0.2, 0.25 * number + 0.2, 0.6), GREY) for number in range(4)]
+BETWEEN = Region("dog", 0.5, Box(0.1, 0.25, 0.4, 0.55), GREY)
+
+
+@pytest.mark.parametrize(
+    ("question", "written", "expected"),
+    [
+        ("how many dogs are there?", "", "There"),
+        ("How many dogs do you see in the picture?", "There", " are"),
+        ("how many dogs", "There are", "<p>"),
+        ("how many dogs are there?", "There are<p>", " four"),
+        ("how many dogs are there?", "There are<p> four dogs", "</p>"),
+        ("how many dogs are there?", FOUR, "<box>"),
+        ("how many dogs are there?", FOUR + "<box>", "@"),
+        ("how many dogs are there?", FOUR + "<box>@1</box><box>@2</box><box>@3</box>", "<box>"),
+        ("how many dogs are there?", FOUR + "<box>@1</box><box>@2</box><box>@3</box><box>@4</box>", "."),
+        ("how many red dogs are there?", "", "."),
+        ("how many dogs are barking?", "", "."),
+        ("how many cats are there?", "", "."),
+        ("where is the dog?", "", "."),
+    ],
+)
+def test_how_many_there_are_is_how_many_are_sure(words, question: str, written: str, expected: str):
+    assert following(words, CountsAreSeen(), written, ".", HERD, question) == expected
+
+
+def test_a_box_that_two_surer_ones_cover_is_no_further_thing(words):
+    touching = [Region("dog", score, Box(start, 0.2, start + 0.25, 0.6), GREY) for score, start in ((0.9, 0.0), (0.8, 0.25))]
+    assert following(words, CountsAreSeen(), "There are<p>", ".", [*touching, BETWEEN], "how many dogs are there?") == " two"
+    assert following(words, CountsAreSeen(), "There are<p>", ".", [*HERD[:2], BETWEEN], "how many dogs are there?") == " three"
+    assert following(words, CountsAreSeen(), "There", ".", HERD[:1], "how many dogs are there?") == " is"
+
+
+@pytest.mark.weights
+def test_giraffes_are_counted(model):
+    said = answer(model, "giraffes.jpg", "how many giraffes are there?")
+    assert said.startswith("There are <p>two giraffes</p>") and said.count("<box>") == 2
+
+
 def test_no_box_too_many(vocabulary):
     full = "<p>Two people</p><box>@4</box><box>@5</box>"
     assert following(vocabulary, CaptionsAreSeen(vocabulary), full, "<box>", SEEN) != "<box>"
@@ -215,7 +256,9 @@ def test_a_complete_place_does_not_go_on_to_another(words):
 def test_whatever_is_preferred_something_may_follow(vocabulary, seed: int):
     """Random networks that like captions: at each place some token is allowed, and nothing stays open."""
     rng = torch.Generator().manual_seed(seed)
-    state = state_of(vocabulary, "<p>", [SEEN, RIDER, PAIR, DOGS, [*RIDER, *SEEN]][seed % 5])
+    counting = seed % 3 == 0
+    state = state_of(vocabulary, "" if counting else "<p>", [SEEN, RIDER, PAIR, DOGS, [*RIDER, *SEEN]][seed % 5])
+    state.asked = "how many dogs are there?" if counting else ""
     rules, state.most, state.references = default_filters(vocabulary), 300, {"img-1": vocabulary.encode("img-1")}
     while len(state.written) < state.most:
         logits = torch.randn(vocabulary.point_base + len(state.proposals), generator=rng)
@@ -230,16 +273,24 @@ def test_whatever_is_preferred_something_may_follow(vocabulary, seed: int):
     assert not state.inside and not state.boxes_due
 
 
+@pytest.fixture(scope="module")
+def model():
+    from unified_demo.model.backend import load_multimodal_lm
+
+    settings = Settings()
+    return load_multimodal_lm(settings, Zoo(settings.cache_dir, settings.weights_dir), tuple(TASKS.values())).model
+
+
+def answer(model, picture: str, question: str) -> str:
+    photo = MediaPart(Artefact("img-1", MediaKind.IMAGE, ASSETS / picture))
+    conversation = Conversation((Message("user", (photo, TextPart(question))),))
+    return "".join(model.generate(conversation, GenerationOptions(max_new_tokens=120), threading.Event()))
+
+
 @pytest.mark.weights
 @pytest.mark.parametrize(
     ("picture", "words"), [("coffee.jpg", ("cup", "spoon", "dining table")), ("astronaut.jpg", ("person in an orange shirt",))]
 )
-def test_photos_are_described_by_what_is_sure(picture: str, words: tuple[str, ...]):
-    from unified_demo.model.backend import load_multimodal_lm
-
-    settings = Settings()
-    model = load_multimodal_lm(settings, Zoo(settings.cache_dir, settings.weights_dir), tuple(TASKS.values())).model
-    photo = MediaPart(Artefact("img-1", MediaKind.IMAGE, ASSETS / picture))
-    asked = Conversation((Message("user", (photo, TextPart("Describe this picture"))),))
-    answer = "".join(model.generate(asked, GenerationOptions(max_new_tokens=120), threading.Event()))
-    assert all(f"{word}</p>" in answer.lower() for word in words), answer
+def test_photos_are_described_by_what_is_sure(model, picture: str, words: tuple[str, ...]):
+    said = answer(model, picture, "Describe this picture")
+    assert all(f"{word}</p>" in said.lower() for word in words), said

@@ -35,6 +35,7 @@ from unified_demo.model.intents import NO_CALL, Intent, IntentReader, load_head,
 from unified_demo.model.likelihood import (
     BELIEVED,
     BELIEVED_OPENLY,
+    PERSON,
     UNASKED,
     AnswerLikelihood,
     asks_openly,
@@ -108,7 +109,7 @@ class TinyModel:
         self._likelihood = AnswerLikelihood(network.language_model, vocabulary)
         self._chooser = PluginChooser(network.language_model, vocabulary) if vocabulary.plugins else None
         self._denial = vocabulary.encode("There is no")
-        self._denials = vocabulary.encode(CANNOT_SEE)
+        self._denials, self._nobody = vocabulary.encode(CANNOT_SEE), vocabulary.encode(f"{CANNOT_SEE} anybody")
         self._denied = {kind: [vocabulary.encode(f" {word}")[0] for word in words] for kind, words in NAMES.items()}
         self._seen: OrderedDict[Path, Seen] = OrderedDict()
         self._lock = threading.Lock()
@@ -211,8 +212,8 @@ class TinyModel:
         boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
         regions = {key: item.sight.regions for key, item in seen.items() if item.sight}
 
-        denied = guide is not None and self._nowhere(conversation, regions)
-        if denied:
+        missing = self._nowhere(conversation, regions) if guide else ""
+        if missing:
             guide, references = None, {}
 
         def begin(tasks: Sequence[str]) -> tuple[DecodingState, SurfaceWriter]:
@@ -221,9 +222,15 @@ class TinyModel:
             state.seen, state.believed, state.unnamed = regions, asked_for, leaves_unnamed(state.asked, asked_for)
             return state, SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
 
-        state, writer = begin(() if denied else tuple(self.vocabulary.tasks))
+        state, writer = begin(() if missing else tuple(self.vocabulary.tasks))
+        due = deque[int]((self._nobody if missing == PERSON else self._denials) if missing else ())
         generator = torch.Generator().manual_seed(options.seed)
-        held, shown, due, first = "", False, deque[int](self._denials if denied else ()), decoder.logits.clone()
+        held, shown, due, first = (
+            "",
+            False,
+            deque[int]((self._nobody if missing == PERSON else self._denials) if missing else ()),
+            decoder.logits.clone(),
+        )
         while len(state.written) < options.max_new_tokens and not cancel.is_set():
             told_to = bool(due)
             token = due.popleft() if due else self._next(decoder.logits, state, options, generator)
@@ -312,14 +319,14 @@ class TinyModel:
         if false:
             first[[self.vocabulary.encode(word)[0] for word in ("There", " There", "there", " there")]] = -torch.inf
 
-    def _nowhere(self, conversation: Conversation, regions: Mapping[str, Sequence[Region]]) -> bool:
-        """What is looked for in pictures is a kind of thing that the detector knows and proposes in none of them."""
+    def _nowhere(self, conversation: Conversation, regions: Mapping[str, Sequence[Region]]) -> str:
+        """The kind of thing that is looked for in pictures, if the detector knows it and proposes it in none of them; else empty."""
         artefacts, prompts = conversation.artefacts(), made_from(conversation)
         marked = any(isinstance(part, RegionPart) for part in conversation.messages[-1].parts)
         if not regions or marked or any(artefacts[key].kind != MediaKind.IMAGE for key in regions):
-            return False
+            return ""
         missing = absent(words_of(conversation), self.perception.labels, {region.label for row in regions.values() for region in row})
-        return bool(missing) and all(missing not in prompts.get(key, "") for key in regions)
+        return missing if all(missing not in prompts.get(key, "") for key in regions) else ""
 
     def wanted(self, conversation: Conversation) -> tuple[str, list[int]]:
         """(the tag of the plug-in that the last message asks for, or empty for none; the tokens of that message's words)."""

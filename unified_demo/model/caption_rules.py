@@ -44,7 +44,7 @@ class Turn:
 
 def turn(state: DecodingState) -> Turn | None:
     """It goes on while a sure kind of thing is unsaid, four groups at most; "and" announces the last. None elsewhere."""
-    if not captioning(state) or state.inside or not _sure(state):
+    if not captioning(state) or state.inside or not sure_things(state):
         return None
     spoken = " ".join(_words(state, start, end) for start, end in _between(state))
     room = 0 if " and " in f" {spoken} " else min(len(_unsaid(state)), MOST_GROUPS - _count(state))
@@ -58,7 +58,7 @@ def phrases(state: DecodingState) -> tuple[str, ...]:
     """
     if state.innermost != grammar.PHRASE or state.in_call or state.calls:
         return ()
-    counts = Counter(region.label for region in _sure(state))
+    counts = Counter(region.label for region in sure_things(state))
     if len(state.written) == len(state.run) + 1:
         active = {one for one, _, _ in _done(state)} or set(counts)
         return tuple(_capital(in_number(*row)) for row in counts.items() if row[0] in active)
@@ -74,14 +74,14 @@ def verbs(state: DecodingState) -> tuple[str, ...] | None:
     """What is done by the things of the first phrase of a caption, behind its boxes. None elsewhere."""
     closed = state.vocabulary.tag_ids[grammar.close_tag(grammar.BOX)]
     behind = state.run_start and state.written[state.run_start - 1] == closed and not state.inside
-    if not behind or _count(state) != 1 or not captioning(state) or not _sure(state):
+    if not behind or _count(state) != 1 or not captioning(state) or not sure_things(state):
         return None
     return tuple(dict.fromkeys(word for _, word, _ in _done(state, _pointed(state))))
 
 
 def _done(state: DecodingState, by: Sequence[Region] | None = None) -> list[tuple[str, str, str]]:
     """(whose kind, what, with what kind) is done ``by`` these things, or by any, with others that they touch."""
-    sure = _sure(state)
+    sure = sure_things(state)
     taken = [id(region) for region in by or ()]
     return [
         (one.label, word, other.label)
@@ -103,7 +103,7 @@ def owed(state: DecodingState) -> tuple[int, tuple[int, ...]] | None:
     start = end - state.written[:end][::-1].index(opened)
     said, shirt, colour = _words(state, start, end).strip().lower().partition(" in ")
     before = {id(region) for region in _pointed(state, end)}
-    free = [region for region in _sure(state) if id(region) not in before]
+    free = [region for region in sure_things(state) if id(region) not in before]
     count, label = _count_and_label(said, {region.label for region in free})
     meant = [region for region in free if region.label == label]
     if shirt:
@@ -138,7 +138,7 @@ def shirts(state: DecodingState) -> tuple[str, ...] | None:
     ):
         return None
     said = [id(region) for region in _pointed(state)]
-    people = [region for region in _sure(state) if region.label == "person" and id(region) not in said]
+    people = [region for region in sure_things(state) if region.label == "person" and id(region) not in said]
     colour = shirt_colour(max(people, key=lambda region: region.box.area)) if people else ""
     return (colour,) if colour else ()
 
@@ -146,11 +146,11 @@ def shirts(state: DecodingState) -> tuple[str, ...] | None:
 def _unsaid(state: DecodingState) -> tuple[str, ...]:
     """Neither pointed at nor named: the network may point at another thing than it named."""
     pointed, named = {region.label for region in _pointed(state)}, _words(state, 0, len(state.written)).lower()
-    labels = dict.fromkeys(region.label for region in _sure(state))
+    labels = dict.fromkeys(region.label for region in sure_things(state))
     return tuple(label for label in labels if label not in pointed and not re.search(rf"\b({label}|{plural(label)})\b", named))
 
 
-def _sure(state: DecodingState) -> list[Region]:
+def sure_things(state: DecodingState) -> list[Region]:
     """Of the one picture that is spoken of, from left to right; of boxes that cover the same the likeliest."""
     keys = {state.picture} if state.picture else {key for key, _ in state.proposals}
     if len(keys) != 1:

@@ -8,7 +8,7 @@ import torch
 
 from unified_demo import grammar
 from unified_demo.model.decoding_rule import TO_CLOSE, LogitFilter, closing, keep
-from unified_demo.model.decoding_seen import CaptionsAreSeen, NamesWhatIsAskedFor, PlacesAreMeasured, SaysWhatIsThere
+from unified_demo.model.decoding_seen import CaptionsAreSeen, CountsAreSeen, NamesWhatIsAskedFor, PlacesAreMeasured, SaysWhatIsThere
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.plan_rules import Bounds, bounds_of, box_due, opposite_due
 from unified_demo.model.tokens import Vocabulary
@@ -316,6 +316,7 @@ def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
         PhraseNeedsBox(),
         PlansSayWhere(),
         PlansCount(),
+        CountsAreSeen(),
         NamesWhatIsAskedFor(vocabulary),
         CaptionsAreSeen(vocabulary),
         PlacesAreMeasured(vocabulary),

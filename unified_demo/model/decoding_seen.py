@@ -1,10 +1,13 @@
 """Rules of decoding that hold an answer to what was seen in the picture: captions, places, and what is there at all."""
 
+from collections.abc import Sequence
+
 import torch
 
 from unified_demo import grammar
 from unified_demo.grammar import Box
 from unified_demo.model.caption_rules import BEGINNINGS, owed, phrases, shirts, turn, verbs
+from unified_demo.model.count_rules import counted, phrase_closed
 from unified_demo.model.decoding_rule import LogitFilter, closing, keep
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.tokens import Vocabulary
@@ -70,20 +73,42 @@ class CaptionsAreSeen(LogitFilter):
 
     def _each(self, logits: torch.Tensor, state: DecodingState) -> None:
         """As many boxes as the phrase says, each of such a thing."""
-        due = owed(state)
-        if not due:
+        if due := owed(state):
+            hold_to_boxes(logits, state, *due)
+
+
+def hold_to_boxes(logits: torch.Tensor, state: DecodingState, count: int, places: Sequence[int]) -> None:
+    """The phrase that was written has ``count`` boxes, on proposals among ``places``, none twice."""
+    if state.innermost == grammar.BOX:
+        free = [token for place in places if (token := state.vocabulary.point_base + place) not in state.pointed]
+        if not state.run and free:
+            keep(logits, free)
+    elif state.boxes_due or state.after_box:
+        open_box = state.vocabulary.tag_ids[grammar.open_tag(grammar.BOX)]
+        if state.boxes < count:
+            keep(logits, [open_box])
+        else:
+            logits[open_box] = -torch.inf
+
+
+class CountsAreSeen(LogitFilter):
+    """The answer to "how many dogs are there?" is "There are <p>two dogs</p>" with a box on each, where so many are sure."""
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        found = counted(state)
+        if not found or closing(state):
             return
-        count, places = due
-        if state.innermost == grammar.BOX:
-            free = [token for place in places if (token := state.vocabulary.point_base + place) not in state.pointed]
-            if not state.run and free:
-                keep(logits, free)
-        elif state.boxes_due or state.after_box:
-            open_box = state.vocabulary.tag_ids[grammar.open_tag(grammar.BOX)]
-            if state.boxes < count:
-                keep(logits, [open_box])
-            else:
-                logits[open_box] = -torch.inf
+        said, places = found
+        tags, vocabulary = state.vocabulary.tag_ids, state.vocabulary
+        if phrase_closed(state):
+            hold_to_boxes(logits, state, len(places), places)
+            return
+        if state.innermost == grammar.PHRASE:
+            due, written, then = vocabulary.encode(f" {said}"), state.run, tags[grammar.close_tag(grammar.PHRASE)]
+        else:
+            due, written, then = vocabulary.encode("There is" if len(places) == 1 else "There are"), state.written, tags["<p>"]
+        if list(written) == due[: len(written)]:
+            keep(logits, [due[len(written)] if len(written) < len(due) else then])
 
 
 class NamesWhatIsAskedFor(LogitFilter):
