@@ -225,12 +225,7 @@ class TinyModel:
         state, writer = begin(() if missing else tuple(self.vocabulary.tasks))
         due = deque[int]((self._nobody if missing == PERSON else self._denials) if missing else ())
         generator = torch.Generator().manual_seed(options.seed)
-        held, shown, due, first = (
-            "",
-            False,
-            deque[int]((self._nobody if missing == PERSON else self._denials) if missing else ()),
-            decoder.logits.clone(),
-        )
+        held, shown, first = "", False, decoder.logits.clone()
         while len(state.written) < options.max_new_tokens and not cancel.is_set():
             told_to = bool(due)
             token = due.popleft() if due else self._next(decoder.logits, state, options, generator)
