@@ -10,25 +10,26 @@ from collections.abc import Sequence
 import numpy as np
 
 from unified_demo import grammar
-from unified_demo.model.absence import PEOPLE
 from unified_demo.model.caption_rules import sure_things
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.nouns import number, plural
 from unified_demo.regions import Region
 
 _HOW_MANY = re.compile(
-    r"\bhow many (?:of the )?(?P<thing>[a-z ]+?)"
+    r"(?:(?:and|so|now|ok|okay|hey|hi|please|just|tell|me|us|say|can|could|would|you)[, ]+)*how many (?:of the )?(?P<thing>[a-z ]+?)"
     r"(?: (?:are|do|does|can|could|did|there|here|you|we|i|see|count|spot|find|visible|shown|in|the|this|that|my|picture|photo|image|all"
     r"|altogether|together|please))*[ ?!.]*$"
 )
+LONGEST = 120
+"""Characters of a question that asks for nothing else."""
 GRID, COVERED = 40, 0.9
 """Points each way at which a box is looked at; the share of them that makes it no further thing."""
-ANYBODY = ("person", "persons", *(word for word in PEOPLE if word in ("people", "humans")))
+ANYBODY = ("persons", "people", "humans")
 
 
 def counted(state: DecodingState) -> tuple[str, tuple[int, ...]] | None:
     """(the number and kind in words, the proposals): what is asked for the number of. None where that is open or nothing is sure."""
-    found = _HOW_MANY.search(" ".join(state.asked.lower().split()))
+    found = _HOW_MANY.match(" ".join(state.asked.lower().split())) if len(state.asked) <= LONGEST else None
     if not found or state.in_call or state.calls:
         return None
     sure = [region for region in sure_things(state) if found["thing"] in _forms(region.label)]

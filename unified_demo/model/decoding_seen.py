@@ -99,16 +99,17 @@ class CountsAreSeen(LogitFilter):
         if not found or closing(state):
             return
         said, places = found
-        tags, vocabulary = state.vocabulary.tag_ids, state.vocabulary
+        vocabulary = state.vocabulary
         if phrase_closed(state):
             hold_to_boxes(logits, state, len(places), places)
             return
         if state.innermost == grammar.PHRASE:
-            due, written, then = vocabulary.encode(f" {said}"), state.run, tags[grammar.close_tag(grammar.PHRASE)]
+            due, written, then = vocabulary.encode(f" {said}"), state.run, grammar.close_tag(grammar.PHRASE)
         else:
-            due, written, then = vocabulary.encode("There is" if len(places) == 1 else "There are"), state.written, tags["<p>"]
+            beginning = "There is" if len(places) == 1 else "There are"
+            due, written, then = vocabulary.encode(beginning), state.written, grammar.open_tag(grammar.PHRASE)
         if list(written) == due[: len(written)]:
-            keep(logits, [due[len(written)] if len(written) < len(due) else then])
+            keep(logits, [due[len(written)] if len(written) < len(due) else vocabulary.tag_ids[then]])
 
 
 class NamesWhatIsAskedFor(LogitFilter):
@@ -128,8 +129,8 @@ class NamesWhatIsAskedFor(LogitFilter):
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
         if state.believed and state.unnamed and not state.written:
             logits[self.denial] = -torch.inf
-        run, first = state.run, state.vocabulary.tag_ids[grammar.close_tag(grammar.PHRASE)] not in state.written
-        if not state.believed or state.innermost != grammar.PHRASE or not first or state.in_call or closing(state):
+        run = state.run
+        if not state.believed or state.innermost != grammar.PHRASE or phrase_closed(state) or state.in_call or closing(state):
             return
         if not run and state.unnamed and len(state.written) == 1:
             logits[self.beginnings] = -torch.inf

@@ -1,4 +1,4 @@
-"""``python -m unified_demo.training.intents``: teach a small network what messages ask for (``model.intents``); an hour on two cores.
+"""``python -m unified_demo.training.intents``: what messages ask for is learnt (``model.intents``); an hour and a half on one core.
 
 Messages are drawn as for the adapters (``recipes``): frames, whole wishes, several wishes, dialogues, in English and Chinese; pictures
 are not needed. The lowest layers of the language model read each message once; copies of the next ones, and the head, learn from what
