@@ -74,6 +74,7 @@ class Layout:
             container=False,
             height="100%",
             buttons=[],
+            autoscroll=False,
             feedback_options=None,
             placeholder=welcome_html(self.engine),
             examples=example_cards(self.engine),

@@ -10,6 +10,10 @@
   let arrived = false;
   let attached = "";
   let asked = 0;
+  let following = true;
+  let scrolled = 0;
+  let pressed = false;
+  const NEAR_END = 80; /* pixels: the conversation may grow while somebody scrolls to its end */
 
   /* The server hears at once when this window goes and when it is here again, so that it knows a reload from a closed tab. */
   function presence(word) {
@@ -149,11 +153,33 @@
 
   const resizes = new ResizeObserver((entries) => entries.forEach((entry) => placeLabels(entry.target)));
 
-  /* Who asks wants to see the answer, wherever the conversation was scrolled to; from its end Gradio follows what is written. */
+  /* Who is at the end of the conversation stays there, whatever is written, loaded, or takes room below it; who has scrolled up stays there.
+     What is pressed is under the pointer until it is released, else nothing would be clicked. Gradio's own autoscroll heeds neither. */
+  function followEnd() {
+    const room = document.querySelector("#um-conversation .message-wrap")?.parentElement;
+    if (room && following && !pressed) room.scrollTop = room.scrollHeight;
+  }
+
+  const ends = new ResizeObserver(followEnd);
+
+  function onScroll({ target }) {
+    if (!(target instanceof Element) || !target.matches("#um-conversation .bubble-wrap")) return;
+    const rest = target.scrollHeight - target.clientHeight - target.scrollTop;
+    following = target.scrollTop < scrolled ? rest <= 1 : following || rest < NEAR_END; /* what shrinks ends where it is scrolled to */
+    scrolled = target.scrollTop;
+  }
+
+  function onPress(event) {
+    pressed = event.type === "pointerdown" && event.target instanceof Element && Boolean(event.target.closest("button, a, summary"));
+    if (!pressed) requestAnimationFrame(followEnd);
+  }
+
+  /* Who asks wants to see the answer, wherever the conversation was scrolled to; not who asks for earlier messages. */
   function showQuestion() {
-    const questions = document.querySelectorAll("#um-conversation .um-question").length;
-    const room = document.querySelector("#um-conversation .bubble-wrap");
-    if (questions > asked && room) room.scrollTop = room.scrollHeight;
+    const unseen = Number(document.querySelector(".um-earlier")?.dataset.answers ?? 0);
+    const questions = unseen + document.querySelectorAll("#um-conversation .um-question").length;
+    following ||= questions > asked;
+    if (questions > asked) followEnd();
     asked = questions;
   }
 
@@ -162,6 +188,7 @@
     document.querySelector(".examples[role=list]")?.removeAttribute("role"); /* a list of buttons without items confuses screen readers */
     for (const item of document.querySelectorAll("#um-composer [role=listitem]")) item.setAttribute("role", "group"); /* and so do items without a list */
     for (const stage of document.querySelectorAll(".um-stage")) { resizes.observe(stage); placeLabels(stage); }
+    for (const part of document.querySelectorAll("#um-conversation :is(.bubble-wrap, .message-wrap)")) ends.observe(part);
     for (const answer of document.querySelectorAll(".um-answer")) if (lit.get(answer)) light(answer, lit.get(answer));
     window.umSettle?.();
     const files = [...document.querySelectorAll("#um-composer .thumbnail-item")].map((item) => item.querySelector("img")?.src ?? item.textContent).join("|");
@@ -225,6 +252,8 @@
   document.addEventListener("keydown", onShortcut);
   document.addEventListener("error", onThumbnail, true);
   document.addEventListener("load", onThumbnail, true);
+  document.addEventListener("scroll", onScroll, true);
+  for (const name of ["pointerdown", "pointerup", "pointercancel"]) document.addEventListener(name, onPress, true);
   document.addEventListener("pointerover", onPoint);
   document.addEventListener("focusin", onPoint);
   document.addEventListener("click", onAction, true);

@@ -1,0 +1,125 @@
+"""The end of an answer, and of the conversation, in a real browser: what is clicked just then, and who is kept there."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from page_site import PHOTO, Site, Visitor, chips, serve
+
+from unified_demo.ui import chat, visit
+
+pytestmark = pytest.mark.browser
+
+ROOM = "document.querySelector('#um-conversation .bubble-wrap')"
+REST = f"({ROOM}.scrollHeight - {ROOM}.clientHeight - {ROOM}.scrollTop)"
+"""How far the conversation is from its end, in pixels."""
+AT_END = f"{REST} < 10"
+LATER_MS = 500
+SCROLL_UP_WHEN_COMPLETE = f"""() => {{
+  const look = () => {{
+    window.complete = document.querySelector('.um-answer[data-state=done]') && document.querySelector('#um-composer .submit-button');
+    if (window.complete) {ROOM}.scrollTop = 0; else requestAnimationFrame(look);
+  }};
+  look();
+}}"""
+low = pytest.mark.parametrize("visitor", [{"viewport": {"width": 1280, "height": 600}}], indirect=True, ids=["low"])
+"""A window lower than an answer with a picture."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with serve(tmp_path_factory.mktemp("media")) as made:
+        yield made
+
+
+def press(visitor: Visitor, message: Any) -> None:
+    """The button in ``message`` that makes its picture an input: down, not up again."""
+    message.get_by_role("button", name="Use img-1 as input").hover()
+    visitor.page.mouse.down()
+
+
+@low
+def test_what_is_pressed_at_the_end_is_clicked(visitor: Visitor, site: Site) -> None:
+    """Though the last words push the page up before it is released."""
+    site.script.gate.clear()
+    visitor.attach(PHOTO)
+    visitor.send("wait")
+    visitor.page.locator(".um-answer .um-box").first.wait_for()
+    visitor.page.wait_for_function(AT_END)
+    press(visitor, visitor.page.locator(".um-answer"))
+    site.script.gate.set()
+    visitor.finished()
+    visitor.page.wait_for_timeout(LATER_MS)
+    visitor.page.mouse.up()
+    chips(visitor, 1)
+    visitor.page.wait_for_function(AT_END)
+
+
+@low
+def test_what_is_pressed_right_behind_the_end_is_clicked(visitor: Visitor, site: Site) -> None:
+    """By who scrolls up in the moment in which the answer is complete."""
+    visitor.page.evaluate(SCROLL_UP_WHEN_COMPLETE)
+    visitor.attach(PHOTO)
+    visitor.send("segment the dog")
+    visitor.page.wait_for_function("window.complete")
+    press(visitor, visitor.page.locator(".um-question"))
+    visitor.page.wait_for_timeout(LATER_MS)
+    visitor.page.mouse.up()
+    chips(visitor, 1)
+    assert visitor.page.evaluate(f"{ROOM}.scrollTop") < 10
+
+
+@low
+def test_the_end_is_followed_by_who_is_there_alone(visitor: Visitor, site: Site) -> None:
+    visitor.attach(PHOTO)
+    visitor.send("segment the dog")
+    visitor.finished()
+    visitor.send("endless")
+    page = visitor.page
+    grown = f"least => {ROOM}.scrollHeight > least"
+    page.wait_for_function(grown, arg=page.evaluate(f"{ROOM}.scrollHeight") + 100)
+    assert page.evaluate(AT_END)
+    page.locator(".um-answer").last.hover()
+    top = page.evaluate(f"{ROOM}.scrollTop")
+    page.mouse.wheel(0, -200)
+    page.wait_for_timeout(LATER_MS)
+    page.wait_for_function(grown, arg=page.evaluate(f"{ROOM}.scrollHeight") + 100)
+    assert page.evaluate(f"{ROOM}.scrollTop") < top
+    page.mouse.wheel(0, 100_000)
+    page.wait_for_function(AT_END)
+    page.wait_for_function(grown, arg=page.evaluate(f"{ROOM}.scrollHeight") + 100)
+    page.wait_for_function(AT_END)
+    page.locator("#um-composer .stop-button").click()
+    visitor.finished(2)
+
+
+@low
+def test_chips_hide_nothing_of_the_end(visitor: Visitor, site: Site) -> None:
+    visitor.attach(PHOTO)
+    visitor.send("segment the dog")
+    answer = visitor.finished()
+    visitor.page.wait_for_timeout(LATER_MS)
+    height = visitor.page.evaluate(f"{ROOM}.clientHeight")
+    answer.get_by_role("button", name="Use img-1 as input").click()
+    chips(visitor, 1)
+    assert visitor.page.evaluate(f"{ROOM}.clientHeight") < height
+    visitor.page.wait_for_function(AT_END)
+
+
+@low
+def test_earlier_messages_come_without_a_jump_to_the_end(visitor: Visitor, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (visit, chat):
+        monkeypatch.setattr(module, "WINDOW", 2)
+    visitor.page.reload()
+    visitor.wait_for_the_model()
+    visitor.attach(PHOTO)
+    visitor.send("segment the dog")
+    visitor.finished()
+    visitor.send("segment the dog")
+    visitor.page.get_by_text("Show the 2 messages before").wait_for()
+    visitor.finished()
+    visitor.page.wait_for_function(AT_END)
+    visitor.page.locator(".um-earlier").click()
+    visitor.finished(2)
+    visitor.page.wait_for_timeout(LATER_MS)
+    assert visitor.page.evaluate(REST) > 100
