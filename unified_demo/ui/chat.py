@@ -88,9 +88,10 @@ class _Page(Layout):
         exported = listen(self.export.click, self.export_all, [self.visit], [self.kept], **quick)
         exported.then(None, js="() => { document.querySelector('#um-export')?.click(); }", **PRIVATE)
         listen(self.upload.upload, self.import_all, [self.upload, self.visit], [self.kept, self.notice], **quick)
-        for event, listener in ((self.bus.mark, self.mark), (self.bus.unmark, self.unmark), (self.bus.keep, self.keep)):
+        listen(self.bus.mark, self.mark, [self.visit], [self.chips, self.notice], **quick, trigger_mode="multiple")
+        for event, listener in ((self.bus.unmark, self.unmark), (self.bus.keep, self.keep)):
             listen(event, listener, [self.visit], [self.chips, self.notice], **quick)
-        listen(self.bus.attach, self.attach, [self.composer, self.visit], [self.chips, self.notice], **quick)
+        listen(self.bus.attach, self.attach, [self.composer, self.visit], [self.chips, self.notice], **quick, trigger_mode="multiple")
         listen(self.bus.lost, self.lost, [self.visit], [self.notice], **quick)
         listen(self.bus.edit, self.edit, [self.visit], [self.chips, self.notice, self.composer], **quick)
         listen(self.bus.skip, self.skip, [self.visit], None, **quick)
@@ -139,16 +140,14 @@ class _Page(Layout):
         known = [str(ASSETS / Path(path).name) for path in paths]
         yield from self._ask(value.get("text") or "", [path for path in known if Path(path).is_file()], visit, keep_composer=True)
 
-    def retry(self, visit: Visit) -> Update:
-        """Answer the last question once more; its pictures stay."""
+    def retry(self, visit: Visit, number: int | None = None) -> Update:
+        """Answer a question, the last one or any, once more, with its media and marks; what followed it goes."""
         self.stop(visit)
-        return self._begin(visit) if visit.forget_answer() else self._idle(visit)
+        begun = self._begin(visit) if visit.forget_answer(number) else self._idle(visit)
+        return {**begun, **self._composing(visit)}
 
     def retry_from(self, visit: Visit, event: gr.EventData) -> Update:
-        """Answer any question once more, with its media and marks; what followed it goes."""
-        self.stop(visit)
-        begun = self._begin(visit) if visit.forget_answer(event._data["message"]) else self._idle(visit)
-        return {**begun, **self._composing(visit)}
+        return self.retry(visit, event._data["message"])
 
     def again(self, visit: Visit, event: gr.EventData) -> Update:
         """Carry out one call of a complete answer once more; the answer itself is not repeated."""
@@ -176,8 +175,8 @@ class _Page(Layout):
         yield self.draw(visit)
 
     def rest(self, visit: Visit) -> Update:
-        """Nobody writes: the next message can be sent."""
-        return {self.notice: gr.skip()} if self.works.of(visit) else self._idle(visit)
+        """Nobody writes: the next message can be sent. Its chips are left alone, for one may be on its way to the page."""
+        return {self.notice: gr.skip()} if self.works.of(visit) else {**self._idle(visit), self.chips: gr.skip()}
 
     def stop(self, visit: Visit) -> None:
         """End the running answer in all windows; it settles at once where the model is in a step that takes long."""
