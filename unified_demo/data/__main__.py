@@ -12,7 +12,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -20,9 +19,7 @@ import torch
 from PIL import Image
 
 from unified_demo.config import Settings
-from unified_demo.data.catalogue import Background, read_catalogue
-from unified_demo.data.cutouts import CutoutLibrary
-from unified_demo.data.sights import Named, compose_pictures, draw_pictures, open_pictures, photos, save_shard
+from unified_demo.data.sights import Named, draw_pictures, open_pictures, photos, save_shard
 from unified_demo.errors import UnifiedError
 from unified_demo.model.backend import load_perception
 from unified_demo.zoo import Zoo
@@ -71,11 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def add_look_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folders", type=Path, nargs="*", help="folders of class folders with photos, such as caltech101 and grocery/train")
-    parser.add_argument(
-        "--assets", type=Path, help="folder that 'fetch' wrote: composed pictures of its things that are not held out come too"
-    )
-    parser.add_argument("--composed", type=int, default=1400, help="how many of those")
+    parser.add_argument("folders", type=Path, nargs="+", help="folders of class folders with photos, such as caltech101 and grocery/train")
     parser.add_argument("--out", type=Path, required=True, help="folder of shards; finished shards are kept")
     parser.add_argument("--count", type=int, default=3400, help="pictures to draw, half of them collages, besides the backgrounds")
     parser.add_argument("--per-class", type=int, default=30)
@@ -103,13 +96,6 @@ def _pictures(arguments: argparse.Namespace) -> Iterator[tuple[Image.Image, list
         for path, name in photos(folder):
             by_class[name].append(path)
     backgrounds = by_class.pop(BACKGROUNDS, [])
-    if arguments.assets:
-        catalogue = read_catalogue(arguments.assets)
-        behind = tuple(Background(f"photo:{path.stem}", str(path.resolve())) for path in backgrounds)
-        catalogue = replace(catalogue, backgrounds=(*catalogue.backgrounds, *behind))
-        yield from compose_pictures(catalogue, CutoutLibrary(arguments.assets, catalogue), arguments.composed, arguments.seed)
-    if not by_class:
-        return
     rng = random.Random(arguments.seed)
     items = [(path, name) for name, paths in by_class.items() for path in rng.sample(paths, min(len(paths), arguments.per_class))]
     yield from ((picture, []) for picture in open_pictures(backgrounds))

@@ -6,21 +6,18 @@ that were looked at are remembered. It parses nothing and calls no expert.
 
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
-from PIL import Image
 
 from unified_demo import grammar
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.conversation import SPOKEN_OF, VISIBLE, render_conversation
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box, MediaKind, Task, TaskSpec
-from unified_demo.media import load_image
-from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TextPart
+from unified_demo.messages import Artefact, Conversation, RegionPart, TextPart
 from unified_demo.model.absence import absent
 from unified_demo.model.antecedents import AntecedentHead, AntecedentReader
 from unified_demo.model.antecedents import load_head as load_antecedents
@@ -29,7 +26,8 @@ from unified_demo.model.decoding import choose, default_filters
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
-from unified_demo.model.focus import in_focus, named_in, since
+from unified_demo.model.finding import Finder, Remembered, still
+from unified_demo.model.focus import in_focus, named_in, since, without_oldest
 from unified_demo.model.guiding import Guide, promising
 from unified_demo.model.intents import NO_CALL, Intent, IntentReader, load_head, words_of
 from unified_demo.model.likelihood import (
@@ -45,7 +43,7 @@ from unified_demo.model.likelihood import (
 )
 from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
-from unified_demo.model.naming import Names, StandIns, made_from, wishes_of, with_names
+from unified_demo.model.naming import Names, StandIns, made_from
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.perception import Perception
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
@@ -53,7 +51,6 @@ from unified_demo.model.tuning import cast_added
 from unified_demo.model.zero_shot import LONGEST_WISH, PluginChooser
 from unified_demo.model_facts import resolve_device
 from unified_demo.promises import CANNOT_SEE
-from unified_demo.recordings import frames_at
 from unified_demo.regions import Region, Sight
 from unified_demo.zoo import Zoo
 
@@ -63,7 +60,6 @@ LONGEST_PROMISE = 10
 INTENTS = ("tiny_intents", "tiny_own_intents")
 """Roles of the heads that read what a message asks for."""
 NO_TOOL = "I have no tool for {task} here."
-REMEMBERED_PICTURES = 32
 SURE, WEIGHT = 0.9, 0.5
 """Below this share of its belief the region reader hears what the frozen language model thinks is asked for; how much that weighs."""
 NAMES = {
@@ -111,34 +107,23 @@ class TinyModel:
         self._denial = vocabulary.encode("There is no")
         self._denials, self._nobody = vocabulary.encode(CANNOT_SEE), vocabulary.encode(f"{CANNOT_SEE} anybody")
         self._denied = {kind: [vocabulary.encode(f" {word}")[0] for word in words] for kind, words in NAMES.items()}
-        self._seen: OrderedDict[Path, Seen] = OrderedDict()
-        self._lock = threading.Lock()
+        self._finder = Finder(names, perception, self._likelihood) if names else None
+        self._seen = Remembered[Seen]()
 
     def look(self, artefact: Artefact) -> Seen:
         """Perceive a picture or the first frame of a video, once; MediaError when its file is gone."""
-        with self._lock:
-            if artefact.path not in self._seen:
-                self._seen[artefact.path] = self._project(self.perception.look(_still(artefact)))
-                while len(self._seen) > REMEMBERED_PICTURES:
-                    self._seen.popitem(last=False)
-            self._seen.move_to_end(artefact.path)
-            return self._seen[artefact.path]
+        return self._seen.of(artefact, lambda: self._project(self.perception.look(still(artefact))))
 
-    def look_for(self, seen: dict[str, Seen], conversation: Conversation) -> tuple[dict[str, Seen], StandIns | None]:
-        """The pictures with proposals for what is asked for by nouns that are no labels, and what stands in for those nouns."""
-        asking = Conversation(conversation.messages[:-1]) if asks_openly(words_of(conversation)) else conversation
-        wishes = "; ".join(wishes_of(asking))
-        sights = {key: item.sight for key, item in seen.items() if item.sight}
-        prompts = made_from(conversation)
-        found = {key: self.names.found(sight.regions, wishes, prompts.get(key, "")) for key, sight in sights.items()} if self.names else {}
-        nouns = dict.fromkeys(noun for places in found.values() for rows in places.values() for noun, _ in rows)
-        if not nouns or not self.names:
+    def look_for(
+        self, seen: dict[str, Seen], conversation: Conversation, *, answer: bool = False
+    ) -> tuple[dict[str, Seen], StandIns | None]:
+        """The pictures with proposals for what is asked for by nouns that are no labels, or with ``answer`` for the noun that answers an
+        open question; and what stands in for those nouns."""
+        if not self._finder:
             return seen, None
-        labels = " ".join(region.label for sight in sights.values() for region in sight.regions)
-        said = " ".join(part.text for message in conversation.messages for part in message.parts if isinstance(part, TextPart))
-        stand_ins = self.names.stand_ins(nouns, f"{labels} {wishes} {said}")
-        named = {key: self._project(with_names(sights[key], found[key], stand_ins)) for key in sights if found[key]}
-        return seen | named, stand_ins
+        sights = {key: item.sight for key, item in seen.items() if item.sight}
+        named, stand_ins = (self._finder.answering if answer else self._finder.asked)(sights, conversation)
+        return seen | {key: self._project(sight) for key, sight in named.items()}, stand_ins
 
     def _asked_for(
         self, conversation: Conversation, tokens: Tokens, projected: dict[str, ProjectedPicture], seen: Mapping[str, Seen]
@@ -202,6 +187,12 @@ class TinyModel:
         asked_for = frozenset[str]()
         if options.constrained and not plain and not stand_ins:
             projected, asked_for = self._asked_for(conversation, tokens, projected, seen)
+            if not asked_for and tokens.proposals and asks_openly(words_of(conversation)):
+                seen, stand_ins = self.look_for(seen, told, answer=True)
+                if stand_ins:
+                    tokens = self._tokens(stand_ins.put(told), seen)
+                    projected = {key: item.projected for key, item in seen.items()}
+                    asked_for = frozenset(stand_ins.labels.values())
         decoder = Decoder(self.network, tokens, projected, frozen=plain)
         prefilled = time.perf_counter()
         named = named_in(conversation) or ([about] if about else [])
@@ -273,8 +264,7 @@ class TinyModel:
 
     def labels_of(self, artefacts: Mapping[str, Artefact]) -> dict[str, list[str]]:
         """What was seen in those that were looked at, by id."""
-        with self._lock:
-            seen = {key: self._seen.get(artefact.path) for key, artefact in artefacts.items()}
+        seen = {key: self._seen.get(artefact) for key, artefact in artefacts.items()}
         return {key: [region.label for region in item.sight.regions] for key, item in seen.items() if item and item.sight}
 
     def guide(self, conversation: Conversation, kinds: frozenset[MediaKind], pointing: bool) -> Guide | None:
@@ -341,7 +331,7 @@ class TinyModel:
             tokens = self.vocabulary.tokenize(pieces, counts, boxes)
             if len(tokens.ids) <= MOST_PROMPT_TOKENS:
                 return tokens
-            shorter = _without_oldest(conversation)
+            shorter = without_oldest(conversation)
             if shorter is None:
                 raise UnifiedError(
                     f"The message has {len(tokens.ids):,} tokens with its pictures; the model reads at most {MOST_PROMPT_TOKENS:,}, "
@@ -350,22 +340,8 @@ class TinyModel:
             conversation = shorter
 
 
-def _still(artefact: Artefact) -> Image.Image:
-    return Image.fromarray(next(frames_at(artefact.path, 1.0))) if artefact.kind == MediaKind.VIDEO else load_image(artefact)
-
-
 def _on(picture: EncodedPicture, device: torch.device) -> EncodedPicture:
     return EncodedPicture(**{name: tensor.to(device) for name, tensor in vars(picture).items()})
-
-
-def _without_oldest(conversation: Conversation) -> Conversation | None:
-    """The conversation without the words of its oldest message that has any; media and the last message stay. None when nothing can go."""
-    for index, message in enumerate(conversation.messages[:-1]):
-        media = tuple(part for part in message.parts if isinstance(part, MediaPart))
-        if not media or media != message.parts:
-            kept = (Message(message.role, media),) if media else ()
-            return Conversation((*conversation.messages[:index], *kept, *conversation.messages[index + 1 :]))
-    return None
 
 
 class LazyModel:

@@ -77,3 +77,13 @@ def since(conversation: Conversation, focus: list[str]) -> Conversation:
 
 def _visible(message: Message) -> list[Artefact]:
     return [part.artefact for part in message.parts if isinstance(part, MediaPart) and part.artefact.kind in VISIBLE]
+
+
+def without_oldest(conversation: Conversation) -> Conversation | None:
+    """The conversation without the words of its oldest message that has any; media and the last message stay. None when nothing can go."""
+    for index, message in enumerate(conversation.messages[:-1]):
+        media = tuple(part for part in message.parts if isinstance(part, MediaPart))
+        if not media or media != message.parts:
+            kept = (Message(message.role, media),) if media else ()
+            return Conversation((*conversation.messages[:index], *kept, *conversation.messages[index + 1 :]))
+    return None

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from unified_demo.grammar import Box
+from unified_demo.model.closer import Candidates, look_closer
 from unified_demo.model.detection import Detector
 from unified_demo.model.projector import IMAGE_SIDE
 from unified_demo.model.vision import ImageEncoder, pool_grid, pool_region
@@ -40,3 +41,7 @@ class Perception:
         regions = with_second_names(regions)
         everything = with_whole_picture(regions, region_colours(pixels, Box(0.0, 0.0, 1.0, 1.0)), features[0].numpy())
         return Sight(pool_grid(features, IMAGE_SIDE).numpy(), tuple(everything))
+
+    def look_closer(self, picture: Image.Image, sight: Sight) -> Candidates:
+        """Everything in it that may be a thing; ``sight``: what was seen at first."""
+        return look_closer(picture, sight, self.encoder, self.detector)

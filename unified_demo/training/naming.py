@@ -1,92 +1,134 @@
-"""``python -m unified_demo.training.naming``: teach linear maps which nouns fit which proposals (``model.naming``); minutes on one core.
+"""``python -m unified_demo.training.naming``: teach linear maps which nouns fit which crops (``model.naming``); half an hour on one core.
 
-Sights of photos and of composed pictures (``data look``) say what is where; the frozen language model says what a noun is. Held-out
-nouns of the assets get vectors as well, but no picture of them is learnt from.
+Photos of known classes and composed pictures give crops of things, and what else the detector proposes there gives crops of nothing;
+the frozen language model says what a noun is. Held-out nouns of the assets get vectors as well, but no picture of them is learnt from.
 """
 
 import argparse
 import logging
 import random
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
+from unified_demo.config import Settings
 from unified_demo.data.catalogue import read_catalogue
+from unified_demo.data.cutouts import CutoutLibrary
 from unified_demo.data.knowledge import knowledge
-from unified_demo.data.sights import Named, load_shards
+from unified_demo.data.sights import Named, compose_pictures, open_pictures, photos
 from unified_demo.data.split import part_of_noun
+from unified_demo.grammar import Box
+from unified_demo.model.backend import load_perception
+from unified_demo.model.closer import crop_features, detections
+from unified_demo.model.perception import Perception
 from unified_demo.nouns import plural
-from unified_demo.regions import SURE, Sight
+from unified_demo.training.commands import carry_out, frozen_language_model
+from unified_demo.zoo import Zoo
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
-from unified_demo.training.commands import carry_out, frozen_language_model
 
 logger = logging.getLogger("unified_demo.training.naming")
 
-WIDTH, LAYER = 128, 10
+WIDTH, LAYER = 256, 10
 SAID = ("A {noun} is a kind of", "This is a photo of a {noun}", "The {noun} looks like")
-FITS = 0.5
-"""A proposal shows a thing when their boxes' intersection over union is at least this."""
-WHOLE = 0.95
+NOTHING = ""
+"""The noun of a crop that shows no thing as a whole."""
+FITS, FAR = 0.55, 0.4
+"""A box shows a thing whose box it has at least this intersection over union with; nothing, if it has less than that with all."""
+OF_THINGS, OF_NOTHING = 3, 6
+"""Boxes of the detector that are learnt from in a composed picture, besides one around each thing."""
+SHIFT = 0.12
+"""Share of its width or height by which a side of such a box is off."""
 NOT_LOOKED_FOR = {
     "bass", "bow", "box", "can", "cap", "clamp", "conference", "die", "drill", "drink", "drum", "fan", "fire", "fly", "gear", "gift",
     "goal", "heart", "hook", "key", "map", "match", "painting", "pan", "plug", "ring", "saw", "scales", "scroll", "seal", "shell",
     "shield", "shower", "slide", "star", "sun", "swing", "target", "thread", "tick", "watch", "faces", "faces easy", "car side",
 }  # fmt: skip
 """Words that mostly mean something else in a request ("can you", "slide it to the left"), and classes that are no names."""
-STRANGERS = 64
-"""Nouns in each batch that none of its pictures was drawn for."""
+NO_NAMES = {"background google", "faces", "faces easy"}
+"""Classes of photos that name no thing in them."""
+BATCH_NOTHING = 0.7
+"""How often crops of nothing are drawn, as a share of those of a frequent noun."""
+
+
+TOLD = 500
+"""Pictures after which the log says how many there were."""
 
 
 @dataclass(frozen=True)
 class NamingOptions:
-    epochs: int = 5
-    batch: int = 24
+    epochs: int = 12
+    batch: int = 256
     lr: float = 2e-3
     weight_decay: float = 0.05
-    dropout: float = 0.2
+    dropout: float = 0.3
+    smoothing: float = 0.05
     seed: int = 0
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """One picture: ``features`` (n, 384) of its proposals; which of them show each noun."""
+class Crops:
+    """``features`` (n, 768) as of ``model.closer``, and the noun of each."""
 
-    features: torch.Tensor
-    shows: tuple[tuple[str, tuple[int, ...]], ...]
+    features: np.ndarray
+    nouns: tuple[str, ...]
 
 
-def lesson_of(sight: Sight, named: Sequence[Named]) -> Lesson:
-    """Things by their fine names where they have one, else what the detector is sure of. No held-out thing by its name from the assets
-    is ever in a training sight (``sights.compose_pictures``)."""
-    shows: list[tuple[str, tuple[int, ...]]] = []
-    for item in named:
-        whole = item.box.area > WHOLE
-        fitting = tuple(i for i, region in enumerate(sight.regions) if (i or whole) and region.box.iou(item.box) >= FITS)
-        if fitting:
-            shows.append((item.name, fitting))
-    taken = {index for _, fitting in shows for index in fitting}
-    sure = [(region.label, (i,)) for i, region in enumerate(sight.regions) if i and region.score >= SURE and i not in taken]
-    features = [region.feature for region in sight.regions if region.feature is not None]
-    return Lesson(torch.from_numpy(np.stack(features)), (*shows, *sure))
+def crops_of_photos(folders: Sequence[Path], perception: Perception, count: int, seed: int) -> Iterator[Crops]:
+    """At most ``count`` photos of each folder, whole but for a little at the sides; not those of held-out classes."""
+    rng = random.Random(seed)
+    for folder in folders:
+        items = [item for item in photos(folder) if part_of_noun(item[1]) == "train" and item[1] not in NO_NAMES]
+        rng.shuffle(items)
+        for path, noun in items[:count]:
+            for picture in open_pictures([path]):
+                yield Crops(crop_features(picture, [_shifted(rng, Box(0.0, 0.0, 1.0, 1.0))], perception.encoder), (noun,))
+
+
+def crops_of_scenes(pictures: Iterator[tuple[Image.Image, list[Named]]], perception: Perception, seed: int) -> Iterator[Crops]:
+    """Of each picture a box around each thing, and some of the detector's. No held-out thing is ever in a picture of
+    ``sights.compose_pictures``."""
+    rng = random.Random(seed)
+    for picture, things in pictures:
+        things_found, nothing = list[tuple[Box, str]](), list[tuple[Box, str]]()
+        for box in (item.box for item in detections(picture, perception.detector)):
+            fits, noun = max(((box.iou(thing.box), thing.name) for thing in things), default=(0.0, NOTHING))
+            if fits >= FITS:
+                things_found.append((box, noun))
+            elif fits < FAR:
+                nothing.append((box, NOTHING))
+        rows = [(_shifted(rng, thing.box), thing.name) for thing in things]
+        rows += rng.sample(things_found, min(OF_THINGS, len(things_found))) + rng.sample(nothing, min(OF_NOTHING, len(nothing)))
+        yield Crops(crop_features(picture, [box for box, _ in rows], perception.encoder), tuple(noun for _, noun in rows))
+
+
+def _shifted(rng: random.Random, box: Box) -> Box:
+    """Each side a little off, within the picture."""
+    width, height = box.x1 - box.x0, box.y1 - box.y0
+    off = [rng.uniform(-SHIFT, SHIFT) * side for side in (width, height, width, height)]
+    x0, y0, x1, y1 = (min(max(value + shift, 0.0), 1.0) for value, shift in zip(box.as_tuple(), off, strict=True))
+    return Box(x0, y0, x1, y1)
 
 
 class NameMaps(nn.Module):
-    """``forward(features (n, 384), words (m, hidden))`` -> (m, n) logits."""
+    """``forward(features (n, 384), words (m, hidden))`` -> (n, m) logits, and (n,) that it is a thing."""
 
     def __init__(self, features: torch.Tensor, words: torch.Tensor, dropout: float) -> None:
         super().__init__()
         self.feature, self.word = nn.Linear(features.shape[1], WIDTH), nn.Linear(words.shape[1], WIDTH)
-        self.log_scale, self.bias = nn.Parameter(torch.tensor(2.3)), nn.Parameter(torch.tensor(-6.0))
+        self.thing = nn.Linear(features.shape[1], 1)
+        self.log_scale, self.bias = nn.Parameter(torch.tensor(2.5)), nn.Parameter(torch.tensor(-8.0))
         self.dropout = nn.Dropout(dropout)
         self.mean, self.deviation = features.mean(0), features.std(0) + 1e-3
         self.word_mean, self.word_deviation = words.mean(0), words.std(0) + 1e-3
@@ -94,9 +136,10 @@ class NameMaps(nn.Module):
     def vectors(self, words: torch.Tensor) -> torch.Tensor:
         return functional.normalize(self.word(self.dropout((words - self.word_mean) / self.word_deviation)), dim=-1)
 
-    def forward(self, features: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-        seen = functional.normalize(self.feature(self.dropout((features - self.mean) / self.deviation)), dim=-1)
-        return self.vectors(words) @ seen.T * self.log_scale.exp() + self.bias
+    def forward(self, features: torch.Tensor, words: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = (features - self.mean) / self.deviation
+        seen = functional.normalize(self.feature(self.dropout(features)), dim=-1)
+        return seen @ self.vectors(words).T * self.log_scale.exp() + self.bias, self.thing(features)[:, 0]
 
 
 @torch.no_grad()
@@ -112,26 +155,24 @@ def word_states(language_model: "LlamaForCausalLM", tokenizer: "PreTrainedTokeni
     return torch.stack(rows)
 
 
-def learn(lessons: Sequence[Lesson], words: dict[str, torch.Tensor], options: NamingOptions) -> NameMaps:
-    """``words``: the state of every noun that a lesson shows. The same for the same seed."""
+def learn(crops: Crops, words: dict[str, torch.Tensor], options: NamingOptions) -> NameMaps:
+    """``words``: the state of every noun of the crops. The same for the same seed."""
     torch.manual_seed(options.seed)
-    rng = random.Random(options.seed)
-    nouns = sorted({noun for lesson in lessons for noun, _ in lesson.shows})
+    nouns = sorted(set(crops.nouns) - {NOTHING})
     states, row = torch.stack([words[noun] for noun in nouns]), {noun: index for index, noun in enumerate(nouns)}
-    maps = NameMaps(torch.cat([lesson.features for lesson in lessons]), states, options.dropout)
+    features = torch.from_numpy(crops.features).float()
+    maps = NameMaps(features, states, options.dropout)
     optimizer = torch.optim.AdamW(maps.parameters(), lr=options.lr, weight_decay=options.weight_decay)
-    used = [lesson for lesson in lessons if lesson.shows]
-    batches = max(1, len(used) // options.batch)
+    wanted = torch.tensor([row.get(noun, -1) for noun in crops.nouns])
+    shares = 1 / torch.bincount(wanted[wanted >= 0], minlength=len(nouns)).float()[wanted.clamp(min=0)].sqrt()
+    shares[wanted < 0] = BATCH_NOTHING * shares[wanted >= 0].mean()
+    batches = max(1, len(wanted) // options.batch)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, total_steps=options.epochs * batches)
     for epoch in range(options.epochs):
-        rng.shuffle(used)
         losses = []
-        for start in range(0, batches * options.batch, options.batch):
-            batch = used[start : start + options.batch]
-            chosen = sorted(
-                {row[noun] for lesson in batch for noun, _ in lesson.shows} | set(rng.sample(range(len(nouns)), min(STRANGERS, len(nouns))))
-            )
-            loss = _loss(maps, batch, states[chosen], {nouns[index]: place for place, index in enumerate(chosen)})
+        for batch in torch.multinomial(shares, batches * options.batch, replacement=True).view(batches, -1):
+            logits, is_thing = maps(features[batch], states)
+            loss = _loss(logits, is_thing, wanted[batch], options.smoothing)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -141,19 +182,17 @@ def learn(lessons: Sequence[Lesson], words: dict[str, torch.Tensor], options: Na
     return maps.eval()
 
 
-def _loss(maps: NameMaps, batch: Sequence[Lesson], words: torch.Tensor, place: dict[str, int]) -> torch.Tensor:
-    """A sigmoid for every pair of noun and proposal, and the choice among the proposals of the noun's own picture."""
-    logits = maps(torch.cat([lesson.features for lesson in batch]), words)
+def _loss(logits: torch.Tensor, is_thing: torch.Tensor, wanted: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """A sigmoid for every pair of crop and noun, the choice among the nouns of a crop that shows a thing, and whether it does.
+
+    (n, nouns), (n,), (n,) with -1 for nothing -> scalar
+    """
+    shows = wanted >= 0
     fits = torch.zeros_like(logits)
-    choices, start = [], 0
-    for lesson in batch:
-        own = logits[:, start : start + len(lesson.features)]
-        for noun, fitting in lesson.shows:
-            fits[place[noun], [start + index for index in fitting]] = 1.0
-            choices.append(own[place[noun]].logsumexp(0) - own[place[noun], list(fitting)].logsumexp(0))
-        start += len(lesson.features)
-    pairs = functional.binary_cross_entropy_with_logits(logits, fits, reduction="sum") / fits.sum()
-    return pairs + 0.5 * torch.stack(choices).mean()
+    fits[shows, wanted[shows]] = 1.0
+    pairs = functional.binary_cross_entropy_with_logits(logits, fits, reduction="sum") / len(wanted)
+    choice = functional.cross_entropy(logits[shows], wanted[shows], label_smoothing=smoothing)
+    return pairs + 0.5 * choice + functional.binary_cross_entropy_with_logits(is_thing, shows.float())
 
 
 def spellings(nouns: Sequence[str], people: Collection[str] = ()) -> dict[str, str]:
@@ -171,12 +210,16 @@ def spellings(nouns: Sequence[str], people: Collection[str] = ()) -> dict[str, s
     return found
 
 
-def save_names(path: Path, maps: NameMaps, nouns: Sequence[str], states: torch.Tensor, words: dict[str, str]) -> None:
-    """For ``model.naming.Names.load``; half precision where it does not matter."""
+def save_names(
+    path: Path, maps: NameMaps, nouns: Sequence[str], states: torch.Tensor, words: dict[str, str], pictured: Collection[str]
+) -> None:
+    """For ``model.naming.Names.load``; half precision where it does not matter. ``pictured``: the nouns that were learnt from pictures."""
     with torch.no_grad():
         tensors = {
             "vectors": maps.vectors(states).half(), "feature.weight": maps.feature.weight.half(), "feature.bias": maps.feature.bias.half(),
+            "thing.weight": maps.thing.weight, "thing.bias": maps.thing.bias,
             "mean": maps.mean, "deviation": maps.deviation, "scale": maps.log_scale.exp(), "bias": maps.bias,
+            "pictured": torch.tensor([noun in pictured for noun in nouns]),
         }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     told = {"nouns": "\n".join(nouns), "words": "\n".join(f"{spelt}\t{noun}" for spelt, noun in words.items())}
@@ -186,10 +229,10 @@ def save_names(path: Path, maps: NameMaps, nouns: Sequence[str], states: torch.T
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m unified_demo.training.naming", description=__doc__)
-    parser.add_argument(
-        "--sights", type=Path, nargs="+", required=True, help="folders of shards made by 'python -m unified_demo.data look'"
-    )
-    parser.add_argument("--assets", type=Path, required=True, help="folder that 'data fetch' wrote: its nouns can be asked for")
+    parser.add_argument("--photos", type=Path, nargs="*", default=[], help="folders of photos, each in a folder named after its class")
+    parser.add_argument("--photos-of-each", type=int, default=3500, help="photos of each of these folders")
+    parser.add_argument("--assets", type=Path, required=True, help="folder that 'data fetch' wrote: pictures are composed of its cut-outs")
+    parser.add_argument("--pictures", type=int, default=2400, help="composed pictures")
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/names.safetensors"), help="where the maps are written")
     parser.add_argument("--epochs", type=int, default=NamingOptions.epochs)
     parser.add_argument("--seed", type=int, default=NamingOptions.seed)
@@ -197,17 +240,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(flags: argparse.Namespace) -> None:
-    lessons = [lesson_of(sight, named) for folder in flags.sights for sight, named in load_shards(folder)]
+    settings = Settings()
+    perception = load_perception(settings, Zoo(settings.cache_dir, settings.weights_dir))
     catalogue = read_catalogue(flags.assets)
-    nouns = sorted({noun for lesson in lessons for noun, _ in lesson.shows} | set(catalogue.by_noun))
+    composed = compose_pictures(catalogue, CutoutLibrary(flags.assets, catalogue), flags.pictures, flags.seed)
+    parts = list[Crops]()
+    for part in chain(
+        crops_of_photos(flags.photos, perception, flags.photos_of_each, flags.seed), crops_of_scenes(composed, perception, flags.seed)
+    ):
+        parts.append(part)
+        if len(parts) % TOLD == 0:
+            logger.info("%d pictures looked at", len(parts))
+    crops = Crops(np.concatenate([part.features for part in parts]), tuple(noun for part in parts for noun in part.nouns))
+    pictured = set(crops.nouns) - {NOTHING}
+    nouns = sorted(pictured | set(catalogue.by_noun))
     language_model, tokenizer = frozen_language_model(torch.float32)
     states = word_states(language_model, tokenizer, nouns)
     logger.info(
-        "%d pictures, %d nouns, %d of them held out", len(lessons), len(nouns), sum(part_of_noun(noun) == "held_out" for noun in nouns)
+        "%d crops, %d nouns, %d of them held out", len(crops.nouns), len(nouns), sum(part_of_noun(noun) == "held_out" for noun in nouns)
     )
-    maps = learn(lessons, dict(zip(nouns, states, strict=True)), NamingOptions(epochs=flags.epochs, seed=flags.seed))
+    maps = learn(crops, dict(zip(nouns, states, strict=True)), NamingOptions(epochs=flags.epochs, seed=flags.seed))
     people = {item.noun for item in catalogue.cutouts if item.category == "person"}
-    save_names(flags.weights, maps, nouns, states, spellings(nouns, people))
+    save_names(flags.weights, maps, nouns, states, spellings(nouns, people), pictured)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,107 @@
+"""Proposals for what the detector has no word for, where a message asks for it by its noun or a question can only mean it.
+
+What is found goes by a label that stands in for its noun (``naming``); pictures are looked at closer (``closer``) for it, each once.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from PIL import Image
+
+from unified_demo.grammar import MediaKind
+from unified_demo.media import load_image
+from unified_demo.messages import Artefact, Conversation, TextPart
+from unified_demo.model.closer import Candidates
+from unified_demo.model.intents import words_of
+from unified_demo.model.likelihood import AnswerLikelihood, asks_openly, unasked
+from unified_demo.model.naming import Found, Names, StandIns, made_from, wishes_of, with_names
+from unified_demo.model.perception import Perception
+from unified_demo.recordings import frames_at
+from unified_demo.regions import Sight
+
+REMEMBERED_PICTURES = 32
+GAIN = 1.0
+"""Nats by which a noun must be likelier behind a question than behind one about nothing to be its answer."""
+T = TypeVar("T")
+
+
+class Remembered(Generic[T]):
+    """What was made of the last REMEMBERED_PICTURES files, each once; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Path, T] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, artefact: Artefact, make: Callable[[], T]) -> T:
+        with self._lock:
+            if artefact.path not in self._kept:
+                self._kept[artefact.path] = make()
+                while len(self._kept) > REMEMBERED_PICTURES:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(artefact.path)
+            return self._kept[artefact.path]
+
+    def get(self, artefact: Artefact) -> T | None:
+        with self._lock:
+            return self._kept.get(artefact.path)
+
+
+class Finder:
+    """``names``: which nouns it knows. Safe to use from several threads."""
+
+    def __init__(self, names: Names, perception: Perception, likelihood: AnswerLikelihood) -> None:
+        self._names, self._perception, self._likelihood = names, perception, likelihood
+        self._closer = Remembered[Candidates]()
+
+    def asked(self, sights: Mapping[str, Sight], conversation: Conversation) -> tuple[dict[str, Sight], StandIns | None]:
+        """The pictures (by artefact id) in which something was found that the conversation asks for by a noun that is no label there, with
+        proposals for it; and what stands in for those nouns, None where nothing was found."""
+        asking = Conversation(conversation.messages[:-1]) if asks_openly(words_of(conversation)) else conversation
+        wishes, prompts = "; ".join(wishes_of(asking)), made_from(conversation)
+        found: dict[str, tuple[Candidates, Found]] = {}
+        for key, sight in sights.items():
+            if nouns := self._names.unlabelled(sight.regions, wishes):
+                candidates = self._candidates(conversation, key, sight)
+                found[key] = candidates, self._names.found(candidates, nouns, prompts.get(key, ""))
+        return self._with(sights, found, conversation)
+
+    def answering(self, sights: Mapping[str, Sight], conversation: Conversation) -> tuple[dict[str, Sight], StandIns | None]:
+        """The same for the one noun that answers an open question best, of all that are recognised in the pictures; None where no noun is
+        an answer."""
+        question = words_of(conversation)
+        seen = {key: self._candidates(conversation, key, sight) for key, sight in sights.items()}
+        recognised = {key: self._names.recognised(candidates) for key, candidates in seen.items()}
+        nouns = {noun for found in recognised.values() for rows in found.values() for noun, _ in rows}
+        labels = {region.label for sight in sights.values() for region in sight.regions if region.label}
+        gains = self._likelihood.gains(question, sorted(nouns - unasked(question, labels | nouns)))
+        best = max(gains, key=lambda noun: gains[noun], default="")
+        if not best or gains[best] < GAIN:
+            return {}, None
+        found = {
+            key: (seen[key], {place: [row for row in rows if row[0] == best] for place, rows in places.items() if best in dict(rows)})
+            for key, places in recognised.items()
+        }
+        return self._with(sights, found, conversation)
+
+    def _candidates(self, conversation: Conversation, key: str, sight: Sight) -> Candidates:
+        artefact = conversation.artefacts()[key]
+        return self._closer.of(artefact, lambda: self._perception.look_closer(still(artefact), sight))
+
+    def _with(
+        self, sights: Mapping[str, Sight], found: Mapping[str, tuple[Candidates, Found]], conversation: Conversation
+    ) -> tuple[dict[str, Sight], StandIns | None]:
+        nouns = list(dict.fromkeys(noun for _, places in found.values() for rows in places.values() for noun, _ in rows))
+        if not nouns:
+            return {}, None
+        labels = " ".join(region.label for sight in sights.values() for region in sight.regions)
+        said = " ".join(part.text for message in conversation.messages for part in message.parts if isinstance(part, TextPart))
+        stand_ins = self._names.stand_ins(nouns, f"{labels} {'; '.join(wishes_of(conversation))} {said}")
+        return {key: with_names(sights[key], *both, stand_ins) for key, both in found.items() if both[1]}, stand_ins
+
+
+def still(artefact: Artefact) -> Image.Image:
+    """The picture, or the first frame of a video."""
+    return Image.fromarray(next(frames_at(artefact.path, 1.0))) if artefact.kind == MediaKind.VIDEO else load_image(artefact)
