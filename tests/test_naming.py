@@ -222,12 +222,15 @@ def test_what_is_recognised_is_sure_and_had_pictures(names: Names) -> None:
 def test_the_likeliest_of_what_is_recognised_answers_an_open_question(names: Names) -> None:
     perception = Looked(candidates(("badger", region(0.1)), ("violin", region(0.7))))
     seen = {"img-1": sight(region(0.1))}
-    finder = Finder(names, perception, Likelihood(badger=0.2, violin=2.0, igloo=9.0))  # type: ignore[arg-type]
+    finder = Finder(names, perception, Likelihood(badger=0.2, violin=3.0, igloo=9.0))  # type: ignore[arg-type]
     named, stand_ins = finder.answering(seen, question("what is played with a bow?"))
     assert stand_ins is not None and set(stand_ins.labels) == {"violin"}
     assert [one.box.x0 for one in named["img-1"].regions if one.label == stand_ins.labels["violin"]] == [0.7]
     assert finder.answering(seen, question("what is played with a bow?")) is not None and perception.times == 1
-    unsure = Finder(names, perception, Likelihood(badger=0.2, violin=GAIN / 2))  # type: ignore[arg-type]
+    other = Looked(perception.found)
+    bear = Finder(names, other, Likelihood(violin=3.5, bear=3.0))  # type: ignore[arg-type]
+    assert bear.answering(seen, question("what is played with a bow?")) == ({}, None) and other.times == 0
+    unsure = Finder(names, perception, Likelihood(badger=0.2, violin=GAIN - 0.1))  # type: ignore[arg-type]
     assert unsure.answering(seen, question("what is played with a bow?")) == ({}, None)
 
 

@@ -114,15 +114,19 @@ class TinyModel:
         """Perceive a picture or the first frame of a video, once; MediaError when its file is gone."""
         return self._seen.of(artefact, lambda: self._project(self.perception.look(still(artefact))))
 
-    def look_for(
-        self, seen: dict[str, Seen], conversation: Conversation, *, answer: bool = False
-    ) -> tuple[dict[str, Seen], StandIns | None]:
-        """The pictures with proposals for what is asked for by nouns that are no labels, or with ``answer`` for the noun that answers an
-        open question; and what stands in for those nouns."""
-        if not self._finder:
-            return seen, None
+    def look_for(self, seen: dict[str, Seen], conversation: Conversation) -> tuple[dict[str, Seen], StandIns | None]:
+        """The pictures with proposals for what is asked for by nouns that are no labels, and what stands in for those nouns."""
         sights = {key: item.sight for key, item in seen.items() if item.sight}
-        named, stand_ins = (self._finder.answering if answer else self._finder.asked)(sights, conversation)
+        named, stand_ins = self._finder.asked(sights, conversation) if self._finder else ({}, None)
+        return seen | {key: self._project(sight) for key, sight in named.items()}, stand_ins
+
+    def _look_for_answer(self, seen: dict[str, Seen], conversation: Conversation) -> tuple[dict[str, Seen], StandIns | None]:
+        """The same for an open question, where a noun answers it better than all labels."""
+        sights = {key: item.sight for key, item in seen.items() if item.sight}
+        marked = any(isinstance(part, RegionPart) for part in conversation.messages[-1].parts)
+        if not self._finder or not sights or marked or not asks_openly(words_of(conversation)):
+            return seen, None
+        named, stand_ins = self._finder.answering(sights, conversation)
         return seen | {key: self._project(sight) for key, sight in named.items()}, stand_ins
 
     def _asked_for(
@@ -187,12 +191,11 @@ class TinyModel:
         asked_for = frozenset[str]()
         if options.constrained and not plain and not stand_ins:
             projected, asked_for = self._asked_for(conversation, tokens, projected, seen)
-            if not asked_for and tokens.proposals and asks_openly(words_of(conversation)):
-                seen, stand_ins = self.look_for(seen, told, answer=True)
-                if stand_ins:
-                    tokens = self._tokens(stand_ins.put(told), seen)
-                    projected = {key: item.projected for key, item in seen.items()}
-                    asked_for = frozenset(stand_ins.labels.values())
+            seen, stand_ins = self._look_for_answer(seen, told)
+            if stand_ins:
+                tokens = self._tokens(stand_ins.put(told), seen)
+                projected = {key: item.projected for key, item in seen.items()}
+                asked_for = frozenset(stand_ins.labels.values())
         decoder = Decoder(self.network, tokens, projected, frozen=plain)
         prefilled = time.perf_counter()
         named = named_in(conversation) or ([about] if about else [])

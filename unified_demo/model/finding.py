@@ -23,8 +23,9 @@ from unified_demo.recordings import frames_at
 from unified_demo.regions import Sight
 
 REMEMBERED_PICTURES = 32
-GAIN = 1.0
-"""Nats by which a noun must be likelier behind a question than behind one about nothing to be its answer."""
+GAIN = 2.4
+"""Nats by which a noun must be likelier behind a question than behind one about nothing to be its answer; of 60 questions about composed
+pictures eight reach it, one of them wrongly."""
 T = TypeVar("T")
 
 
@@ -69,14 +70,16 @@ class Finder:
         return self._with(sights, found, conversation)
 
     def answering(self, sights: Mapping[str, Sight], conversation: Conversation) -> tuple[dict[str, Sight], StandIns | None]:
-        """The same for the one noun that answers an open question best, of all that are recognised in the pictures; None where no noun is
-        an answer."""
+        """The same for the one noun that answers an open question best, of all that are recognised in the pictures; None where a label
+        answers it, or no noun does."""
         question = words_of(conversation)
+        labels = {region.label for sight in sights.values() for region in sight.regions if region.label}
+        if any(gain > GAIN for gain in self._likelihood.gains(question, sorted(labels - unasked(question, labels))).values()):
+            return {}, None
         seen = {key: self._candidates(conversation, key, sight) for key, sight in sights.items()}
         recognised = {key: self._names.recognised(candidates) for key, candidates in seen.items()}
         nouns = {noun for found in recognised.values() for rows in found.values() for noun, _ in rows}
-        labels = {region.label for sight in sights.values() for region in sight.regions if region.label}
-        gains = self._likelihood.gains(question, sorted(nouns - unasked(question, labels | nouns)))
+        gains = self._likelihood.gains(question, sorted(nouns))
         best = max(gains, key=lambda noun: gains[noun], default="")
         if not best or gains[best] < GAIN:
             return {}, None
