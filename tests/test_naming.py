@@ -120,7 +120,6 @@ def test_what_a_picture_was_made_from_is_there(names: Names, monkeypatch: pytest
     part, whole = replace(region(0.15), box=Box(0.2, 0.3, 0.25, 0.35)), replace(region(0.1), box=Box(0.1, 0.1, 0.9, 0.9))
     there = candidates(("igloo", part), ("igloo", whole), ("badger", region(0.7)))
     monkeypatch.setattr("unified_demo.model.naming.LEAST", 50.0)
-    monkeypatch.setattr("unified_demo.model.naming.LESS_DRAWN", 60.0)
     assert names.found(there, ["igloo"]) == {} == names.found(there, ["igloo"], "a red badger")
     assert list(names.found(there, ["igloo"], "an igloo")) == [1]
 

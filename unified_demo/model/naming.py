@@ -27,8 +27,8 @@ LEAST, LEAST_UNPICTURED = -5.0, -9.0
 asked for reach it in their place, and of nouns that are not there 4 and 27."""
 RECOGNISED = 1.0
 """From which fit on a noun that nobody has asked for is believed; three of four things in composed pictures reach it."""
-LESS_DRAWN = 6.0
-"""How much less is enough for a noun that the picture was made from."""
+LEAST_DRAWN = -14.0
+"""Logit, plus the logarithm of the box's area, from which on a noun is found that the picture was made from."""
 THING = 4.0
 """How much it matters, for a noun without pictures, that a crop shows a thing as a whole."""
 NEAR = 1.0
@@ -129,10 +129,11 @@ class Names:
         places = [place for place, region in enumerate(candidates.regions) if _open(region)]
         fitting: Found = {}
         for noun in nouns if places else ():
-            fits = self.fits(noun, candidates.features[places])
-            least = LEAST if self.pictured(noun) else LEAST_UNPICTURED
-            if noun in drawn:  # The thing itself is meant and none of its parts.
-                least, fits = least - LESS_DRAWN, fits + np.log([max(candidates.regions[place].box.area, 1e-6) for place in places])
+            features = candidates.features[places]
+            fits, least = self.fits(noun, features), LEAST if self.pictured(noun) else LEAST_UNPICTURED
+            if noun in drawn:  # It is there, only softer than things of training; the thing itself is meant and none of its parts.
+                areas = np.array([max(candidates.regions[place].box.area, 1e-6) for place in places])
+                fits, least = self._logits(features)[0][:, self.nouns[noun]].numpy() + np.log(areas), LEAST_DRAWN
             for index in _best(fits, [candidates.regions[place] for place in places], least):
                 fitting.setdefault(places[index], []).append((noun, float(1 / (1 + np.exp(least - fits[index])))))
         return fitting
