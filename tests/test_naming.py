@@ -124,7 +124,16 @@ def test_what_a_picture_was_made_from_is_there(names: Names, monkeypatch: pytest
     assert list(names.found(there, ["igloo"], "an igloo")) == [1]
 
 
-def test_what_the_detector_is_sure_of_is_nothing_else(names: Names) -> None:
+def test_things_of_one_drawing_are_told_apart_whatever_the_detector_is_sure_of(names: Names) -> None:
+    sure = replace(region(0.1, "cow", 0.9), box=Box(0.05, 0.1, 0.45, 0.9))
+    there = candidates(("badger", sure), ("violin", replace(region(0.7), box=Box(0.55, 0.1, 0.95, 0.9))))
+    assert list(names.found(there, ["badger"], "a badger and a violin")) == [0]
+    assert list(names.found(there, ["violin"], "a badger and a violin")) == [1]
+
+
+def test_what_the_detector_is_sure_of_is_nothing_else_unless_it_clearly_is(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(names.found(candidates(("badger", region(0.1, "cow", 0.9))), ["badger"])) == 1
+    monkeypatch.setattr("unified_demo.model.naming.BEYOND_LABELS", 99.0)
     for label, score, count in (("cow", 0.9, 0), ("cow", 0.3, 1), ("bird", 0.9, 1)):
         assert len(names.found(candidates(("badger", region(0.1, label, score))), ["badger"])) == count
 

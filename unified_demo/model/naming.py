@@ -27,8 +27,10 @@ LEAST, LEAST_UNPICTURED = -5.0, -9.0
 asked for reach it in their place, and of nouns that are not there 4 and 27."""
 RECOGNISED = 1.0
 """From which fit on a noun that nobody has asked for is believed; three of four things in composed pictures reach it."""
-LEAST_DRAWN = -14.0
-"""Logit, plus the logarithm of the box's area, from which on a noun is found that the picture was made from."""
+BEYOND_LABELS = 0.0
+"""From which fit on a thing is what was asked for, though the detector is sure of another label."""
+LEAST_DRAWN, LARGE = -12.0, 0.5
+"""Logit, plus so many times the logarithm of the box's area, from which on a noun is found that the picture was made from."""
 THING = 4.0
 """How much it matters, for a noun without pictures, that a crop shows a thing as a whole."""
 NEAR = 1.0
@@ -125,18 +127,26 @@ class Names:
 
         ``prompt``: what the picture was made from, if it was made here: its nouns are there.
         """
-        drawn = self.asked(prompt)
-        places = [place for place, region in enumerate(candidates.regions) if _open(region)]
+        drawn, regions = self.asked(prompt), candidates.regions
         fitting: Found = {}
-        for noun in nouns if places else ():
-            features = candidates.features[places]
-            fits, least = self.fits(noun, features), LEAST if self.pictured(noun) else LEAST_UNPICTURED
-            if noun in drawn:  # It is there, only softer than things of training; the thing itself is meant and none of its parts.
-                areas = np.array([max(candidates.regions[place].box.area, 1e-6) for place in places])
-                fits, least = self._logits(features)[0][:, self.nouns[noun]].numpy() + np.log(areas), LEAST_DRAWN
-            for index in _best(fits, [candidates.regions[place] for place in places], least):
-                fitting.setdefault(places[index], []).append((noun, float(1 / (1 + np.exp(least - fits[index])))))
+        for noun in nouns if regions else ():
+            if noun in drawn:
+                fits, least = self._fits_drawn(noun, drawn, candidates), LEAST_DRAWN
+            else:
+                fits, least = self.fits(noun, candidates.features), LEAST if self.pictured(noun) else LEAST_UNPICTURED
+                fits[[not _open(region) for region in regions] & (fits < BEYOND_LABELS)] = -np.inf
+            for index in _best(fits, regions, least):
+                fitting.setdefault(index, []).append((noun, float(1 / (1 + np.exp(least - fits[index])))))
         return fitting
+
+    def _fits_drawn(self, noun: str, drawn: Sequence[str], candidates: Candidates) -> np.ndarray:
+        """(n,) how well each candidate fits a noun that the picture was made from: it is there, whatever the detector says, only softer
+        than things of training. The thing itself is meant, none of its parts, and nothing that rather fits another noun of the picture."""
+        logits = self._logits(candidates.features)[0].numpy()
+        others = [logits[:, self.nouns[other]] for other in drawn if other != noun]
+        own = logits[:, self.nouns[noun]]
+        fits = own + LARGE * np.log([max(region.box.area, 1e-6) for region in candidates.regions])
+        return np.where(own >= np.max([own, *others], axis=0), fits, -np.inf)
 
     def recognised(self, candidates: Candidates) -> Found:
         """What the candidates show beyond doubt, each under the likeliest of all nouns that can be asked for and had pictures."""
