@@ -13,7 +13,7 @@
   let following = true;
   let scrolled = 0;
   let pressed = false;
-  const NEAR_END = 160; /* pixels: the conversation may grow while somebody scrolls to its end */
+  const NEAR_END = 80; /* pixels: the conversation may grow while somebody scrolls to its end */
 
   /* The server hears at once when this window goes and when it is here again, so that it knows a reload from a closed tab. */
   function presence(word) {
