@@ -238,6 +238,8 @@ def test_the_likeliest_of_what_is_recognised_answers_an_open_question(names: Nam
     other = Looked(perception.found)
     bear = Finder(names, other, Likelihood(violin=3.5, bear=3.0))  # type: ignore[arg-type]
     assert bear.answering(seen, question("what is played with a bow?")) == ({}, None) and other.times == 0
+    who = {"img-1": sight(region(0.1, "person"))}
+    assert finder.answering(who, question("who plays with a bow?")) == ({}, None)
     unsure = Finder(names, perception, Likelihood(badger=0.2, violin=GAIN - 0.1))  # type: ignore[arg-type]
     assert unsure.answering(seen, question("what is played with a bow?")) == ({}, None)
 

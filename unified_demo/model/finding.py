@@ -79,7 +79,7 @@ class Finder:
         seen = {key: self._candidates(conversation, key, sight) for key, sight in sights.items()}
         recognised = {key: self._names.recognised(candidates) for key, candidates in seen.items()}
         nouns = {noun for found in recognised.values() for rows in found.values() for noun, _ in rows}
-        gains = self._likelihood.gains(question, sorted(nouns))
+        gains = self._likelihood.gains(question, sorted(nouns - unasked(question, labels | nouns)))
         best = max(gains, key=lambda noun: gains[noun], default="")
         if not best or gains[best] < GAIN:
             return {}, None
