@@ -130,28 +130,6 @@ def test_earlier_messages_come_without_a_jump_to_the_end(visitor: Visitor, site:
     assert visitor.page.evaluate(REST) > 100
 
 
-def test_a_chip_stays_that_comes_while_the_end_of_an_answer_is_drawn(visitor: Visitor, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last drawing has begun before the click and arrives after it."""
-    begun, go = threading.Event(), threading.Event()
-
-    def slow(*facts: Any) -> Any:
-        begun.set()
-        go.wait(60)
-        return inspector_html(*facts)
-
-    inspector_html = chat.inspector_html
-    monkeypatch.setattr(chat, "inspector_html", slow)
-    visitor.attach(PHOTO)
-    visitor.send("hello")
-    assert begun.wait(60)
-    visitor.page.get_by_role("button", name="Use img-1 as input").click()
-    chips(visitor, 1)
-    go.set()
-    visitor.finished()
-    visitor.page.wait_for_timeout(LATER_MS)
-    chips(visitor, 1)
-
-
 def test_a_mark_is_not_lost_while_another_is_on_its_way(visitor: Visitor, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     looking, go = threading.Event(), threading.Event()
 

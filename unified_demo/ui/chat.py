@@ -175,8 +175,8 @@ class _Page(Layout):
         yield self.draw(visit)
 
     def rest(self, visit: Visit) -> Update:
-        """Nobody writes: the next message can be sent. Its chips are left alone, for one may be on its way to the page."""
-        return {self.notice: gr.skip()} if self.works.of(visit) else {**self._idle(visit), self.chips: gr.skip()}
+        """Nobody writes: the next message can be sent."""
+        return {self.notice: gr.skip()} if self.works.of(visit) else self._idle(visit)
 
     def stop(self, visit: Visit) -> None:
         """End the running answer in all windows; it settles at once where the model is in a step that takes long."""
