@@ -86,6 +86,10 @@ def test_the_end_is_followed_by_who_is_there_alone(visitor: Visitor, site: Site)
     page.wait_for_timeout(LATER_MS)
     page.wait_for_function(grown, arg=page.evaluate(f"{ROOM}.scrollHeight") + 100)
     assert page.evaluate(f"{ROOM}.scrollTop") < top
+    page.mouse.wheel(0, 100_000)
+    page.wait_for_function(AT_END)
+    page.wait_for_function(grown, arg=page.evaluate(f"{ROOM}.scrollHeight") + 100)
+    page.wait_for_function(AT_END)
     page.locator("#um-composer .stop-button").click()
     visitor.finished(2)
 
@@ -122,6 +126,28 @@ def test_earlier_messages_come_without_a_jump_to_the_end(visitor: Visitor, site:
     assert visitor.page.evaluate(REST) > 100
 
 
+def test_a_chip_stays_that_comes_while_the_end_of_an_answer_is_drawn(visitor: Visitor, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last drawing has begun before the click and arrives after it."""
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(*facts: Any) -> Any:
+        begun.set()
+        go.wait(60)
+        return inspector_html(*facts)
+
+    inspector_html = chat.inspector_html
+    monkeypatch.setattr(chat, "inspector_html", slow)
+    visitor.attach(PHOTO)
+    visitor.send("hello")
+    assert begun.wait(60)
+    visitor.page.get_by_role("button", name="Use img-1 as input").click()
+    chips(visitor, 1)
+    go.set()
+    visitor.finished()
+    visitor.page.wait_for_timeout(LATER_MS)
+    chips(visitor, 1)
+
+
 def test_a_mark_is_not_lost_while_another_is_on_its_way(visitor: Visitor, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     looking, go = threading.Event(), threading.Event()
 
@@ -141,3 +167,32 @@ def test_a_mark_is_not_lost_while_another_is_on_its_way(visitor: Visitor, site: 
     visitor.page.wait_for_timeout(LATER_MS)
     go.set()
     chips(visitor, 2)
+
+
+def test_what_is_typed_while_a_message_is_on_its_way_is_not_lost(visitor: Visitor, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server empties the composer when it has taken the message, and Gradio drops what is sent before that."""
+    go = threading.Event()
+
+    def slow(*message: Any) -> Any:
+        go.wait(60)
+        return user_message(*message)
+
+    user_message = chat.user_message
+    monkeypatch.setattr(chat, "user_message", slow)
+    visitor.send("hello")
+    visitor.composer.fill("what is")
+    go.set()
+    visitor.finished()
+    visitor.page.wait_for_timeout(LATER_MS)
+    assert visitor.composer.input_value() == "what is"
+    go.clear()
+    visitor.composer.press("Enter")
+    visitor.composer.press("Enter")  # by who is impatient: it is sent once
+    visitor.composer.fill("and that?")
+    visitor.composer.press("Enter")
+    go.set()
+    assert visitor.finished(3).locator(".um-text").inner_text() == "Yousaid:andthat?"
+    visitor.page.wait_for_timeout(LATER_MS)
+    assert visitor.composer.input_value() == ""
+    said = [question.inner_text() for question in visitor.page.locator(".um-question .um-said").all()]
+    assert said == ["hello", "what is", "and that?"]

@@ -78,5 +78,4 @@ def test_without_a_picture_only_what_needs_none_is_asked() -> None:
             Task.IMAGE_GENERATION,
             Task.VIDEO_GENERATION,
             Task.AUDIO_GENERATION,
-            Task.LAYOUT_GENERATION,
         }

@@ -50,6 +50,11 @@ class Bundle:
         return frozenset(kind for step in self.steps if not step.of for kind in TASKS[step.task].needs)
 
     @property
+    def lays_out(self) -> bool:
+        """Whether a call of it is a layout: its boxes are written nowhere, so there is no answer to learn, only what is asked for."""
+        return any(step.task == Task.LAYOUT_GENERATION for step in self.steps)
+
+    @property
     def slots(self) -> tuple[str, ...]:
         return tuple(slot for slot in SLOTS if any(f"{{{slot}}}" in text for text in (self.asked, *(step.told for step in self.steps))))
 
@@ -75,8 +80,9 @@ class SeveralWriter(Writer):
 
     def bundle(self, language: str) -> Exchange | None:
         """None where no message that was drawn can mean what is attached: one picture, one video, with things to name."""
+        answerable = [bundle for bundle in bundles(language) if not bundle.lays_out]
         for _ in range(TRIES):
-            drawn = self.rng.choice(bundles(language))
+            drawn = self.rng.choice(answerable)
             made = self.filled(drawn) if all(self._sent(kind) for kind in drawn.needs) else None
             if made:
                 return made

@@ -27,6 +27,7 @@ from unified_demo.data.layout_prompts import Planned, read_planned
 from unified_demo.data.multitask import Dialogue, write_dialogue
 from unified_demo.data.requests import JOINED
 from unified_demo.data.scenes import draw_scene
+from unified_demo.data.several import bundles
 from unified_demo.data.typos import misspelt
 from unified_demo.data.wishes import NONE, wishes
 from unified_demo.grammar import TASK_TAGS, TASKS, Task
@@ -129,13 +130,20 @@ def draw_lessons(rng: random.Random, count: int, planned: Sequence[Planned] = ()
 
 
 def whole_wishes(rng: random.Random) -> Iterator[Lesson]:
-    """Each of them once, with the media it needs; one in ten with other media too, for in dialogues some hardly come up."""
+    """Each of them once, with the media it needs; one in ten with other media too, for in dialogues some hardly come up.
+
+    Messages with several wishes of which one is a layout come here too: no dialogue has them.
+    """
     for task, rows in wishes().items():
         needs = frozenset(TASKS[Task(task)].needs if task != NONE else ())
         for asked, _, _ in rows:
             others = frozenset([rng.choice(KINDS)] if rng.random() < 0.1 else [])
             calls = () if task == NONE else (task,)
             yield Lesson(" ".join(asked.split()), Situation(needs | others), calls, plain=asked in _plain_wishes())
+    for bundle in (*bundles("english"), *bundles("chinese")):
+        if bundle.lays_out and not bundle.slots:
+            calls = tuple(str(step.task) for step in bundle.steps)[:MOST_CALLS]
+            yield Lesson(" ".join(bundle.asked.split()), Situation(bundle.needs), calls)
 
 
 @cache

@@ -60,8 +60,8 @@ NO_NAMES = {"background google", "faces", "faces easy"}
 """Classes of photos that name no thing in them."""
 BATCH_NOTHING = 0.7
 """How often crops of nothing are drawn, as a share of those of a frequent noun."""
-
-
+SOFT_SHARE, SOFT_SIDE = 0.3, (96, 192)
+"""Share of the composed pictures that were made smaller, to so many pixels, and large again: what small generators draw looks like that."""
 TOLD = 500
 """Pictures after which the log says how many there were."""
 
@@ -100,7 +100,8 @@ def crops_of_scenes(pictures: Iterator[tuple[Image.Image, list[Named]]], percept
     """Of each picture a box around each thing, and some of the detector's. No held-out thing is ever in a picture of
     ``sights.compose_pictures``."""
     rng = random.Random(seed)
-    for picture, things in pictures:
+    for sharp, things in pictures:
+        picture = _softened(sharp, rng.randint(*SOFT_SIDE)) if rng.random() < SOFT_SHARE else sharp
         things_found, nothing = list[tuple[Box, str]](), list[tuple[Box, str]]()
         for box in (item.box for item in detections(picture, perception.detector)):
             fits, noun = max(((box.iou(thing.box), thing.name) for thing in things), default=(0.0, NOTHING))
@@ -113,6 +114,12 @@ def crops_of_scenes(pictures: Iterator[tuple[Image.Image, list[Named]]], percept
         yield Crops(crop_features(picture, [box for box, _ in rows], perception.encoder), tuple(noun for _, noun in rows))
 
 
+def _softened(picture: Image.Image, side: int) -> Image.Image:
+    small = picture.copy()
+    small.thumbnail((side, side))
+    return small.resize(picture.size, Image.Resampling.BICUBIC)
+
+
 def _shifted(rng: random.Random, box: Box) -> Box:
     """Each side a little off, within the picture."""
     width, height = box.x1 - box.x0, box.y1 - box.y0
@@ -122,7 +129,7 @@ def _shifted(rng: random.Random, box: Box) -> Box:
 
 
 class NameMaps(nn.Module):
-    """``forward(features (n, 384), words (m, hidden))`` -> (n, m) logits, and (n,) that it is a thing."""
+    """``forward(features (n, 768), words (m, hidden))`` -> (n, m) logits, and (n,) that it is a thing."""
 
     def __init__(self, features: torch.Tensor, words: torch.Tensor, dropout: float) -> None:
         super().__init__()
@@ -230,9 +237,9 @@ def save_names(
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m unified_demo.training.naming", description=__doc__)
     parser.add_argument("--photos", type=Path, nargs="*", default=[], help="folders of photos, each in a folder named after its class")
-    parser.add_argument("--photos-of-each", type=int, default=3500, help="photos of each of these folders")
+    parser.add_argument("--photos-of-each", type=int, default=2000, help="photos of each of these folders")
     parser.add_argument("--assets", type=Path, required=True, help="folder that 'data fetch' wrote: pictures are composed of its cut-outs")
-    parser.add_argument("--pictures", type=int, default=2400, help="composed pictures")
+    parser.add_argument("--pictures", type=int, default=1500, help="composed pictures")
     parser.add_argument("--weights", type=Path, default=Path("weights/tiny/names.safetensors"), help="where the maps are written")
     parser.add_argument("--epochs", type=int, default=NamingOptions.epochs)
     parser.add_argument("--seed", type=int, default=NamingOptions.seed)

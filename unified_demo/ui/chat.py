@@ -92,6 +92,7 @@ class _Page(Layout):
         for event, listener in ((self.bus.unmark, self.unmark), (self.bus.keep, self.keep)):
             listen(event, listener, [self.visit], [self.chips, self.notice], **quick)
         listen(self.bus.attach, self.attach, [self.composer, self.visit], [self.chips, self.notice], **quick, trigger_mode="multiple")
+        self.composer.change(None, js="() => document.dispatchEvent(new CustomEvent('um:composed'))", **PRIVATE)
         listen(self.bus.lost, self.lost, [self.visit], [self.notice], **quick)
         listen(self.bus.edit, self.edit, [self.visit], [self.chips, self.notice, self.composer], **quick)
         listen(self.bus.skip, self.skip, [self.visit], None, **quick)
@@ -125,6 +126,7 @@ class _Page(Layout):
         """What shows the answers that these events begin. They end before it starts: their last word is sure to arrive, see ``follow``."""
         manner = {**PRIVATE, "show_progress": "hidden", "concurrency_limit": None, "trigger_mode": "multiple"}
         for event in begun:
+            event.then(None, js="() => document.dispatchEvent(new CustomEvent('um:sent'))", **PRIVATE)
             looking = listen(event.then, self.follow, [self.visit], [self.chatbot], **manner)
             listen(looking.then, self.rest, [self.visit], shown, **PRIVATE, queue=False, show_progress="hidden")
 
@@ -175,8 +177,8 @@ class _Page(Layout):
         yield self.draw(visit)
 
     def rest(self, visit: Visit) -> Update:
-        """Nobody writes: the next message can be sent."""
-        return {self.notice: gr.skip()} if self.works.of(visit) else self._idle(visit)
+        """Nobody writes: the next message can be sent. Its chips are left alone, for one may be on its way to the page."""
+        return {self.notice: gr.skip()} if self.works.of(visit) else {**self._idle(visit), self.chips: gr.skip()}
 
     def stop(self, visit: Visit) -> None:
         """End the running answer in all windows; it settles at once where the model is in a step that takes long."""

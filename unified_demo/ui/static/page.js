@@ -13,7 +13,14 @@
   let following = true;
   let scrolled = 0;
   let pressed = false;
-  const NEAR_END = 80; /* pixels: the conversation may grow while somebody scrolls to its end */
+  let bottoms = []; /* [when, how far the conversation could be scrolled], of late */
+  let goal = Infinity;
+  let typed = ""; /* since a message was sent */
+  let sent = -Infinity; /* when, as long as it is on its way */
+  let next = false;
+  const NEAR_END = 80; /* pixels */
+  const LATE_MS = 300;
+  const LOST_MS = 30000;
 
   /* The server hears at once when this window goes and when it is here again, so that it knows a reload from a closed tab. */
   function presence(word) {
@@ -58,6 +65,42 @@
     sessionStorage.removeItem("um-written");
     if (!written || !field || field.value) return;
     field.value = written;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  /* While a message is on its way Gradio would drop the next one, and when the server has taken it the composer is emptied: what was
+     typed since then stands there again, and if Enter was pressed it goes when its turn has come. */
+  function onType(event) {
+    const { type, key, shiftKey, target } = event;
+    if (!(target instanceof Element)) return;
+    const written = target.matches("#um-composer textarea");
+    if (type === "input" && written) typed = target.value;
+    if ((type === "keydown" && key === "Enter" && !shiftKey && written) || (type === "click" && target.closest("#um-composer .submit-button"))) {
+      retype(); /* emptied just now, and not told yet */
+      if (performance.now() - sent > LOST_MS) {
+        sent = performance.now();
+        typed = "";
+        return;
+      }
+      next = Boolean(typed);
+      event.preventDefault();
+      event.stopPropagation();
+    }
+  }
+
+  function onSent() {
+    const field = document.querySelector("#um-composer textarea");
+    sent = next && field?.value ? performance.now() : -Infinity;
+    next = false;
+    if (sent < 0) return;
+    typed = "";
+    field.dispatchEvent(new KeyboardEvent("keypress", { key: "Enter", bubbles: true, cancelable: true }));
+  }
+
+  function retype() {
+    const field = document.querySelector("#um-composer textarea");
+    if (!field || field.value || !typed) return;
+    field.value = typed;
     field.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
@@ -160,13 +203,33 @@
     if (room && following && !pressed) room.scrollTop = room.scrollHeight;
   }
 
-  const ends = new ResizeObserver(followEnd);
+  /* The conversation grows while somebody scrolls to its end: the end is where it was when the wheel, key or finger moved, or some drawings
+     before on a busy machine. */
+  function noteBottom() {
+    const room = document.querySelector("#um-conversation .message-wrap")?.parentElement;
+    const now = performance.now();
+    bottoms = bottoms.filter(([when], place) => place === bottoms.length - 1 || now - when < LATE_MS);
+    if (room) bottoms.push([now, room.scrollHeight - room.clientHeight]);
+  }
+
+  const lately = () => Math.min(...bottoms.map(([, bottom]) => bottom));
+  const noteGoal = () => { goal = lately(); };
+
+  /* Gradio's button that leads to the end lies over the conversation and not in it: a wheel that turns there would move nothing. */
+  function onWheel({ target, deltaY }) {
+    noteGoal();
+    if (target instanceof Element && target.closest("#um-conversation .scroll-down-button-container")) document.querySelector("#um-conversation .bubble-wrap")?.scrollBy(0, deltaY);
+  }
+
+  const ends = new ResizeObserver(() => { noteBottom(); followEnd(); });
 
   function onScroll({ target }) {
     if (!(target instanceof Element) || !target.matches("#um-conversation .bubble-wrap")) return;
-    const rest = target.scrollHeight - target.clientHeight - target.scrollTop;
-    following = target.scrollTop < scrolled ? rest <= 1 : following || rest < NEAR_END; /* what shrinks ends where it is scrolled to */
-    scrolled = target.scrollTop;
+    const { scrollTop } = target;
+    if (scrollTop < scrolled) goal = Infinity;
+    if (scrollTop < scrolled) following = scrollTop >= target.scrollHeight - target.clientHeight - 1; /* what shrinks ends where it is scrolled to */
+    else if (scrollTop > scrolled) following ||= scrollTop > Math.min(goal, lately()) - NEAR_END;
+    scrolled = scrollTop;
   }
 
   function onPress(event) {
@@ -230,6 +293,8 @@
   }
 
   /* A reload shows the conversation that was open in this window. */
+  document.addEventListener("um:composed", retype);
+  document.addEventListener("um:sent", onSent);
   document.addEventListener("um:arrived", () => {
     const key = sessionStorage.getItem("um-conversation");
     if (key) document.dispatchEvent(new CustomEvent("um:open", { detail: { key } }));
@@ -250,9 +315,12 @@
   }
 
   document.addEventListener("keydown", onShortcut);
+  for (const name of ["input", "keydown", "click"]) document.addEventListener(name, onType, true);
   document.addEventListener("error", onThumbnail, true);
   document.addEventListener("load", onThumbnail, true);
   document.addEventListener("scroll", onScroll, true);
+  document.addEventListener("wheel", onWheel, { capture: true, passive: true });
+  for (const name of ["keydown", "touchmove"]) document.addEventListener(name, noteGoal, { capture: true, passive: true });
   for (const name of ["pointerdown", "pointerup", "pointercancel"]) document.addEventListener(name, onPress, true);
   document.addEventListener("pointerover", onPoint);
   document.addEventListener("focusin", onPoint);
