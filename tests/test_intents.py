@@ -41,7 +41,17 @@ from unified_demo.model.intents import (
 )
 from unified_demo.model.passes import switched_off
 from unified_demo.promises import PROMISES
-from unified_demo.training.intents import IntentOptions, Lesson, draw_lessons, joined_wishes, learn, padded, states_of, whole_wishes
+from unified_demo.training.intents import (
+    IntentOptions,
+    Lesson,
+    draw_lessons,
+    joined_wishes,
+    learn,
+    padded,
+    states_of,
+    whole_wishes,
+    wishes_with_layouts,
+)
 
 PICTURE = Artefact("img-1", MediaKind.IMAGE, Path("1.png"))
 SMALL = IntentConfig(hidden=64, layer=1, width=16, queries=2, blocks=1, heads=2, dropout=0.0)
@@ -194,6 +204,12 @@ def test_every_whole_wish_is_a_lesson_with_what_it_needs():
     assert len(lessons) == sum(map(len, wishes().values()))
     assert all(set(TASKS[Task(tag)].needs) <= lesson.situation.kinds for lesson in lessons for tag in lesson.calls)
     assert {lesson.calls for lesson in lessons} == {(), *((tag,) for tag in wishes() if tag != NONE)}
+
+
+def test_layouts_beside_other_wishes_are_lessons_though_nobody_wrote_their_boxes():
+    lessons = list(wishes_with_layouts())
+    assert len(lessons) > 40 and all("layout" in lesson.calls and len(lesson.calls) > 1 for lesson in lessons)
+    assert not any("{" in lesson.text for lesson in lessons)
 
 
 def test_single_wishes_of_dialogues_weigh_more():

@@ -130,18 +130,19 @@ def draw_lessons(rng: random.Random, count: int, planned: Sequence[Planned] = ()
 
 
 def whole_wishes(rng: random.Random) -> Iterator[Lesson]:
-    """Each of them once, with the media it needs; one in ten with other media too, for in dialogues some hardly come up.
-
-    Messages with several wishes of which one is a layout come here too: no dialogue has them.
-    """
+    """Each of them once, with the media it needs; one in ten with other media too, for in dialogues some hardly come up."""
     for task, rows in wishes().items():
         needs = frozenset(TASKS[Task(task)].needs if task != NONE else ())
         for asked, _, _ in rows:
             others = frozenset([rng.choice(KINDS)] if rng.random() < 0.1 else [])
             calls = () if task == NONE else (task,)
             yield Lesson(" ".join(asked.split()), Situation(needs | others), calls, plain=asked in _plain_wishes())
+
+
+def wishes_with_layouts() -> Iterator[Lesson]:
+    """Each message with several wishes of which one is a layout: no dialogue has them."""
     for bundle in (*bundles("english"), *bundles("chinese")):
-        if bundle.lays_out and not bundle.slots:
+        if bundle.lays_out:
             calls = tuple(str(step.task) for step in bundle.steps)[:MOST_CALLS]
             yield Lesson(" ".join(bundle.asked.split()), Situation(bundle.needs), calls)
 
@@ -328,7 +329,7 @@ def _run(flags: argparse.Namespace) -> None:
     vocabulary = Vocabulary(tokenizer, language_model.config.vocab_size)
     planned = read_planned(flags.pairs.parent) if flags.pairs else []
     rng = random.Random(flags.seed)
-    lessons = draw_lessons(rng, flags.count, planned) + list(whole_wishes(rng))
+    lessons = draw_lessons(rng, flags.count, planned) + list(whole_wishes(rng)) + list(wishes_with_layouts())
     lessons += chat_lessons(flags.chats) if flags.chats else []
     logger.info("%d messages, %d written whole", len(lessons), sum(lesson.written for lesson in lessons))
     start = load_head(flags.start) if flags.start else None
