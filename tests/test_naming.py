@@ -25,9 +25,9 @@ from unified_demo.training.naming import NOTHING, Crops, NamingOptions, crops_of
 EVEN = np.full((PARTS, len(COLOURS)), 1 / len(COLOURS), np.float32)
 RNG = np.random.default_rng(0)
 THING = RNG.normal(size=WIDTH).astype(np.float32)
-LOOKS = {noun: THING + RNG.normal(size=WIDTH).astype(np.float32) for noun in ("badger", "violin", "cello", "igloo")}
+LOOKS = {noun: THING + RNG.normal(size=WIDTH).astype(np.float32) for noun in ("badger", "violin", "cello", "igloo", "cup")}
 LOOKS["wall"] = RNG.normal(size=WIDTH).astype(np.float32) - THING
-STATES = {noun: torch.from_numpy(RNG.normal(size=64).astype(np.float32)) for noun in ("badger", "violin", "igloo", "cello")}
+STATES = {noun: torch.from_numpy(RNG.normal(size=64).astype(np.float32)) for noun in ("badger", "violin", "igloo", "cello", "cup")}
 
 
 def look(name: str, noise: float = 0.1) -> np.ndarray:
@@ -51,7 +51,7 @@ def sight(*regions: Region) -> Sight:
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> Names:
     """Trained here, in a second, on made up looks and made up states of words; there are no pictures of a cello."""
-    shown = ("badger", "violin", "igloo", NOTHING)
+    shown = ("badger", "violin", "igloo", "cup", NOTHING)
     crops = Crops(np.stack([look(noun or "wall") for _ in range(160) for noun in shown]), shown * 160)
     maps = learn(crops, STATES, NamingOptions(epochs=12, batch=32, lr=1e-2))
     path = tmp_path_factory.mktemp("names") / "names.safetensors"
@@ -74,6 +74,8 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Names:
         ("the badger left of the red igloo", ["badger"]),
         ("a mask of the igloo on the left", ["igloo"]),
         ("the violinist", []),
+        ("the cup and the orange violin", ["cup", "violin"]),
+        ("a cup of tea beside a hot dog and a dog", ["cup"]),
         ("", []),
     ],
 )
@@ -142,7 +144,7 @@ def test_a_thing_is_offered_under_the_label_that_stands_in_from_left_to_right(na
     seen = sight(region(0.1), region(0.7, "tie"))
     there = candidates(("badger", region(0.1)), ("violin", region(0.4, "cup")))
     stand_ins = names.stand_ins(["violin"], "bear tie the violin")
-    named = with_names(seen, there, names.found(there, ["violin"]), stand_ins)
+    named = with_names(seen, there, names.found(there, ["violin"]), stand_ins.labels)
     assert [one.label for one in named.regions] == [WHOLE_PICTURE, "bear", stand_ins.labels["violin"], "tie"]
     assert named.regions[2].box == there.regions[1].box
 
@@ -209,6 +211,8 @@ class Likelihood:
 class Looked:
     """A perception that sees the same in every picture and counts how often it was asked."""
 
+    labels = ("person", "bear", "cow", "vase", "cup", "kite", "clock")
+
     def __init__(self, found: Candidates) -> None:
         self.found, self.times = found, 0
 
@@ -250,6 +254,25 @@ def test_what_a_message_names_is_looked_for_where_no_label_says_it(names: Names)
     assert finder.asked({"img-1": sight()}, question("cut out the dog")) == ({}, None) and perception.times == 0
     named, stand_ins = finder.asked({"img-1": sight()}, question("cut out the violin"))
     assert stand_ins is not None and [one.box.x0 for one in named["img-1"].regions[1:]] == [0.7]
+
+
+def test_what_the_detector_knows_and_does_not_see_is_looked_for_under_its_own_label(names: Names) -> None:
+    perception = Looked(candidates(("badger", region(0.1)), ("cup", region(0.7, "vase"))))
+    finder = Finder(names, perception, Likelihood())  # type: ignore[arg-type]
+    proposed = {"img-1": sight(region(0.4, "cup", 0.5))}
+    assert finder.asked(proposed, question("cut out the cup")) == ({}, None) and perception.times == 0
+    named, stand_ins = finder.asked({"img-1": sight(region(0.1))}, question("cut out the cup"))
+    assert stand_ins is None and [(one.label, one.box.x0) for one in named["img-1"].regions[1:]] == [("bear", 0.1), ("cup", 0.7)]
+    named, stand_ins = finder.asked({"img-1": sight()}, question("cut out the badger and the cup"))
+    assert stand_ins is not None and set(stand_ins.labels) == {"badger"}
+    assert [one.label for one in named["img-1"].regions[1:]] == [stand_ins.labels["badger"], "cup"]
+
+
+def test_what_the_detector_knows_is_found_only_if_it_clearly_is_there(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = candidates(("cup", region(0.1)))
+    assert list(names.found(there, ["cup"])) == [0]
+    monkeypatch.setattr("unified_demo.model.naming.LEAST_LABEL", float(names.fits("cup", there.features)[0]) + 0.1)
+    assert names.found(there, ["cup"]) == {} and list(names.found(there, ["cup"], "a cup")) == [0]
 
 
 def test_only_so_many_pictures_are_remembered() -> None:
@@ -331,7 +354,8 @@ def test_the_committed_maps_know_many_nouns_and_refuse_what_is_not_there(tmp_pat
     settings = Settings()
     zoo = Zoo(settings.cache_dir, settings.weights_dir)
     committed = Names.load(zoo.path("tiny_names"))
-    assert len(committed.nouns) > 800 and committed.pictured("rocket") and not committed.pictured("hedgehog")
+    assert len(committed.nouns) > 800 and {"violin", "rocket", "hedgehog"} <= set(committed.nouns)
+    assert committed.pictured("rocket") and not committed.pictured("hedgehog")
     model = load_multimodal_lm(settings, zoo, tuple(TASKS.values())).model
     dog = Artefact("img-1", MediaKind.IMAGE, Path("assets/dog.jpg"))
     seen = {"img-1": model.look(dog)}
@@ -340,5 +364,5 @@ def test_the_committed_maps_know_many_nouns_and_refuse_what_is_not_there(tmp_pat
     asked = Conversation((Message("user", (MediaPart(astronaut), TextPart("segment the rocket"))),))
     named, stand_ins = model.look_for({"img-1": model.look(astronaut)}, asked)
     assert stand_ins is not None and set(stand_ins.labels) == {"rocket"}
-    added = [place for place, one in enumerate(named["img-1"].sight.regions) if one.label == stand_ins.labels["rocket"]]
-    assert added and all(named["img-1"].boxes[place].x0 > 0.5 for place in added)
+    (added,) = [place for place, one in enumerate(named["img-1"].sight.regions) if one.label == stand_ins.labels["rocket"]]
+    assert named["img-1"].boxes[added].x0 > 0.5

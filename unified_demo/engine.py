@@ -42,6 +42,7 @@ from unified_demo.messages import (
 )
 from unified_demo.model_facts import ModelFacts
 from unified_demo.parser import StreamParser
+from unified_demo.remembered import shown_after
 from unified_demo.router import Router, missing_kind
 from unified_demo.turn import TurnBuilder
 from unified_demo.unread import speaks_of_what_came, unread_sentence
@@ -301,7 +302,7 @@ class _Calls:
                     "licence": spec.licence,
                     "commercial_use": spec.commercial_use,
                 }
-                outputs.append(self._keep(event, recipe))
+                outputs.append(self._keep(event, recipe | shown_after(call, event, self._artefacts)))
         return tuple(outputs), recipe
 
     def _keep(self, output: Output, recipe: dict[str, Any]) -> Artefact:

@@ -17,7 +17,7 @@ from unified_demo.config import GenerationOptions, Settings
 from unified_demo.conversation import SPOKEN_OF, VISIBLE, render_conversation
 from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box, MediaKind, Task, TaskSpec
-from unified_demo.messages import Artefact, Conversation, RegionPart, TextPart
+from unified_demo.messages import Artefact, Conversation, TextPart
 from unified_demo.model.absence import absent
 from unified_demo.model.antecedents import AntecedentHead, AntecedentReader
 from unified_demo.model.antecedents import load_head as load_antecedents
@@ -27,7 +27,7 @@ from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.finding import Finder, Remembered, still
-from unified_demo.model.focus import in_focus, named_in, since, without_oldest
+from unified_demo.model.focus import in_focus, is_marked, named_in, since, without_oldest
 from unified_demo.model.guiding import Guide, promising
 from unified_demo.model.intents import NO_CALL, Intent, IntentReader, load_head, words_of
 from unified_demo.model.likelihood import (
@@ -51,7 +51,9 @@ from unified_demo.model.tuning import cast_added
 from unified_demo.model.zero_shot import LONGEST_WISH, PluginChooser
 from unified_demo.model_facts import resolve_device
 from unified_demo.promises import CANNOT_SEE
-from unified_demo.regions import Region, Sight
+from unified_demo.regions import SURE as SURE_THING
+from unified_demo.regions import WHOLE_PICTURE, Region, Sight
+from unified_demo.remembered import shown_in
 from unified_demo.zoo import Zoo
 
 MOST_PROMPT_TOKENS = 4096
@@ -104,18 +106,20 @@ class TinyModel:
         self._filters = default_filters(vocabulary)
         self._likelihood = AnswerLikelihood(network.language_model, vocabulary)
         self._chooser = PluginChooser(network.language_model, vocabulary) if vocabulary.plugins else None
-        self._denial = vocabulary.encode("There is no")
+        self._denial, self._blind = vocabulary.encode("There is no"), vocabulary.encode("I cannot make out")
+        self._there = [vocabulary.encode(word)[0] for word in ("There", " There", "there", " there")]
         self._denials, self._nobody = vocabulary.encode(CANNOT_SEE), vocabulary.encode(f"{CANNOT_SEE} anybody")
         self._denied = {kind: [vocabulary.encode(f" {word}")[0] for word in words] for kind, words in NAMES.items()}
         self._finder = Finder(names, perception, self._likelihood) if names else None
         self._seen = Remembered[Seen]()
 
     def look(self, artefact: Artefact) -> Seen:
-        """Perceive a picture or the first frame of a video, once; MediaError when its file is gone."""
-        return self._seen.of(artefact, lambda: self._project(self.perception.look(still(artefact))))
+        """Perceive a picture or the first frame of a video, once, or remember what was drawn here; MediaError when its file is gone."""
+        shown = [(self.names.noun_of(one.phrase), one.box) for one in shown_in(artefact)] if self.names else []
+        return self._seen.of(artefact, lambda: self._project(self.perception.look(still(artefact), shown)))
 
     def look_for(self, seen: dict[str, Seen], conversation: Conversation) -> tuple[dict[str, Seen], StandIns | None]:
-        """The pictures with proposals for what is asked for by nouns that are no labels, and what stands in for those nouns."""
+        """The pictures with proposals for what is asked for by nouns that are no labels there, and what stands in for those nouns."""
         sights = {key: item.sight for key, item in seen.items() if item.sight}
         named, stand_ins = self._finder.asked(sights, conversation) if self._finder else ({}, None)
         return seen | {key: self._project(sight) for key, sight in named.items()}, stand_ins
@@ -123,30 +127,37 @@ class TinyModel:
     def _look_for_answer(self, seen: dict[str, Seen], conversation: Conversation) -> tuple[dict[str, Seen], StandIns | None]:
         """The same for an open question, where a noun answers it better than all labels."""
         sights = {key: item.sight for key, item in seen.items() if item.sight}
-        marked = any(isinstance(part, RegionPart) for part in conversation.messages[-1].parts)
-        if not self._finder or not sights or marked or not asks_openly(words_of(conversation)):
+        if not self._finder or not sights or is_marked(conversation) or not asks_openly(words_of(conversation)):
             return seen, None
         named, stand_ins = self._finder.answering(sights, conversation)
         return seen | {key: self._project(sight) for key, sight in named.items()}, stand_ins
 
     def _asked_for(
-        self, conversation: Conversation, tokens: Tokens, projected: dict[str, ProjectedPicture], seen: Mapping[str, Seen]
+        self,
+        conversation: Conversation,
+        tokens: Tokens,
+        projected: dict[str, ProjectedPicture],
+        seen: Mapping[str, Seen],
+        stand_ins: StandIns | None,
     ) -> tuple[dict[str, ProjectedPicture], frozenset[str]]:
         """The pictures, and the labels of what the message asks for; none where that is open. Where the region reader is not sure which
-        thing it is, the frozen language model has a say. What is marked needs neither.
+        thing it is, the frozen language model has a say, about what things are and not what stands in for them. What is marked needs
+        neither.
         """
         sights = {key: item.sight for key, item in seen.items() if item.sight}
-        marked = any(isinstance(part, RegionPart) for part in conversation.messages[-1].parts)
-        if marked or not tokens.proposals or len(sights) < len(seen):
+        if is_marked(conversation) or not tokens.proposals or len(sights) < len(seen):
             return projected, frozenset()
         labels = [sights[key].regions[index].label for key, index in tokens.proposals]
         shares, said = self.network.wanted(tokens, projected), words_of(conversation)
-        out = unasked(said, labels)
+        nouns = {label: noun for noun, label in stand_ins.labels.items()} if stand_ins else {}
+        real = {label: nouns.get(label, label) for label in labels}
+        strange = unasked(said, list(real.values()))
+        out = {label for label, noun in real.items() if noun in strange}
         sure = max((share for label, share in zip(labels, shares[1:].tolist(), strict=True) if label not in out), default=0.0)
         if sure < SURE * shares[1:].sum():
-            gains = self._likelihood.gains(said, [label for label in labels if label])
+            gains = self._likelihood.gains(said, [noun for noun in real.values() if noun])
             for key, sight in sights.items():
-                weighed = [WEIGHT * gains.get(one.label, 0.0) + UNASKED * (one.label in out) for one in sight.regions]
+                weighed = [WEIGHT * gains.get(nouns.get(one.label, one.label), 0.0) + UNASKED * (one.label in out) for one in sight.regions]
                 projected = projected | {key: replace(projected[key], likelier=torch.tensor(weighed, device=shares.device))}
             shares = self.network.wanted(tokens, projected)
         return projected, believed(labels, shares.tolist(), BELIEVED_OPENLY if asks_openly(said) else BELIEVED)
@@ -189,22 +200,23 @@ class TinyModel:
         plain = guide is not None and guide.leaves_to_the_frozen_model(conversation)
         projected = {key: item.projected for key, item in seen.items()}
         asked_for = frozenset[str]()
-        if options.constrained and not plain and not stand_ins:
-            projected, asked_for = self._asked_for(conversation, tokens, projected, seen)
-            seen, stand_ins = self._look_for_answer(seen, told)
-            if stand_ins:
-                tokens = self._tokens(stand_ins.put(told), seen)
+        if options.constrained and not plain and (not stand_ins or asks_openly(words_of(conversation))):
+            projected, asked_for = self._asked_for(conversation, tokens, projected, seen, stand_ins)
+            found, answer = self._look_for_answer(seen, told) if not stand_ins else (seen, None)
+            if answer:
+                seen, stand_ins, tokens = found, answer, self._tokens(answer.put(told), found)
                 projected = {key: item.projected for key, item in seen.items()}
-                asked_for = frozenset(stand_ins.labels.values())
+                asked_for = frozenset(answer.labels.values())
         decoder = Decoder(self.network, tokens, projected, frozen=plain)
         prefilled = time.perf_counter()
         named = named_in(conversation) or ([about] if about else [])
         may_be = {MediaKind.MASK, *SPOKEN_OF, *(kind for task in self.vocabulary.tasks.values() for kind in task.needs)}
         references = {key: self.vocabulary.encode(key) for key, artefact in artefacts.items() if artefact.kind in may_be}
-        if options.constrained:
-            self._admit(decoder, kinds | set(NAMES) if guide and guide.wants_something_new() else kinds)
-        boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
         regions = {key: item.sight.regions for key, item in seen.items() if item.sight}
+        if options.constrained:
+            sure = any(region.score >= SURE_THING and region.label != WHOLE_PICTURE for row in regions.values() for region in row)
+            self._admit(decoder, kinds | set(NAMES) if guide and guide.wants_something_new() else kinds, sure)
+        boxes = [(key, seen[key].boxes[index]) for key, index in tokens.proposals]
 
         missing = self._nowhere(conversation, regions) if guide else ""
         if missing:
@@ -295,23 +307,34 @@ class TinyModel:
                 rule.apply(logits, state)
         return choose(logits, options.temperature, generator)
 
-    def _admit(self, decoder: "Decoder", kinds: Collection[MediaKind]) -> None:
-        """An answer does not begin with "There is no picture" where there is one: then its second choice begins it."""
-        first, taken = decoder.logits, 0
-        while taken < len(self._denial) and int(decoder.logits.argmax()) == self._denial[taken]:
-            decoder.step(self._denial[taken])
-            taken += 1
+    def _admit(self, decoder: "Decoder", kinds: Collection[MediaKind], sure: bool) -> None:
+        """An answer does not begin with "There is no picture" where there is one, nor with "I cannot make out any object" where one is
+        ``sure``: then its second choice begins it."""
+        first = decoder.logits
+        taken = self._follow(decoder, self._denial)
         false = taken == len(self._denial) and any(int(decoder.logits.argmax()) in self._denied.get(kind, ()) for kind in kinds)
         if taken:
             decoder.rewind(taken, first)
         if false:
-            first[[self.vocabulary.encode(word)[0] for word in ("There", " There", "there", " there")]] = -torch.inf
+            first[self._there] = -torch.inf
+        if sure and (taken := self._follow(decoder, self._blind)):
+            decoder.rewind(taken, first)
+            if taken == len(self._blind):
+                first[self._blind[0]] = -torch.inf
+
+    @staticmethod
+    def _follow(decoder: "Decoder", tokens: Sequence[int]) -> int:
+        """How many of these come of themselves; the decoder stands behind them."""
+        taken = 0
+        while taken < len(tokens) and int(decoder.logits.argmax()) == tokens[taken]:
+            decoder.step(tokens[taken])
+            taken += 1
+        return taken
 
     def _nowhere(self, conversation: Conversation, regions: Mapping[str, Sequence[Region]]) -> str:
         """The kind of thing that is looked for in pictures, if the detector knows it and proposes it in none of them; else empty."""
         artefacts, prompts = conversation.artefacts(), made_from(conversation)
-        marked = any(isinstance(part, RegionPart) for part in conversation.messages[-1].parts)
-        if not regions or marked or any(artefacts[key].kind != MediaKind.IMAGE for key in regions):
+        if not regions or is_marked(conversation) or any(artefacts[key].kind != MediaKind.IMAGE for key in regions):
             return ""
         missing = absent(words_of(conversation), self.perception.labels, {region.label for row in regions.values() for region in row})
         return missing if all(missing not in prompts.get(key, "") for key in regions) else ""

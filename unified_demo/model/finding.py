@@ -1,6 +1,8 @@
-"""Proposals for what the detector has no word for, where a message asks for it by its noun or a question can only mean it.
+"""Proposals for what the detector has no word for or does not see, where a message asks for it by its noun or a question can
+only mean it.
 
-What is found goes by a label that stands in for its noun (``naming``); pictures are looked at closer (``closer``) for it, each once.
+What is found goes by its label, or by one that stands in for its noun (``naming``); pictures are looked at closer (``closer``) for it,
+each once.
 """
 
 import threading
@@ -9,23 +11,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import numpy as np
 from PIL import Image
 
 from unified_demo.grammar import MediaKind
 from unified_demo.media import load_image
 from unified_demo.messages import Artefact, Conversation, TextPart
-from unified_demo.model.closer import Candidates
+from unified_demo.model.closer import WIDTH, Candidates
 from unified_demo.model.intents import words_of
 from unified_demo.model.likelihood import AnswerLikelihood, asks_openly, unasked
 from unified_demo.model.naming import Found, Names, StandIns, made_from, wishes_of, with_names
 from unified_demo.model.perception import Perception
 from unified_demo.recordings import frames_at
 from unified_demo.regions import Sight
+from unified_demo.remembered import shown_in
 
 REMEMBERED_PICTURES = 32
 GAIN = 2.4
 """Nats by which a noun must be likelier behind a question than behind one about nothing to be its answer; of 60 questions about composed
 pictures eight reach it, one of them wrongly."""
+NONE = Candidates((), np.zeros((0, WIDTH), np.float32))
 T = TypeVar("T")
 
 
@@ -55,16 +60,18 @@ class Finder:
 
     def __init__(self, names: Names, perception: Perception, likelihood: AnswerLikelihood) -> None:
         self._names, self._perception, self._likelihood = names, perception, likelihood
+        self._labels = frozenset(perception.labels)
         self._closer = Remembered[Candidates]()
 
     def asked(self, sights: Mapping[str, Sight], conversation: Conversation) -> tuple[dict[str, Sight], StandIns | None]:
         """The pictures (by artefact id) in which something was found that the conversation asks for by a noun that is no label there, with
-        proposals for it; and what stands in for those nouns, None where nothing was found."""
+        proposals for it, and those that were drawn here with things that the detector has no word for; and what stands in for such nouns,
+        None where there are none."""
         asking = Conversation(conversation.messages[:-1]) if asks_openly(words_of(conversation)) else conversation
-        wishes, prompts = "; ".join(wishes_of(asking)), made_from(conversation)
+        wishes, prompts, artefacts = "; ".join(wishes_of(asking)), made_from(conversation), conversation.artefacts()
         found: dict[str, tuple[Candidates, Found]] = {}
         for key, sight in sights.items():
-            if nouns := self._names.unlabelled(sight.regions, wishes):
+            if not shown_in(artefacts[key]) and (nouns := self._names.unlabelled(sight.regions, wishes)):
                 candidates = self._candidates(conversation, key, sight)
                 found[key] = candidates, self._names.found(candidates, nouns, prompts.get(key, ""))
         return self._with(sights, found, conversation)
@@ -96,13 +103,24 @@ class Finder:
     def _with(
         self, sights: Mapping[str, Sight], found: Mapping[str, tuple[Candidates, Found]], conversation: Conversation
     ) -> tuple[dict[str, Sight], StandIns | None]:
-        nouns = list(dict.fromkeys(noun for _, places in found.values() for rows in places.values() for noun, _ in rows))
+        strange = {key: [region.label for region in sight.regions[1:] if region.label not in self._labels] for key, sight in sights.items()}
+        drawn = [noun for nouns in strange.values() for noun in nouns]
+        nouns = list(dict.fromkeys([*drawn, *(noun for _, places in found.values() for rows in places.values() for noun, _ in rows)]))
         if not nouns:
             return {}, None
-        labels = " ".join(region.label for sight in sights.values() for region in sight.regions)
-        said = " ".join(part.text for message in conversation.messages for part in message.parts if isinstance(part, TextPart))
-        stand_ins = self._names.stand_ins(nouns, f"{labels} {'; '.join(wishes_of(conversation))} {said}")
-        return {key: with_names(sights[key], *both, stand_ins) for key, both in found.items() if both[1]}, stand_ins
+        called = {noun: noun for noun in nouns if noun in self._labels}
+        others, stand_ins = [noun for noun in nouns if noun not in called], None
+        if others:
+            labels = " ".join(region.label for sight in sights.values() for region in sight.regions)
+            said = " ".join(part.text for message in conversation.messages for part in message.parts if isinstance(part, TextPart))
+            stand_ins = self._names.stand_ins(others, f"{labels} {'; '.join(wishes_of(conversation))} {said} {' '.join(called)}")
+            called |= stand_ins.labels
+        named = {}
+        for key, sight in sights.items():
+            candidates, places = found.get(key, (NONE, {}))
+            if places or strange[key]:
+                named[key] = with_names(sight, candidates, places, called)
+        return named, stand_ins
 
 
 def still(artefact: Artefact) -> Image.Image:

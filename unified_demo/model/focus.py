@@ -39,6 +39,11 @@ def in_focus(conversation: Conversation, about: str = "", others: Collection[Med
     return [key for key in every if key in (named or latest)]
 
 
+def is_marked(conversation: Conversation) -> bool:
+    """Whether the last message points at something."""
+    return any(isinstance(part, RegionPart) for part in conversation.messages[-1].parts)
+
+
 def named_in(conversation: Conversation) -> list[str]:
     """Ids of the pictures and videos that the last question names, in the order of the conversation.
 

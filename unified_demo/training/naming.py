@@ -54,14 +54,13 @@ NOT_LOOKED_FOR = {
     "bass", "bow", "box", "can", "cap", "clamp", "conference", "die", "drill", "drink", "drum", "fan", "fire", "fly", "gear", "gift",
     "goal", "heart", "hook", "key", "map", "match", "painting", "pan", "plug", "ring", "saw", "scales", "scroll", "seal", "shell",
     "shield", "shower", "slide", "star", "sun", "swing", "target", "thread", "tick", "watch", "faces", "faces easy", "car side",
+    "mouse", "orange", "person", "tie", "train",
 }  # fmt: skip
-"""Words that mostly mean something else in a request ("can you", "slide it to the left"), and classes that are no names."""
+"""Words that mostly mean something else in a request ("can you", "slide it to the left"), people, and classes that are no names."""
 NO_NAMES = {"background google", "faces", "faces easy"}
 """Classes of photos that name no thing in them."""
 BATCH_NOTHING = 0.7
 """How often crops of nothing are drawn, as a share of those of a frequent noun."""
-SOFT_SHARE, SOFT_SIDE = 0.3, (96, 192)
-"""Share of the composed pictures that were made smaller, to so many pixels, and large again: what small generators draw looks like that."""
 TOLD = 500
 """Pictures after which the log says how many there were."""
 
@@ -100,8 +99,7 @@ def crops_of_scenes(pictures: Iterator[tuple[Image.Image, list[Named]]], percept
     """Of each picture a box around each thing, and some of the detector's. No held-out thing is ever in a picture of
     ``sights.compose_pictures``."""
     rng = random.Random(seed)
-    for sharp, things in pictures:
-        picture = _softened(sharp, rng.randint(*SOFT_SIDE)) if rng.random() < SOFT_SHARE else sharp
+    for picture, things in pictures:
         things_found, nothing = list[tuple[Box, str]](), list[tuple[Box, str]]()
         for box in (item.box for item in detections(picture, perception.detector)):
             fits, noun = max(((box.iou(thing.box), thing.name) for thing in things), default=(0.0, NOTHING))
@@ -112,12 +110,6 @@ def crops_of_scenes(pictures: Iterator[tuple[Image.Image, list[Named]]], percept
         rows = [(_shifted(rng, thing.box), thing.name) for thing in things]
         rows += rng.sample(things_found, min(OF_THINGS, len(things_found))) + rng.sample(nothing, min(OF_NOTHING, len(nothing)))
         yield Crops(crop_features(picture, [box for box, _ in rows], perception.encoder), tuple(noun for _, noun in rows))
-
-
-def _softened(picture: Image.Image, side: int) -> Image.Image:
-    small = picture.copy()
-    small.thumbnail((side, side))
-    return small.resize(picture.size, Image.Resampling.BICUBIC)
 
 
 def _shifted(rng: random.Random, box: Box) -> Box:
@@ -217,6 +209,12 @@ def spellings(nouns: Sequence[str], people: Collection[str] = ()) -> dict[str, s
     return found
 
 
+def labels() -> dict[str, str]:
+    """What the detector's labels are called, one and several -> the label. Those that no picture showed are there as well: a "hot dog" is
+    no dog."""
+    return {spelt: label for label in knowledge() if label not in NOT_LOOKED_FOR for spelt in (label, plural(label))}
+
+
 def save_names(
     path: Path, maps: NameMaps, nouns: Sequence[str], states: torch.Tensor, words: dict[str, str], pictured: Collection[str]
 ) -> None:
@@ -229,7 +227,9 @@ def save_names(
             "pictured": torch.tensor([noun in pictured for noun in nouns]),
         }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = {"nouns": "\n".join(nouns), "words": "\n".join(f"{spelt}\t{noun}" for spelt, noun in words.items())}
+    told = {"nouns": "\n".join(nouns)}
+    for kind, spelt in (("words", words), ("labels", labels())):
+        told[kind] = "\n".join(f"{word}\t{noun}" for word, noun in spelt.items())
     save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, metadata=told)
     path.chmod(0o644)
 

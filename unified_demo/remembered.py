@@ -1,0 +1,80 @@
+"""What a picture made here shows, and where: the expert that drew it noted that in its recipe, and edits carry it on.
+
+A detector of photographs hardly knows a drawing, but nobody has to look for what is remembered.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unified_demo.errors import UnifiedError
+from unified_demo.experts.base import Output
+from unified_demo.experts.resizing import FACTORS
+from unified_demo.grammar import Box, MediaKind, Task
+from unified_demo.messages import Artefact, TaskCall
+
+DRAWN, CARRIED = "layout", "shows"
+"""Keys of recipes: of what was drawn where, and of the same behind an edit. Rows are {"phrase": str, "box": [x0, y0, x1, y1] in 0..1}."""
+COVERED = 0.6
+"""A thing is what an edit was about if so much of it lies in the box of the edit, or of that box in it."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    phrase: str
+    box: Box
+
+
+def shown_in(artefact: Artefact) -> tuple[Shown, ...]:
+    """Empty where that is not known. Recipes come from files as well: rows that are none are left out."""
+    rows = artefact.recipe.get(DRAWN) or artefact.recipe.get(CARRIED)
+    found = []
+    for row in rows if isinstance(rows, list) else ():
+        try:
+            phrase, corners = row["phrase"], [float(value) for value in row["box"]]
+            found.append(Shown(phrase.strip(), Box(*corners)))
+        except (AttributeError, KeyError, TypeError, ValueError, UnifiedError):
+            continue
+    return tuple(found)
+
+
+def shown_after(call: TaskCall, output: Output, artefacts: Mapping[str, Artefact]) -> dict[str, Any]:
+    """For the recipe of an edited picture: what it shows, if that was known of the picture that was edited; {} where it is not."""
+    before = artefacts.get(output.of or "")
+    if before is None or output.kind != MediaKind.IMAGE or DRAWN in output.recipe:
+        return {}
+    rows = shown_in(before)
+    if call.task == Task.REASONING_EDITING:
+        rows = _edited(rows, [box for region in call.regions for box in region.boxes], output.recipe)
+    elif call.task != Task.IMAGE_EDITING:
+        return {}
+    written = [{"phrase": row.phrase, "box": [round(number, 4) for number in row.box.as_tuple()]} for row in rows]
+    return {CARRIED: written} if written else {}
+
+
+def _edited(rows: tuple[Shown, ...], boxes: list[Box], recipe: Mapping[str, Any]) -> tuple[Shown, ...]:
+    """Nothing is known behind an operation that is none of the five."""
+    operation, new = recipe.get("operation"), str(recipe.get("new", ""))
+    meant = [row for row in rows if any(_same(row.box, box) for box in boxes)]
+    others = tuple(row for row in rows if row not in meant)
+    if not rows or operation == "recolour":
+        return rows
+    if operation == "remove":
+        return others
+    if operation == "replace":
+        return (*others, *(Shown(new, box) for box in boxes))
+    if operation == "add":
+        return (*rows, *(Shown(new, box) for box in boxes))
+    if operation == "resize" and new in FACTORS:
+        return (*others, *(Shown(row.phrase, _scaled(row.box, FACTORS[new])) for row in meant))
+    return ()
+
+
+def _same(thing: Box, box: Box) -> bool:
+    return thing.overlap(box) >= COVERED * min(thing.area, box.area)
+
+
+def _scaled(box: Box, factor: float) -> Box:
+    """The middle of its foot stays, as in ``experts.resizing``."""
+    middle, half, height = (box.x0 + box.x1) / 2, (box.x1 - box.x0) * factor / 2, (box.y1 - box.y0) * factor
+    return Box(max(middle - half, 0.0), max(box.y1 - height, 0.0), min(middle + half, 1.0), box.y1)
