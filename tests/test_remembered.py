@@ -67,9 +67,9 @@ def test_an_edited_region_changes_what_is_there(recipe: dict[str, Any], kept: li
     assert after(recipe, CUP) == kept
 
 
-def test_an_edit_of_the_whole_picture_moves_nothing_and_other_results_are_not_remembered() -> None:
-    assert after({}, task="edit") == [("a red cup", CUP), ("a fox", FOX)]
-    assert after({}, task="ivgen") == after({DRAWN: []}, task="edit") == after({}, task="edit", before=drawing(made="elsewhere")) == []
+def test_an_edit_of_the_whole_picture_and_a_film_of_it_begin_with_everything_where_it_is() -> None:
+    assert after({}, task="edit") == after({}, task="ivgen") == after({}, task="vedit") == [("a red cup", CUP), ("a fox", FOX)]
+    assert after({}, task="seg") == after({DRAWN: []}, task="edit") == after({}, task="edit", before=drawing(made="elsewhere")) == []
 
 
 def test_the_engine_keeps_it_with_the_result(tmp_path: Path) -> None:

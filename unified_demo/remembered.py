@@ -1,4 +1,4 @@
-"""What a picture made here shows, and where: the expert that drew it noted that in its recipe, and edits carry it on.
+"""What a picture made here shows, and where: the expert that drew it noted that in its recipe, and what is made of it carries that on.
 
 A detector of photographs hardly knows a drawing, but nobody has to look for what is remembered.
 """
@@ -10,11 +10,13 @@ from typing import Any
 from unified_demo.errors import UnifiedError
 from unified_demo.experts.base import Output
 from unified_demo.experts.resizing import FACTORS
-from unified_demo.grammar import Box, MediaKind, Task
+from unified_demo.grammar import Box, Task
 from unified_demo.messages import Artefact, TaskCall
 
 DRAWN, CARRIED = "layout", "shows"
 """Keys of recipes: of what was drawn where, and of the same behind an edit. Rows are {"phrase": str, "box": [x0, y0, x1, y1] in 0..1}."""
+KEEPING = (Task.IMAGE_EDITING, Task.IMAGE_TO_VIDEO, Task.VIDEO_EDITING)
+"""Tasks that leave everything where it is at first."""
 COVERED = 0.6
 """A thing is what an edit was about if so much of it lies in the box of the edit, or of that box in it."""
 
@@ -39,14 +41,14 @@ def shown_in(artefact: Artefact) -> tuple[Shown, ...]:
 
 
 def shown_after(call: TaskCall, output: Output, artefacts: Mapping[str, Artefact]) -> dict[str, Any]:
-    """For the recipe of an edited picture: what it shows, if that was known of the picture that was edited; {} where it is not."""
+    """For the recipe of what was made of a picture: what it shows, a video at first, if that was known of the picture; else {}."""
     before = artefacts.get(output.of or "")
-    if before is None or output.kind != MediaKind.IMAGE or DRAWN in output.recipe:
+    if before is None or DRAWN in output.recipe:
         return {}
     rows = shown_in(before)
     if call.task == Task.REASONING_EDITING:
         rows = _edited(rows, [box for region in call.regions for box in region.boxes], output.recipe)
-    elif call.task != Task.IMAGE_EDITING:
+    elif call.task not in KEEPING:
         return {}
     written = [{"phrase": row.phrase, "box": [round(number, 4) for number in row.box.as_tuple()]} for row in rows]
     return {CARRIED: written} if written else {}

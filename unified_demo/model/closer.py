@@ -1,8 +1,8 @@
-"""A closer look: everything that may be a thing, cut out of the picture and encoded by itself, for nouns that the detector has no word for.
+"""A closer look: everything that may be a thing, cut out and encoded by itself, for things that the detector does not propose.
 
 In the whole picture a small thing covers a few patches, and where the detector knows no such thing its score is next to nothing; so
-boxes count from a far lower score on than elsewhere, whatever the detector calls them. It takes about a second and a half on two cores
-and is done only for pictures that such a noun asks about.
+boxes count from a far lower score on than elsewhere, whatever the detector calls them. Up to MOST pictures are encoded where an answer
+else needs one: it is done for nouns that are asked for and not proposed, and for open questions that no proposal answers.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,7 @@ A frame has the artefact's id, what is found in it, tools (use, inspect, downloa
 into it. Everything from outside is escaped; nothing here reads events or keeps state.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -185,7 +185,9 @@ def _recipe(artefact: Artefact) -> Markup:
 def _plain(value: object) -> str:
     if isinstance(value, bool):
         return say("yes") if value else say("no")
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, Mapping):  # one of several things, with its place
+        return str(value.get("phrase", ""))
+    return ", ".join(map(_plain, value)) if isinstance(value, list | tuple) else str(value)
 
 
 # ---- what was found in it ----
