@@ -146,7 +146,7 @@ def accuracy(head: AntecedentHead, lessons: Sequence[Lesson], states: Sequence[t
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m unified_demo.training.antecedents", description=__doc__)
-    parser.add_argument("--count", type=int, default=14_000, help="messages that are drawn")
+    parser.add_argument("--count", type=int, default=20_000, help="messages that are drawn")
     parser.add_argument("--held-out", type=int, default=1_000, help="messages in held-out templates, to measure")
     parser.add_argument("--epochs", type=int, default=AntecedentOptions.epochs)
     parser.add_argument("--seed", type=int, default=1)
