@@ -83,6 +83,21 @@ def test_the_nouns_that_are_asked_for(names: Names, text: str, nouns: list[str])
     assert names.asked(text) == nouns
 
 
+@pytest.mark.parametrize(
+    ("phrase", "noun"),
+    [
+        ("a small red badger", "badger"),
+        ("a badger in a cup", "badger"),
+        ("two violins", "violin"),
+        ("an old gizmo on a table", "gizmo"),
+        ("on", "on"),
+        ("  Star ", "star"),
+    ],
+)
+def test_the_noun_of_what_was_drawn(names: Names, phrase: str, noun: str) -> None:
+    assert names.noun_of(phrase) == noun
+
+
 def test_labels_of_the_detector_are_not_looked_for() -> None:
     found = spellings(["dog", "badger", "puppy", "can", "cook"], people=["cook"])
     assert found == {"badger": "badger", "badgers": "badger"}

@@ -33,8 +33,8 @@ def shown_in(artefact: Artefact) -> tuple[Shown, ...]:
     found = []
     for row in rows if isinstance(rows, list) else ():
         try:
-            phrase, corners = row["phrase"], [float(value) for value in row["box"]]
-            found.append(Shown(phrase.strip(), Box(*corners)))
+            phrase, corners = row["phrase"].strip(), [float(value) for value in row["box"]]
+            found += [Shown(phrase, Box(*corners))] if phrase else []
         except (AttributeError, KeyError, TypeError, ValueError, UnifiedError):
             continue
     return tuple(found)

@@ -60,6 +60,7 @@ _BEFORE = re.compile(
 )
 """What stands before a noun that only says where or which another thing is, or what it shall become."""
 
+_BESIDES = re.compile(r"(?<=\w) (?:in|on|with|of|near|by|beside|behind|under|above|below|over|wearing|holding|riding|and|that|next)\b")
 LONGEST_BEFORE = 60
 """Characters; a question may be long."""
 
@@ -104,9 +105,9 @@ class Names:
         return [noun for noun in dict.fromkeys(called[match.group().lower()] for match in found) if noun in self.nouns]
 
     def noun_of(self, phrase: str) -> str:
-        """What a phrase without a clause names: "a small red octopus in a hat" is an octopus; its last word where no noun is known."""
+        """What a phrase names: "a small red octopus in a hat" is an octopus; the last word of "an old gizmo on a table" before the "on"."""
         asked = self.asked(phrase)
-        return asked[0] if asked else phrase.lower().split()[-1] if phrase.split() else ""
+        return asked[0] if asked else _BESIDES.split(phrase.lower().strip())[0].split()[-1]
 
     def is_label(self, noun: str) -> bool:
         """Whether the detector has this word, and it is looked for."""

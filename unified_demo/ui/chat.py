@@ -23,7 +23,7 @@ from unified_demo.messages import Artefact, Message
 from unified_demo.ui.drawer import text_of
 from unified_demo.ui.endpoint import add_endpoint
 from unified_demo.ui.examples import ASSETS, example_cards
-from unified_demo.ui.layout import Layout, composed, number_of, part_maker
+from unified_demo.ui.layout import Layout, composed, number_of, part_maker, tell
 from unified_demo.ui.marks import add_mark, marks_html, remove_mark
 from unified_demo.ui.panel import header_html, inspector_html, notice_html, welcome_html
 from unified_demo.ui.presence import add_presence
@@ -74,6 +74,8 @@ class _Page(Layout):
     def _connect(self, blocks: gr.Blocks) -> None:
         quick = {**PRIVATE, "queue": False, "show_progress": "hidden"}
         shown = [self.chatbot, self.composer, self.notice, self.chips, self.inspector, self.header, self.kept]
+        for event, name in ((self.composer.change, "composed"), (self.composer.submit, "sending")):
+            event(None, js=tell(name), **PRIVATE)
         self._connect_turns(shown)
         listen(self.composer.stop, self.stop, [self.visit], None, **quick)
         listen(self.chatbot.undo, self.undo, [self.visit], shown, **quick)
@@ -92,7 +94,6 @@ class _Page(Layout):
         for event, listener in ((self.bus.unmark, self.unmark), (self.bus.keep, self.keep)):
             listen(event, listener, [self.visit], [self.chips, self.notice], **quick)
         listen(self.bus.attach, self.attach, [self.composer, self.visit], [self.chips, self.notice], **quick, trigger_mode="multiple")
-        self.composer.change(None, js="() => document.dispatchEvent(new CustomEvent('um:composed'))", **PRIVATE)
         listen(self.bus.lost, self.lost, [self.visit], [self.notice], **quick)
         listen(self.bus.edit, self.edit, [self.visit], [self.chips, self.notice, self.composer], **quick)
         listen(self.bus.skip, self.skip, [self.visit], None, **quick)
@@ -106,8 +107,7 @@ class _Page(Layout):
         watched = [self.header, self.inspector, self.notice, self.timer]
         listen(self.timer.tick, self.watch, [self.visit], watched, **quick)
         listen(blocks.load, self.watch, [self.visit], watched, **quick)
-        entered = listen(blocks.load, self.enter, [self.key, self.visit], [self.key, self.kept], **quick)
-        entered.then(None, js="() => document.dispatchEvent(new CustomEvent('um:arrived'))", **PRIVATE)
+        listen(blocks.load, self.enter, [self.key, self.visit], [self.key, self.kept], **quick).then(None, js=tell("arrived"), **PRIVATE)
 
     def _connect_turns(self, shown: list[Any]) -> None:
         begin = {**PRIVATE, "show_progress": "hidden", "concurrency_limit": None}
@@ -126,7 +126,7 @@ class _Page(Layout):
         """What shows the answers that these events begin. They end before it starts: their last word is sure to arrive, see ``follow``."""
         manner = {**PRIVATE, "show_progress": "hidden", "concurrency_limit": None, "trigger_mode": "multiple"}
         for event in begun:
-            event.then(None, js="() => document.dispatchEvent(new CustomEvent('um:sent'))", **PRIVATE)
+            event.then(None, js=tell("sent"), **PRIVATE)
             looking = listen(event.then, self.follow, [self.visit], [self.chatbot], **manner)
             listen(looking.then, self.rest, [self.visit], shown, **PRIVATE, queue=False, show_progress="hidden")
 

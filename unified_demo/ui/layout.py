@@ -132,6 +132,11 @@ class Layout:
         }
 
 
+def tell(name: str) -> str:
+    """What Gradio runs in the browser for an event that only the page's own script listens to: it hears of it as ``um:<name>``."""
+    return f"() => document.dispatchEvent(new CustomEvent('um:{name}'))"
+
+
 def composed(question: Message | None, **buttons: Any) -> gr.MultimodalTextbox:
     """The composer with a question in it."""
     text, files = question_of(question) if question else ("", [])

@@ -16,11 +16,10 @@
   let bottoms = []; /* [when, how far the conversation could be scrolled], of late */
   let goal = Infinity;
   let typed = ""; /* since a message was sent */
-  let sent = -Infinity; /* when, as long as it is on its way */
-  let next = false;
+  let sending = false;
+  let next = false; /* another one shall follow */
   const NEAR_END = 80; /* pixels */
   const LATE_MS = 300;
-  const LOST_MS = 30000;
 
   /* The server hears at once when this window goes and when it is here again, so that it knows a reload from a closed tab. */
   function presence(word) {
@@ -77,24 +76,23 @@
     if (type === "input" && written) typed = target.value;
     if ((type === "keydown" && key === "Enter" && !shiftKey && written) || (type === "click" && target.closest("#um-composer .submit-button"))) {
       retype(); /* emptied just now, and not told yet */
-      if (performance.now() - sent > LOST_MS) {
-        sent = performance.now();
-        typed = "";
-        return;
-      }
+      if (!sending) return;
       next = Boolean(typed);
       event.preventDefault();
       event.stopPropagation();
     }
   }
 
+  function onSending() {
+    sending = true;
+    typed = "";
+  }
+
   function onSent() {
     const field = document.querySelector("#um-composer textarea");
-    sent = next && field?.value ? performance.now() : -Infinity;
+    sending = false;
+    if (next && field?.value) field.dispatchEvent(new KeyboardEvent("keypress", { key: "Enter", bubbles: true, cancelable: true }));
     next = false;
-    if (sent < 0) return;
-    typed = "";
-    field.dispatchEvent(new KeyboardEvent("keypress", { key: "Enter", bubbles: true, cancelable: true }));
   }
 
   function retype() {
@@ -213,11 +211,12 @@
   }
 
   const lately = () => Math.min(...bottoms.map(([, bottom]) => bottom));
-  const noteGoal = () => { goal = lately(); };
+  const noteGoal = ({ type, key }) => { if (type !== "keydown" || ["End", "PageDown", "ArrowDown", " "].includes(key)) goal = lately(); };
 
   /* Gradio's button that leads to the end lies over the conversation and not in it: a wheel that turns there would move nothing. */
-  function onWheel({ target, deltaY }) {
-    noteGoal();
+  function onWheel(event) {
+    const { target, deltaY } = event;
+    noteGoal(event);
     if (target instanceof Element && target.closest("#um-conversation .scroll-down-button-container")) document.querySelector("#um-conversation .bubble-wrap")?.scrollBy(0, deltaY);
   }
 
@@ -294,6 +293,7 @@
 
   /* A reload shows the conversation that was open in this window. */
   document.addEventListener("um:composed", retype);
+  document.addEventListener("um:sending", onSending);
   document.addEventListener("um:sent", onSent);
   document.addEventListener("um:arrived", () => {
     const key = sessionStorage.getItem("um-conversation");
