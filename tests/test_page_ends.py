@@ -196,3 +196,22 @@ def test_what_is_typed_while_a_message_is_on_its_way_is_not_lost(visitor: Visito
     assert visitor.composer.input_value() == ""
     said = [question.inner_text() for question in visitor.page.locator(".um-question .um-said").all()]
     assert said == ["hello", "what is", "and that?"]
+
+
+def test_a_message_at_which_the_server_failed_does_not_hold_up_the_next(
+    visitor: Visitor, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+
+    def broken(*_: Any) -> Any:
+        failed.set()
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(chat, "user_message", broken)
+        visitor.send("hello")
+        assert failed.wait(60)
+        visitor.page.wait_for_timeout(LATER_MS)
+    visitor.composer.fill("again")
+    visitor.composer.press("Enter")
+    assert visitor.finished().locator(".um-text").inner_text() == "Yousaid:again"

@@ -74,8 +74,6 @@ class _Page(Layout):
     def _connect(self, blocks: gr.Blocks) -> None:
         quick = {**PRIVATE, "queue": False, "show_progress": "hidden"}
         shown = [self.chatbot, self.composer, self.notice, self.chips, self.inspector, self.header, self.kept]
-        for event, name in ((self.composer.change, "composed"), (self.composer.submit, "sending")):
-            event(None, js=tell(name), **PRIVATE)
         self._connect_turns(shown)
         listen(self.composer.stop, self.stop, [self.visit], None, **quick)
         listen(self.chatbot.undo, self.undo, [self.visit], shown, **quick)
@@ -126,7 +124,8 @@ class _Page(Layout):
         """What shows the answers that these events begin. They end before it starts: their last word is sure to arrive, see ``follow``."""
         manner = {**PRIVATE, "show_progress": "hidden", "concurrency_limit": None, "trigger_mode": "multiple"}
         for event in begun:
-            event.then(None, js=tell("sent"), **PRIVATE)
+            for over in (event.then, event.failure):
+                over(None, js=tell("sent"), **PRIVATE)
             looking = listen(event.then, self.follow, [self.visit], [self.chatbot], **manner)
             listen(looking.then, self.rest, [self.visit], shown, **PRIVATE, queue=False, show_progress="hidden")
 

@@ -96,6 +96,8 @@ class Layout:
             max_plain_text_length=2 * self.engine.settings.limits.text_characters,
             autofocus=True,
         )
+        for event, name in ((self.composer.change, "composed"), (self.composer.submit, "sending")):
+            event(None, js=tell(name), api_visibility="private")
         self.camera = gr.HTML(camera_html(), elem_id="um-camera-place", js_on_load=None)
 
     def _place_inspector(self) -> None:
