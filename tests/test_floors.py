@@ -12,7 +12,7 @@ FLOORS = {
     "errors": 0, "grammar": 0, "messages": 0, "config": 0, "outlines": 0, "weight_sources": 0, "recordings": 0, "profiles": 0,
     "arrays": 0, "ply": 0, "signals": 0, "previews": 0,
     "media": 1, "regions": 1, "parser": 1, "conversation": 1, "turn": 1, "zoo": 1, "transcript": 1, "compiling": 1, "hues": 1, "unread": 1,
-    "model_facts": 1, "promises": 1, "nouns": 1, "deeds": 1, "strokes": 1,
+    "model_facts": 1, "promises": 1, "nouns": 1, "deeds": 1, "strokes": 1, "remembered": 1,
     "intake": 2, "history": 2, "safety": 2, "provenance": 2, "model": 2, "experts": 2, "data": 2,
     "router": 3, "fakes": 3, "marked": 3,
     "engine": 4,

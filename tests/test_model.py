@@ -543,7 +543,7 @@ def test_what_was_seen_goes_to_the_device_of_the_network(tmp_path):
     network, vocabulary = make_network()
     scene = make_scene(1)
     sight = Sight(np.zeros((17, 384), np.float32), tuple(scene.regions))
-    model = TinyModel(network, vocabulary, SimpleNamespace(look=lambda _: sight), ("seg",))
+    model = TinyModel(network, vocabulary, SimpleNamespace(look=lambda *_: sight), ("seg",))
     network.to("meta")
     Image.new("RGB", (32, 24)).save(tmp_path / "photo.png")
     seen = model.look(Artefact("img-1", MediaKind.IMAGE, tmp_path / "photo.png"))

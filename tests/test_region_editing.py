@@ -158,7 +158,7 @@ def test_a_thing_is_made_smaller(picture: Artefact) -> None:
     hole = painter.holes[0]
     assert (after[~hole] == before[~hole]).all()
     assert 0.3 < (after[hole] == 100).all(1).mean() < 0.8, "what it no longer covers is filled"
-    assert made.recipe == {"operation": "resize", "new": "smaller", "method": METHODS["resize"]}
+    assert made.recipe == {"operation": "resize", "new": "smaller", "factor": 0.7, "method": METHODS["resize"]}
 
 
 # ---- holes and seams ----

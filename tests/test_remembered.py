@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw
 
 from unified_demo.assembly import load_engine
 from unified_demo.config import GenerationOptions, Settings
-from unified_demo.experts.base import Output
 from unified_demo.fakes import FakeExpert, ScriptedModel, fake_spec
 from unified_demo.grammar import TASKS, Box, MediaKind, spell_box
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TaskCall, TextPart, TurnDone
@@ -27,8 +26,7 @@ def drawing(path: Path = Path("1.png"), **recipe: Any) -> Artefact:
 def after(recipe: Mapping[str, Any], *boxes: Box, task: str = "redit", before: Artefact | None = None) -> list[tuple[str, Box]]:
     """What is known of the picture behind an edit of the drawing."""
     call = TaskCall(0, task, "as told", ("img-1",), (RegionPart("it", boxes),) if boxes else ())
-    output = Output(MediaKind.IMAGE, Image.new("RGB", (64, 64)), "img-1", recipe=dict(recipe))
-    carried = shown_after(call, output, {"img-1": before or drawing()})
+    carried = shown_after(call, "img-1", recipe, {"img-1": before or drawing()})
     return [(one.phrase, one.box) for one in shown_in(drawing(**carried, made="here"))]
 
 
@@ -58,8 +56,8 @@ def test_a_drawing_shows_what_was_drawn() -> None:
         ({"operation": "remove"}, [("a fox", FOX)]),
         ({"operation": "replace", "new": "a tree"}, [("a fox", FOX), ("a tree", CUP)]),
         ({"operation": "add", "new": "a tree"}, [("a red cup", CUP), ("a fox", FOX), ("a tree", CUP)]),
-        ({"operation": "resize", "new": "smaller"}, [("a fox", FOX), ("a red cup", Box(0.145, 0.38, 0.355, 0.8))]),
-        ({"operation": "resize", "new": "upside down"}, []),
+        ({"operation": "resize", "new": "smaller", "factor": 0.7}, [("a fox", FOX), ("a red cup", Box(0.145, 0.38, 0.355, 0.8))]),
+        ({"operation": "resize", "new": "smaller"}, []),
         ({}, []),
     ],
 )

@@ -302,7 +302,7 @@ class _Calls:
                     "licence": spec.licence,
                     "commercial_use": spec.commercial_use,
                 }
-                outputs.append(self._keep(event, recipe | shown_after(call, event, self._artefacts)))
+                outputs.append(self._keep(event, recipe | shown_after(call, event.of, event.recipe, self._artefacts)))
         return tuple(outputs), recipe
 
     def _keep(self, output: Output, recipe: dict[str, Any]) -> Artefact:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from unified_demo.errors import UnifiedError
-from unified_demo.experts.base import Output
-from unified_demo.experts.resizing import FACTORS
 from unified_demo.grammar import Box, Task
 from unified_demo.messages import Artefact, TaskCall
 
@@ -40,14 +38,17 @@ def shown_in(artefact: Artefact) -> tuple[Shown, ...]:
     return tuple(found)
 
 
-def shown_after(call: TaskCall, output: Output, artefacts: Mapping[str, Artefact]) -> dict[str, Any]:
-    """For the recipe of what was made of a picture: what it shows, a video at first, if that was known of the picture; else {}."""
-    before = artefacts.get(output.of or "")
-    if before is None or DRAWN in output.recipe:
+def shown_after(call: TaskCall, of: str | None, recipe: Mapping[str, Any], artefacts: Mapping[str, Artefact]) -> dict[str, Any]:
+    """For the recipe of what was made of a picture: what it shows, a video at first, if that was known of the picture; else {}.
+
+    ``of``: the id of that picture; ``recipe``: what the expert notes of its output.
+    """
+    before = artefacts.get(of or "")
+    if before is None or DRAWN in recipe:
         return {}
     rows = shown_in(before)
     if call.task == Task.REASONING_EDITING:
-        rows = _edited(rows, [box for region in call.regions for box in region.boxes], output.recipe)
+        rows = _edited(rows, [box for region in call.regions for box in region.boxes], recipe)
     elif call.task not in KEEPING:
         return {}
     written = [{"phrase": row.phrase, "box": [round(number, 4) for number in row.box.as_tuple()]} for row in rows]
@@ -67,8 +68,8 @@ def _edited(rows: tuple[Shown, ...], boxes: list[Box], recipe: Mapping[str, Any]
         return (*others, *(Shown(new, box) for box in boxes))
     if operation == "add":
         return (*rows, *(Shown(new, box) for box in boxes))
-    if operation == "resize" and new in FACTORS:
-        return (*others, *(Shown(row.phrase, _scaled(row.box, FACTORS[new])) for row in meant))
+    if operation == "resize" and isinstance(recipe.get("factor"), float):
+        return (*others, *(Shown(row.phrase, _scaled(row.box, recipe["factor"])) for row in meant))
     return ()
 
 

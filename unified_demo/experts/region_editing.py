@@ -160,7 +160,8 @@ class RegionEditingExpert:
         return (yield from self._inpainter.paint(request, pixels, box, wish.new))
 
     def _recipe(self, wish: Wish, request: ExpertRequest, apart: Apart | None = None) -> dict[str, Any]:
-        known = {"operation": wish.operation, **({"new": wish.new} if wish.new else {})}
+        known: dict[str, Any] = {"operation": wish.operation, **({"new": wish.new} if wish.new else {})}
+        known |= {"factor": FACTORS[wish.new]} if wish.operation == "resize" else {}
         known |= {"mask": PAINTED} if request.strokes else {}
         if wish.operation in METHODS:
             return known | {"method": METHOD if apart else METHODS[wish.operation]}

@@ -138,7 +138,7 @@ class TinyModel:
         tokens: Tokens,
         projected: dict[str, ProjectedPicture],
         seen: Mapping[str, Seen],
-        stand_ins: StandIns | None,
+        stand_ins: StandIns | None = None,
     ) -> tuple[dict[str, ProjectedPicture], frozenset[str]]:
         """The pictures, and the labels of what the message asks for; none where that is open. Where the region reader is not sure which
         thing it is, the frozen language model has a say, about what things are and not what stands in for them. What is marked needs
