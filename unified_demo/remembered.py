@@ -3,7 +3,7 @@
 A detector of photographs hardly knows a drawing, but nobody has to look for what is remembered.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +51,12 @@ def shown_after(call: TaskCall, of: str | None, recipe: Mapping[str, Any], artef
         rows = _edited(rows, [box for region in call.regions for box in region.boxes], recipe)
     elif call.task not in KEEPING:
         return {}
-    written = [{"phrase": row.phrase, "box": [round(number, 4) for number in row.box.as_tuple()]} for row in rows]
-    return {CARRIED: written} if written else {}
+    return {CARRIED: written((row.phrase, row.box) for row in rows)} if rows else {}
+
+
+def written(rows: Iterable[tuple[str, Box]]) -> list[dict[str, Any]]:
+    """Phrases with their boxes as the rows of a recipe."""
+    return [{"phrase": phrase, "box": [round(number, 4) for number in box.as_tuple()]} for phrase, box in rows]
 
 
 def _edited(rows: tuple[Shown, ...], boxes: list[Box], recipe: Mapping[str, Any]) -> tuple[Shown, ...]:

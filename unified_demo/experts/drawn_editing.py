@@ -24,6 +24,7 @@ from unified_demo.experts.strength import read_strength
 from unified_demo.grammar import MediaKind
 from unified_demo.media import load_image
 from unified_demo.messages import Artefact
+from unified_demo.remembered import DRAWN
 
 METHOD = "layers"
 """In the recipe of what it made."""
@@ -149,7 +150,7 @@ def seen_size(size: tuple[int, int], side: int) -> tuple[int, int]:
 
 def is_drawn(artefact: Artefact, picture: Image.Image) -> bool:
     """Whether it was drawn here, by its recipe, or looks so."""
-    return "layout" in artefact.recipe or artefact.recipe.get("method") == METHOD or looks_drawn(picture)
+    return DRAWN in artefact.recipe or artefact.recipe.get("method") == METHOD or looks_drawn(picture)
 
 
 def looks_drawn(picture: Image.Image) -> bool:

@@ -13,6 +13,7 @@ from unified_demo.experts.base import ExpertEvent, ExpertRequest, Output
 from unified_demo.experts.layers import LayerPainter, Placed
 from unified_demo.experts.sizes import read_size
 from unified_demo.grammar import Box, MediaKind
+from unified_demo.remembered import DRAWN, written
 
 MOST_SIDE = 1024
 """Of a picture, pixels: a thing is drawn in 256, and four times that shows nothing new."""
@@ -101,5 +102,4 @@ def _told(told: dict[str, Any], *found: Arrangement) -> dict[str, Any]:
 
 def _written(things: list[Placed], ground: str) -> dict[str, Any]:
     """For the recipe."""
-    layout = [{"phrase": thing.phrase, "box": [round(number, 4) for number in thing.box.as_tuple()]} for thing in things]
-    return {"layout": layout, **({"ground": ground} if ground else {})}
+    return {DRAWN: written((thing.phrase, thing.box) for thing in things), **({"ground": ground} if ground else {})}

@@ -10,6 +10,7 @@ from unified_demo.errors import ExpertError
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, Output
 from unified_demo.experts.diffusion import Pipeline, PipelineSource, load_pipeline
 from unified_demo.grammar import MediaKind
+from unified_demo.remembered import DRAWN, written
 
 PIPELINE = "StableDiffusionGLIGENPipeline"
 
@@ -47,8 +48,7 @@ class LayoutExpert:
             ),
         )
         if picture is not None:
-            placed = [{"phrase": phrase, "box": list(box.as_tuple())} for phrase, box in pairs]
-            recipe = {**pipeline.recipe(request, side, side), "layout": placed, **left_out}
+            recipe = {**pipeline.recipe(request, side, side), DRAWN: written(pairs), **left_out}
             yield Output(MediaKind.IMAGE, picture, label=request.prompt, recipe=recipe)
 
 

@@ -1,7 +1,7 @@
 """``python -m unified_demo.training.antecedents``: teach a small head which earlier picture, video or sound a message is about.
 
 Dialogues are drawn as for the adapters, without pictures: what things show is told by the labels of their scenes. The frozen lower layers
-of the language model read each message once; the head (``model.antecedents``) learns from what they make of it. A quarter of an hour on
+of the language model read each message once; the head (``model.antecedents``) learns from what they make of it. Some minutes on
 one core.
 """
 
