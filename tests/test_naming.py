@@ -16,18 +16,28 @@ from unified_demo.grammar import Box, MediaKind, Task
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TaskCall, TextPart
 from unified_demo.model.closer import WIDTH, Candidates, crop_features, crop_of, look_closer
 from unified_demo.model.detection import Detection
-from unified_demo.model.finding import GAIN, REMEMBERED_PICTURES, Finder, Remembered
-from unified_demo.model.naming import MOST, STAND_INS, Names, StandIns, with_names
+from unified_demo.model.finding import REMEMBERED_PICTURES, Finder, Remembered
+from unified_demo.model.naming import MOST, STAND_INS, Meant, Names, StandIns, with_names
 from unified_demo.model.perception import Perception
 from unified_demo.regions import COLOURS, PARTS, WHOLE_PICTURE, Region, Sight
-from unified_demo.training.naming import NOTHING, Crops, NamingOptions, crops_of_photos, crops_of_scenes, learn, save_names, spellings
+from unified_demo.training.naming import (
+    NOTHING,
+    Crops,
+    NamingOptions,
+    crops_of_photos,
+    crops_of_scenes,
+    doubtful,
+    learn,
+    save_names,
+    spellings,
+)
 
 EVEN = np.full((PARTS, len(COLOURS)), 1 / len(COLOURS), np.float32)
 RNG = np.random.default_rng(0)
 THING = RNG.normal(size=WIDTH).astype(np.float32)
-LOOKS = {noun: THING + RNG.normal(size=WIDTH).astype(np.float32) for noun in ("badger", "violin", "cello", "igloo", "cup")}
+LOOKS = {noun: THING + RNG.normal(size=WIDTH).astype(np.float32) for noun in ("badger", "violin", "cello", "igloo", "cup", "watch", "cook")}
 LOOKS["wall"] = RNG.normal(size=WIDTH).astype(np.float32) - THING
-STATES = {noun: torch.from_numpy(RNG.normal(size=64).astype(np.float32)) for noun in ("badger", "violin", "igloo", "cello", "cup")}
+STATES = {noun: torch.from_numpy(RNG.normal(size=64).astype(np.float32)) for noun in (*LOOKS,) if noun != "wall"}
 
 
 def look(name: str, noise: float = 0.1) -> np.ndarray:
@@ -51,11 +61,13 @@ def sight(*regions: Region) -> Sight:
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> Names:
     """Trained here, in a second, on made up looks and made up states of words; there are no pictures of a cello."""
-    shown = ("badger", "violin", "igloo", "cup", NOTHING)
+    shown = ("badger", "violin", "igloo", "cup", "watch", "cook", NOTHING)
     crops = Crops(np.stack([look(noun or "wall") for _ in range(160) for noun in shown]), shown * 160)
     maps = learn(crops, STATES, NamingOptions(epochs=12, batch=32, lr=1e-2))
     path = tmp_path_factory.mktemp("names") / "names.safetensors"
-    save_names(path, maps, list(STATES), torch.stack(list(STATES.values())), spellings(list(STATES)), set(shown))
+    nouns, people = list(STATES), ["cook"]
+    words, seldom = spellings(nouns, people), doubtful(nouns, people)
+    save_names(path, maps, nouns, torch.stack(list(STATES.values())), words, seldom, set(shown))
     return Names.load(path)
 
 
@@ -76,6 +88,11 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Names:
         ("the violinist", []),
         ("the cup and the orange violin", ["cup", "violin"]),
         ("a cup of tea beside a hot dog and a dog", ["cup"]),
+        ("watch the dog with the violin", []),
+        ("cut out the watch", ["watch"]),
+        ("is there a small watch near the badger?", ["watch"]),
+        ("the badger in the watch", ["badger"]),
+        ("how many cooks are there and which violins", ["cook", "violin"]),
         ("", []),
     ],
 )
@@ -103,6 +120,14 @@ def test_labels_of_the_detector_are_not_looked_for() -> None:
     assert found == {"badger": "badger", "badgers": "badger"}
 
 
+def test_words_that_seldom_name_a_thing_say_what_the_detector_would_call_it() -> None:
+    found = doubtful(["dog", "badger", "mug", "star", "can", "cook", "person"], people=["cook", "person"])
+    assert found == {
+        "mug": ("mug", "cup"), "mugs": ("mug", "cup"), "star": ("star", ""), "stars": ("star", ""),
+        "cook": ("cook", "person"), "cooks": ("cook", "person"),
+    }  # fmt: skip
+
+
 # ---- which candidates it may mean ----
 
 
@@ -121,16 +146,36 @@ def test_what_training_saw_no_picture_of_is_the_thing_that_is_left(names: Names)
 
 
 def test_nouns_that_are_labels_there_need_no_closer_look(names: Names) -> None:
-    assert names.unlabelled([region(0.1)], "the badger and the violin") == ["badger", "violin"]
-    assert names.unlabelled([region(0.1, "badger")], "the badger and the violin") == ["violin"]
-    assert names.unlabelled([], "the dog") == []
+    assert names.unlabelled([region(0.1)], ["badger", "violin"]) == ["badger", "violin"]
+    assert names.unlabelled([region(0.1, "badger")], ["badger", "violin"]) == ["violin"]
+    assert names.unlabelled([], []) == []
+
+
+def test_people_are_looked_for_where_the_detector_is_sure_of_nobody(names: Names) -> None:
+    assert names.unlabelled([region(0.1, "person", 0.3)], ["cook"]) == ["cook"]
+    assert names.unlabelled([region(0.1, "person", 0.8)], ["cook", "watch"]) == ["watch"]
+
+
+def test_a_doubtful_word_is_found_only_if_it_clearly_is_there(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = candidates(("watch", region(0.1)), ("violin", region(0.6)))
+    assert list(names.found(there, ["watch", "violin"])) == [0, 1]
+    monkeypatch.setattr("unified_demo.model.naming.LEAST_DOUBTFUL", 99.0)
+    assert list(names.found(there, ["watch", "violin"])) == [1]
 
 
 def test_several_of_a_kind_are_found_but_each_place_once(names: Names) -> None:
-    row = [region(0.01 + 0.24 * place) for place in range(4)]
-    there = Candidates((*row, replace(row[0], label="dog")), np.stack([LOOKS["badger"]] * 5))
+    row = [replace(region(0.0), box=Box(place / 10, 0.2, (place + 0.9) / 10, 0.6)) for place in range(MOST + 1)]
+    there = Candidates((*row, replace(row[0], label="dog")), np.stack([LOOKS["badger"]] * (MOST + 2)))
     found = names.found(there, ["badger"])
-    assert len(found) == MOST and len({place % 4 for place in found}) == MOST
+    assert len(found) == MOST and len({place % (MOST + 1) for place in found}) == MOST
+
+
+def test_others_of_a_kind_count_if_they_are_near_the_best_or_certain(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "fits", lambda noun, features: np.array([9.0, 6.0, -1.0]))
+    there = candidates(("badger", region(0.1)), ("badger", region(0.4)), ("badger", region(0.7)))
+    assert list(names.found(there, ["badger"])) == [0, 1]
+    monkeypatch.setattr(names, "fits", lambda noun, features: np.array([-1.0, -3.0, -4.0]))
+    assert list(names.found(there, ["badger"])) == [0, 1]
 
 
 def test_what_a_picture_was_made_from_is_there(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,14 +258,17 @@ def test_a_crop_has_some_room_and_is_never_empty() -> None:
 # ---- what answers an open question ----
 
 
-class Likelihood:
-    """The frozen model's gains, as told."""
+class Answers:
+    """Which nouns a question means, as told."""
 
-    def __init__(self, **gains: float) -> None:
-        self.told = gains
+    def __init__(self, **shares: float) -> None:
+        self.told = shares
 
-    def gains(self, question: str, names: Sequence[str]) -> dict[str, float]:
-        return {name: self.told.get(name, 0.0) for name in names}
+    def knows(self, noun: str) -> bool:
+        return noun != "igloo"
+
+    def shares(self, question: str, nouns: Sequence[str]) -> np.ndarray:
+        return np.log([self.told.get(noun, 0.001) for noun in nouns])
 
 
 class Looked:
@@ -240,32 +288,78 @@ def question(text: str) -> Conversation:
     return Conversation((Message("user", (MediaPart(Artefact("img-1", MediaKind.IMAGE, Path("assets/dog.jpg"))), TextPart(text))),))
 
 
-def test_what_is_recognised_is_sure_and_had_pictures(names: Names) -> None:
-    there = candidates(("badger", region(0.1)), ("wall", region(0.4)), ("violin", region(0.7)), ("violin", region(0.1, "cow", 0.9)))
-    assert {place: noun for place, ((noun, _),) in names.recognised(there).items()} == {0: "badger", 2: "violin"}
-    assert names.recognised(candidates()) == {}
+def shares(names: Names, **told: float) -> np.ndarray:
+    return np.log([told.get(noun, 0.001) for noun in names.nouns])
 
 
-def test_the_likeliest_of_what_is_recognised_answers_an_open_question(names: Names) -> None:
+def meant(names: Names, there: Candidates, **told: float) -> Meant:
+    found = names.meant(there, shares(names, **told))
+    assert found is not None
+    return found
+
+
+def test_what_is_asked_for_and_what_is_seen_count_together(names: Names) -> None:
+    there = candidates(("badger", region(0.1)), ("wall", region(0.4)), ("violin", region(0.7)))
+    found = meant(names, there, violin=0.6, igloo=0.3)
+    assert (found.noun, found.places, found.certain) == ("violin", [2], True) and found.asked == pytest.approx(np.log(0.6))
+    assert found.fit > meant(names, there, cello=0.3, igloo=0.6).fit
+    assert names.meant(candidates(), shares(names, violin=0.6)) is None
+    # Nobody showed training a cello: it is the thing that is none of those that are known.
+    unknown = meant(names, candidates(("badger", region(0.1)), ("wall", region(0.4)), ("cello", region(0.7))), cello=0.6)
+    assert (unknown.noun, unknown.places, unknown.certain) == ("cello", [2], False)
+
+
+def test_all_that_answer_a_question_are_meant_each_place_once(names: Names) -> None:
+    row = (region(0.1), replace(region(0.1), label="dog"), region(0.7), region(0.4))
+    there = Candidates(row, np.stack([LOOKS["badger"]] * 3 + [LOOKS["violin"]]))
+    places = meant(names, there, badger=0.9).places
+    assert len(places) == 2 and 2 in places and 3 not in places
+
+
+def test_the_detector_is_heard_for_its_own_words_as_far_as_it_is_sure(names: Names) -> None:
+    there = candidates(("wall", region(0.1, "cup", 0.9)), ("wall", region(0.4, "cup", 0.1)), ("violin", region(0.7, "dog", 0.9)))
+    found = meant(names, there, cup=0.6)
+    assert (found.noun, found.places, found.certain) == ("cup", [0], False)
+    assert found.fit > meant(names, candidates(("wall", region(0.1, "cup", 0.1))), cup=0.6).fit
+
+
+def test_what_answers_an_open_question_is_looked_for(names: Names) -> None:
     perception = Looked(candidates(("badger", region(0.1)), ("violin", region(0.7))))
     seen = {"img-1": sight(region(0.1))}
-    finder = Finder(names, perception, Likelihood(badger=0.2, violin=3.0, igloo=9.0))  # type: ignore[arg-type]
-    named, stand_ins = finder.answering(seen, question("what is played with a bow?"))
+    asked = question("what is played with a bow?")
+    finder = Finder(names, perception, Answers(violin=0.8))  # type: ignore[arg-type]
+    named, stand_ins = finder.answering(seen, asked)
     assert stand_ins is not None and set(stand_ins.labels) == {"violin"}
     assert [one.box.x0 for one in named["img-1"].regions if one.label == stand_ins.labels["violin"]] == [0.7]
-    assert finder.answering(seen, question("what is played with a bow?")) is not None and perception.times == 1
-    other = Looked(perception.found)
-    bear = Finder(names, other, Likelihood(violin=3.5, bear=3.0))  # type: ignore[arg-type]
-    assert bear.answering(seen, question("what is played with a bow?")) == ({}, None) and other.times == 0
-    who = {"img-1": sight(region(0.1, "person"))}
-    assert finder.answering(who, question("who plays with a bow?")) == ({}, None)
-    unsure = Finder(names, perception, Likelihood(badger=0.2, violin=GAIN - 0.1))  # type: ignore[arg-type]
-    assert unsure.answering(seen, question("what is played with a bow?")) == ({}, None)
+    finder.answering(seen, asked)
+    assert perception.times == 1
+    nothing = Finder(names, Looked(candidates(("wall", region(0.1)))), Answers(cup=0.8))  # type: ignore[arg-type]
+    assert nothing.answering(seen, asked) == ({}, None)
+    assert Finder(names, perception).answering(seen, asked) == ({}, None)  # type: ignore[arg-type]
+
+
+def test_where_the_detector_is_at_home_only_what_is_certain_and_clearly_asked_for_answers(names: Names) -> None:
+    asked, photo = question("what is played with a bow?"), {"img-1": sight(region(0.4, "person", 0.9))}
+    certain = Looked(candidates(("violin", region(0.7))))
+    finder = Finder(names, certain, Answers(violin=0.5))  # type: ignore[arg-type]
+    assert finder.answering(photo, asked)[1] is not None
+    assert Finder(names, certain, Answers(badger=0.5)).answering(photo, asked) == ({}, None)  # type: ignore[arg-type]
+    unknown = Looked(candidates(("cello", region(0.7))))
+    assert Finder(names, unknown, Answers(cello=0.9)).answering(photo, asked) == ({}, None)  # type: ignore[arg-type]
+    elsewhere = {"img-1": sight(region(0.4, "person", 0.6))}
+    assert Finder(names, unknown, Answers(cello=0.9)).answering(elsewhere, asked)[1] is not None  # type: ignore[arg-type]
+
+
+def test_a_proposal_that_answers_a_question_is_named_and_not_proposed_twice(names: Names) -> None:
+    cup = region(0.1, "cup", 0.3)
+    finder = Finder(names, Looked(candidates(("cup", cup))), Answers(cup=0.9))  # type: ignore[arg-type]
+    named, stand_ins = finder.answering({"img-1": sight(cup)}, question("what would you drink tea from?"))
+    assert named == {} and stand_ins is not None and stand_ins.labels == {"cup": "cup"} and stand_ins.back("the cup.") == "the cup."
 
 
 def test_what_a_message_names_is_looked_for_where_no_label_says_it(names: Names) -> None:
     perception = Looked(candidates(("badger", region(0.1)), ("violin", region(0.7))))
-    finder = Finder(names, perception, Likelihood())  # type: ignore[arg-type]
+    finder = Finder(names, perception)  # type: ignore[arg-type]
     assert finder.asked({"img-1": sight()}, question("cut out the dog")) == ({}, None) and perception.times == 0
     named, stand_ins = finder.asked({"img-1": sight()}, question("cut out the violin"))
     assert stand_ins is not None and [one.box.x0 for one in named["img-1"].regions[1:]] == [0.7]
@@ -273,7 +367,7 @@ def test_what_a_message_names_is_looked_for_where_no_label_says_it(names: Names)
 
 def test_what_the_detector_knows_and_does_not_see_is_looked_for_under_its_own_label(names: Names) -> None:
     perception = Looked(candidates(("badger", region(0.1)), ("cup", region(0.7, "vase"))))
-    finder = Finder(names, perception, Likelihood())  # type: ignore[arg-type]
+    finder = Finder(names, perception)  # type: ignore[arg-type]
     proposed = {"img-1": sight(region(0.4, "cup", 0.5))}
     assert finder.asked(proposed, question("cut out the cup")) == ({}, None) and perception.times == 0
     named, stand_ins = finder.asked({"img-1": sight(region(0.1))}, question("cut out the cup"))
@@ -336,7 +430,7 @@ def test_a_stand_in_is_neither_there_nor_taken_and_has_the_same_article(names: N
 
 
 def test_the_conversation_is_put_and_the_answer_put_back_whatever_the_pieces() -> None:
-    stand_ins = StandIns({"violin": "kite", "violins": "kites"}, {"violin": "kite"})
+    stand_ins = StandIns({"violin": "kite", "violins": "kites"}, {"violin": "kite"}, {"kite": "violin", "kites": "violins"})
     call = TaskCall(0, Task.IMAGE_SEGMENTATION, "the violin", ("img-1",), (RegionPart("the violin"),))
     put = stand_ins.put(
         Conversation((Message("user", (TextPart("Violins? The violin!"),)), Message("assistant", (call, RegionPart("a violin")))))

@@ -72,7 +72,7 @@ def test_commands_start_with_what_is_there() -> None:
 
 def test_modules_are_found() -> None:
     parts = {"unified_demo.zoo", "unified_demo.data", "unified_demo.training", "unified_demo.evaluation", "benchmarks.first_answer"}
-    training = {f"unified_demo.training.{name}" for name in ("antecedents", "generators", "hearing", "intents", "naming")}
+    training = {f"unified_demo.training.{name}" for name in ("answers", "antecedents", "generators", "hearing", "intents", "naming")}
     assert set(modules()) == parts | training
 
 

@@ -19,8 +19,10 @@ from unified_demo.errors import UnifiedError
 from unified_demo.grammar import Box, MediaKind, Task, TaskSpec
 from unified_demo.messages import Artefact, Conversation, TextPart
 from unified_demo.model.absence import absent
+from unified_demo.model.answers import AnswerMaps, AnswerReader, likelier
 from unified_demo.model.antecedents import AntecedentHead, AntecedentReader
 from unified_demo.model.antecedents import load_head as load_antecedents
+from unified_demo.model.chinese import conversation_in_english
 from unified_demo.model.decoder import Decoder
 from unified_demo.model.decoding import choose, default_filters
 from unified_demo.model.decoding_state import DecodingState
@@ -62,8 +64,8 @@ LONGEST_PROMISE = 10
 INTENTS = ("tiny_intents", "tiny_own_intents")
 """Roles of the heads that read what a message asks for."""
 NO_TOOL = "I have no tool for {task} here."
-SURE, WEIGHT = 0.9, 0.5
-"""Below this share of its belief the region reader hears what the frozen language model thinks is asked for; how much that weighs."""
+SURE = 0.9
+"""Below this share of its belief the region reader hears what the frozen language model thinks is asked for."""
 NAMES = {
     MediaKind.IMAGE: ("picture", "pictures", "photo", "photograph", "image"), MediaKind.VIDEO: ("video", "clip"),
     MediaKind.AUDIO: ("sound", "recording"),
@@ -92,10 +94,12 @@ class TinyModel:
         names: Names | None = None,
         intents: IntentReader | None = None,
         antecedents: AntecedentHead | None = None,
+        answers: AnswerMaps | None = None,
     ) -> None:
         """``tasks``: tags of the tasks on offer. The network writes calls of all; one without a tool is answered with NO_TOOL.
         ``names`` finds what is asked for by a noun that is no label; without it labels alone count. ``intents`` says which calls are
-        plausible, ``antecedents`` which of several pictures is meant; without them the network decides alone."""
+        plausible, ``antecedents`` which of several pictures is meant, ``answers`` which noun a question means; without them the network
+        decides alone."""
         self.network, self.vocabulary, self.perception, self.tasks, self.names = network, vocabulary, perception, tasks, names
         self.intents, self.antecedents = intents, antecedents
         words = network.language_model.get_input_embeddings().weight.detach().cpu()
@@ -110,7 +114,8 @@ class TinyModel:
         self._there = [vocabulary.encode(word)[0] for word in ("There", " There", "there", " there")]
         self._denials, self._nobody = vocabulary.encode(CANNOT_SEE), vocabulary.encode(f"{CANNOT_SEE} anybody")
         self._denied = {kind: [vocabulary.encode(f" {word}")[0] for word in words] for kind, words in NAMES.items()}
-        self._finder = Finder(names, perception, self._likelihood) if names else None
+        self._answers = AnswerReader(answers, network.language_model, vocabulary) if answers else None
+        self._finder = Finder(names, perception, self._answers) if names else None
         self._seen = Remembered[Seen]()
 
     def look(self, artefact: Artefact) -> Seen:
@@ -155,9 +160,9 @@ class TinyModel:
         out = {label for label, noun in real.items() if noun in strange}
         sure = max((share for label, share in zip(labels, shares[1:].tolist(), strict=True) if label not in out), default=0.0)
         if sure < SURE * shares[1:].sum():
-            gains = self._likelihood.gains(said, [noun for noun in real.values() if noun])
+            gains = likelier(said, real.values(), self._likelihood, self._answers)
             for key, sight in sights.items():
-                weighed = [WEIGHT * gains.get(nouns.get(one.label, one.label), 0.0) + UNASKED * (one.label in out) for one in sight.regions]
+                weighed = [gains.get(nouns.get(one.label, one.label), 0.0) + UNASKED * (one.label in out) for one in sight.regions]
                 projected = projected | {key: replace(projected[key], likelier=torch.tensor(weighed, device=shares.device))}
             shares = self.network.wanted(tokens, projected)
         return projected, believed(labels, shares.tolist(), BELIEVED_OPENLY if asks_openly(said) else BELIEVED)
@@ -191,7 +196,7 @@ class TinyModel:
         looked = time.perf_counter()
         if cancel.is_set():
             return {"look_s": looked - started}
-        told = since(conversation, focus)
+        told = conversation_in_english(since(conversation, focus))
         seen, stand_ins = self.look_for(seen, told)
         tokens = self._tokens(stand_ins.put(told) if stand_ins else told, seen)
         wanted, wish = self.wanted(conversation)
@@ -199,7 +204,7 @@ class TinyModel:
         guide = Guide(intent, self.vocabulary, kinds, bool(tokens.proposals)) if intent and not wanted else None
         plain = guide is not None and guide.leaves_to_the_frozen_model(conversation)
         projected = {key: item.projected for key, item in seen.items()}
-        asked_for = frozenset[str]()
+        asked_for, answer = frozenset[str](), None
         if options.constrained and not plain and (not stand_ins or asks_openly(words_of(conversation))):
             projected, asked_for = self._asked_for(conversation, tokens, projected, seen, stand_ins)
             found, answer = self._look_for_answer(seen, told) if not stand_ins else (seen, None)
@@ -225,7 +230,8 @@ class TinyModel:
         def begin(tasks: Sequence[str]) -> tuple[DecodingState, SurfaceWriter]:
             state = DecodingState(self.vocabulary, tokens.proposals, dict(references), tasks, most=options.max_new_tokens)
             state.wanted, state.wish, state.named, state.asked = wanted, wish, named, words_of(conversation)
-            state.seen, state.believed, state.unnamed = regions, asked_for, leaves_unnamed(state.asked, asked_for)
+            state.seen, state.believed, state.found = regions, asked_for, answer is not None
+            state.unnamed = state.found or leaves_unnamed(state.asked, asked_for)
             return state, SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
 
         state, writer = begin(() if missing else tuple(self.vocabulary.tasks))
@@ -428,8 +434,9 @@ def _build(settings: Settings, zoo: Zoo, tasks: Sequence[TaskSpec]) -> TinyModel
     intents = IntentReader([load_head(zoo.path(role)) for role in INTENTS], language_model, vocabulary)
     pack_linears(language_model)
     names, antecedents = Names.load(zoo.path("tiny_names")), load_antecedents(zoo.path("tiny_antecedents"))
+    answers = AnswerMaps.load(zoo.path("tiny_answers"))
     tags = tuple(task.tag for task in tasks)
-    return TinyModel(network, vocabulary, load_perception(settings, zoo), tags, names, intents, antecedents)
+    return TinyModel(network, vocabulary, load_perception(settings, zoo), tags, names, intents, antecedents, answers)
 
 
 def load_perception(settings: Settings, zoo: Zoo) -> Perception:

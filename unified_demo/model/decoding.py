@@ -8,7 +8,14 @@ import torch
 
 from unified_demo import grammar
 from unified_demo.model.decoding_rule import TO_CLOSE, LogitFilter, closing, keep
-from unified_demo.model.decoding_seen import CaptionsAreSeen, CountsAreSeen, NamesWhatIsAskedFor, PlacesAreMeasured, SaysWhatIsThere
+from unified_demo.model.decoding_seen import (
+    CaptionsAreSeen,
+    CountsAreSeen,
+    EndsWithWhatWasFound,
+    NamesWhatIsAskedFor,
+    PlacesAreMeasured,
+    SaysWhatIsThere,
+)
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.plan_rules import Bounds, bounds_of, box_due, opposite_due
 from unified_demo.model.tokens import Vocabulary
@@ -319,6 +326,7 @@ def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
         CountsAreSeen(),
         NamesWhatIsAskedFor(vocabulary),
         CaptionsAreSeen(vocabulary),
+        EndsWithWhatWasFound(vocabulary),
         PlacesAreMeasured(vocabulary),
         RefNamesAnArtefact(),
         TasksNeedTheirMedia(),

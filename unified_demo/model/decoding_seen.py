@@ -135,6 +135,8 @@ class NamesWhatIsAskedFor(LogitFilter):
         if not run and state.unnamed and len(state.written) == 1:
             logits[self.beginnings] = -torch.inf
         meant = [form for label in state.believed for form in _forms(state, label)]
+        if state.found:
+            meant = [_forms(state, label)[_count(state, label) > 1] for label in state.believed]
         said = next((run[len(ids) :] for ids in self.articles if run[: len(ids)] == ids), None)
         if said is None and state.unnamed and len(state.written) > len(run) + 1:
             said, meant = self._counted(logits, state)
@@ -166,6 +168,29 @@ class NamesWhatIsAskedFor(LogitFilter):
 def _forms(state: DecodingState, label: str) -> list[list[int]]:
     """A label and its plural, as tokens."""
     return [state.vocabulary.encode(f" {word}") for word in (label, plural(label)) if word]
+
+
+def _count(state: DecodingState, label: str) -> int:
+    return sum(region.label == label for regions in state.seen.values() for region in regions)
+
+
+class EndsWithWhatWasFound(LogitFilter):
+    """Where what answers a question was found by its looks, "<p>The camel</p><box>...</box>" is all that is known of it: then the sentence
+    ends, and nothing but calls may follow.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.stop = vocabulary.encode(".")[0]
+        self.tags = [vocabulary.tag_ids[grammar.open_tag(name)] for name in vocabulary.tasks]
+        self.box, self.boxed = (vocabulary.tag_ids[tag] for tag in (grammar.open_tag(grammar.BOX), grammar.close_tag(grammar.BOX)))
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        if not state.found or state.inside or self.boxed not in state.written or closing(state):
+            return
+        if state.written[-1] == self.boxed:
+            keep(logits, [self.stop, self.box])
+        else:
+            keep(logits, [state.vocabulary.end_id, *self.tags])
 
 
 class PlacesAreMeasured(LogitFilter):

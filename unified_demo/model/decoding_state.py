@@ -18,7 +18,7 @@ class DecodingState:
     ``asked``: the words of the message.
     ``picture`` is the one last pointed into or referred to; a call stays with it. ``named``: artefacts that the question names.
     ``seen``: regions by artefact id, in the order of the proposals' indices; ``believed``: labels of what is asked for, none:
-    open; ``unnamed``: the message names none of them.
+    open; ``unnamed``: the message names none of them; ``found``: what answers it was found by its looks.
     ``calls`` are closed already. ``most`` tokens may be written in all.
     """
 
@@ -43,6 +43,7 @@ class DecodingState:
     seen: Mapping[str, Sequence[Region]] = field(default_factory=dict)
     believed: Collection[str] = ()
     unnamed: bool = False
+    found: bool = False
 
     def add(self, token_id: int) -> None:
         """Take note of a chosen token."""

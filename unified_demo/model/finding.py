@@ -17,9 +17,10 @@ from PIL import Image
 from unified_demo.grammar import MediaKind
 from unified_demo.media import load_image
 from unified_demo.messages import Artefact, Conversation, TextPart
+from unified_demo.model.answers import AnswerReader
 from unified_demo.model.closer import WIDTH, Candidates
 from unified_demo.model.intents import words_of
-from unified_demo.model.likelihood import AnswerLikelihood, asks_openly, unasked
+from unified_demo.model.likelihood import asks_openly
 from unified_demo.model.naming import Found, Names, StandIns, made_from, wishes_of, with_names
 from unified_demo.model.perception import Perception
 from unified_demo.recordings import frames_at
@@ -27,9 +28,14 @@ from unified_demo.regions import Sight
 from unified_demo.remembered import shown_in
 
 REMEMBERED_PICTURES = 32
-GAIN = 2.4
-"""Nats by which a noun must be likelier behind a question than behind one about nothing to be its answer; of 60 questions about composed
-pictures eight reach it, one of them wrongly."""
+AT_HOME = 0.8
+"""The detector knows what a picture is about if it is this sure of something there; then its proposals answer open questions, unless what
+answers one is certain, and asked for with the second log-probability."""
+CLEARLY_ASKED = -3.0
+LEAST_ANSWER = -4.0
+"""How well something must answer an open question (``Names.meant``)."""
+ANSWER_SCORE = 0.9
+"""Of a proposal that answers one."""
 NONE = Candidates((), np.zeros((0, WIDTH), np.float32))
 T = TypeVar("T")
 
@@ -58,8 +64,9 @@ class Remembered(Generic[T]):
 class Finder:
     """``names``: which nouns it knows. Safe to use from several threads."""
 
-    def __init__(self, names: Names, perception: Perception, likelihood: AnswerLikelihood) -> None:
-        self._names, self._perception, self._likelihood = names, perception, likelihood
+    def __init__(self, names: Names, perception: Perception, answers: AnswerReader | None = None) -> None:
+        """``answers``: says which noun a question means; without it open questions are answered by proposals alone."""
+        self._names, self._perception, self._answers = names, perception, answers
         self._labels = frozenset(perception.labels)
         self._closer = Remembered[Candidates]()
 
@@ -69,32 +76,32 @@ class Finder:
         None where there are none."""
         asking = Conversation(conversation.messages[:-1]) if asks_openly(words_of(conversation)) else conversation
         wishes, prompts, artefacts = "; ".join(wishes_of(asking)), made_from(conversation), conversation.artefacts()
+        asked = self._names.asked(wishes)
         found: dict[str, tuple[Candidates, Found]] = {}
         for key, sight in sights.items():
-            if not shown_in(artefacts[key]) and (nouns := self._names.unlabelled(sight.regions, wishes)):
+            if not shown_in(artefacts[key]) and (nouns := self._names.unlabelled(sight.regions, asked)):
                 candidates = self._candidates(conversation, key, sight)
                 found[key] = candidates, self._names.found(candidates, nouns, prompts.get(key, ""))
         return self._with(sights, found, conversation)
 
     def answering(self, sights: Mapping[str, Sight], conversation: Conversation) -> tuple[dict[str, Sight], StandIns | None]:
-        """The same for the one noun that answers an open question best, of all that are recognised in the pictures; None where a label
-        answers it, or no noun does."""
-        question = words_of(conversation)
-        labels = {region.label for sight in sights.values() for region in sight.regions if region.label}
-        if any(gain > GAIN for gain in self._likelihood.gains(question, sorted(labels - unasked(question, labels))).values()):
+        """The same for what answers an open question best, under the noun that it is then; None where that is left to the proposals."""
+        known = [noun for noun in self._names.nouns if self._answers and self._answers.knows(noun)]
+        if not self._answers or not known:
             return {}, None
+        shares = dict(zip(known, self._answers.shares(words_of(conversation), known), strict=True))
+        asked = np.array([shares.get(noun, -np.inf) for noun in self._names.nouns])
+        at_home = any(region.score >= AT_HOME for sight in sights.values() for region in sight.regions[1:])
         seen = {key: self._candidates(conversation, key, sight) for key, sight in sights.items()}
-        recognised = {key: self._names.recognised(candidates) for key, candidates in seen.items()}
-        nouns = {noun for found in recognised.values() for rows in found.values() for noun, _ in rows}
-        gains = self._likelihood.gains(question, sorted(nouns - unasked(question, labels | nouns)))
-        best = max(gains, key=lambda noun: gains[noun], default="")
-        if not best or gains[best] < GAIN:
+        meant = {key: one for key, candidates in seen.items() if (one := self._names.meant(candidates, asked))}
+        best = max(meant, key=lambda key: meant[key].fit, default="")
+        if not best or meant[best].fit < LEAST_ANSWER or (at_home and not (meant[best].certain and meant[best].asked >= CLEARLY_ASKED)):
             return {}, None
-        found = {
-            key: (seen[key], {place: [row for row in rows if row[0] == best] for place, rows in places.items() if best in dict(rows)})
-            for key, places in recognised.items()
-        }
-        return self._with(sights, found, conversation)
+        noun, proposed = meant[best].noun, {(region.label, region.box) for region in sights[best].regions}
+        new = [place for place in meant[best].places if (noun, seen[best].regions[place].box) not in proposed]
+        found = {best: (seen[best], {place: [(noun, ANSWER_SCORE)] for place in new})}
+        named, stand_ins = self._with(sights, found, conversation)
+        return named, stand_ins or StandIns({}, {noun: noun}, {})
 
     def _candidates(self, conversation: Conversation, key: str, sight: Sight) -> Candidates:
         artefact = conversation.artefacts()[key]

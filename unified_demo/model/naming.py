@@ -8,7 +8,7 @@ goes by a label that stands in for the noun (``StandIns``), in what it reads and
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from unified_demo.errors import ModelLoadError
 from unified_demo.grammar import Box
 from unified_demo.messages import Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
 from unified_demo.model.closer import Candidates
-from unified_demo.nouns import plural
+from unified_demo.nouns import is_plural, plural
 from unified_demo.regions import SURE, Region, Sight, sort_regions
 
 LEAST, LEAST_UNPICTURED = -5.0, -9.0
@@ -29,17 +29,26 @@ asked for reach it in their place, and of nouns that are not there 4 and 27."""
 LEAST_LABEL = -3.0
 """From which fit on there is a thing that the detector has a word for and does not propose: 0.87 of them in composed pictures, in their
 place, 0.006 of those that are not there, and 0.001 in photos."""
+LEAST_DOUBTFUL = 0.0
+"""For words that seldom name such a thing ("watch"), people, and other words for what the detector knows: 0.88 of such things in composed
+pictures reach it, and of those that are not there 0.002."""
+MEANT, LEFT_OVER = 0.7, 8.0
+"""How much what a question asks for, and what things look like, count together; what is added to the logits of nouns without pictures then,
+which cannot be as sure."""
+DETECTED = 3.0
+"""How often the logarithm of the detector's score counts there: it is mostly wrong about what it is not sure of."""
 RECOGNISED = 1.0
-"""From which fit on a noun that nobody has asked for is believed; three of four things in composed pictures reach it."""
+"""From which fit on a noun that nobody has named is believed beyond doubt; three of four things in composed pictures reach it."""
 BEYOND_LABELS = 0.0
 """From which fit on a thing is what was asked for, though the detector is sure of another label."""
 LEAST_DRAWN, LARGE = -12.0, 0.5
 """Logit, plus so many times the logarithm of the box's area, from which on a noun is found that the picture was made from."""
 THING = 4.0
 """How much it matters, for a noun without pictures, that a crop shows a thing as a whole."""
-NEAR, NEAR_UNSURE = 2.5, 1.0
-"""How far behind the best candidate others may be ("the left hedgehog" needs both), of nouns with pictures in training, and of others."""
-MOST = 3
+NEAR, NEAR_UNSURE, CERTAIN = 2.5, 1.0, 0.0
+"""How far behind the best candidate others may be ("the left hedgehog" needs both), of nouns with pictures in training, and of others; the
+first of these also if they fit that well by themselves."""
+MOST = 8
 SAME_PLACE = 0.5
 """Share of the smaller of two boxes that lies in the other, from which on both show one thing, or one of its parts."""
 KINDS = frozenset(
@@ -53,6 +62,9 @@ STAND_INS = (
     ("umbrella", "umbrellas"), ("elephant", "elephants"), ("airplane", "airplanes"), ("apple", "apples"),
 )  # fmt: skip
 """Labels, one and several."""
+_ARTICLE = (
+    r"(?:the|an?|this|that|these|those|which|what|any|every|each|all|some|my|his|her|its|their|our|your|no|one|two|three|four|five|many)"
+)
 _BEFORE = re.compile(
     r"\b(?:in|on|with|near|by|beside|behind|under|above|below|over|wearing|holding|riding|than|into|like|as|(?<!look )for|(?:next|close) to"
     r"|(?:left|right|front|top) of)"
@@ -69,17 +81,43 @@ Found = dict[int, list[tuple[str, float]]]
 """Place of a candidate -> nouns that it may mean, with a score 0.5..1."""
 
 
+@dataclass(frozen=True)
+class Meant:
+    """``fit``: how well it answers; ``noun``: what it is then; ``places``: of all candidates that show it; ``certain``: its looks say so
+    beyond doubt, and the detector has no word for it; ``asked``: log-probability that the question means that noun."""
+
+    fit: float
+    noun: str
+    places: list[int]
+    certain: bool
+    asked: float
+
+
 class Names:
     """``words``: what is looked for in a question, with the noun it stands for; ``vectors`` (nouns, width) of unit length.
 
-    ``labels``: the detector's own, by what they are called: such a thing is looked for where the detector proposes none.
+    ``labels``: the detector's own, by what they are called: such a thing is looked for where the detector proposes none. ``doubtful``:
+    words that only count behind an article or the like, with their noun, and what the detector calls such a thing, if it has a word: then
+    they are looked for where it is sure of none.
     """
 
-    def __init__(self, nouns: Sequence[str], words: dict[str, str], labels: dict[str, str], tensors: dict[str, torch.Tensor]) -> None:
+    def __init__(
+        self,
+        nouns: Sequence[str],
+        words: dict[str, str],
+        labels: dict[str, str],
+        tensors: dict[str, torch.Tensor],
+        doubtful: Mapping[str, tuple[str, str]] | None = None,
+    ) -> None:
         self.nouns = {noun: row for row, noun in enumerate(nouns)}
-        self._words, self._labels, self._tensors = words, labels, {name: tensor.float() for name, tensor in tensors.items()}
-        longest_first = sorted({**words, **labels}, key=len, reverse=True)
-        self._pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, longest_first)) or '(?!)'})\b", re.IGNORECASE)
+        self._tensors = {name: tensor.float() for name, tensor in tensors.items()}
+        self._labels, self._doubtful = labels, dict((doubtful or {}).values())
+        self._words = {**{word: noun for word, (noun, _) in (doubtful or {}).items()}, **words}
+        self._called = {**self._labels, **self._words}
+        self._patterns = (
+            re.compile(rf"\b(?P<word>{_any(words | labels)})\b", re.IGNORECASE),
+            re.compile(rf"\b{_ARTICLE} (?:\w+ )?(?P<word>{_any(doubtful or {})})\b", re.IGNORECASE),
+        )
 
     @classmethod
     def load(cls, path: Path) -> "Names":
@@ -88,7 +126,9 @@ class Names:
             with safe_open(path, "pt") as handle:
                 told = handle.metadata() or {}
                 words, labels = (dict(row.split("\t") for row in told[kind].splitlines()) for kind in ("words", "labels"))
-                return cls(told["nouns"].splitlines(), words, labels, {name: handle.get_tensor(name) for name in handle.keys()})  # noqa: SIM118
+                doubtful = {word: (noun, label) for word, noun, label in (row.split("\t") for row in told["doubtful"].splitlines())}
+                tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+                return cls(told["nouns"].splitlines(), words, labels, tensors, doubtful)
         except (OSError, KeyError, ValueError, SafetensorError) as exc:
             raise ModelLoadError(
                 f"{path.name} does not fit this version of the code ({exc}); take the weights of the same commit."
@@ -96,13 +136,9 @@ class Names:
 
     def asked(self, text: str) -> list[str]:
         """The nouns that a text asks for, in order; not those that only say where another thing is ("the dog on the carpet")."""
-        found = [
-            match
-            for match in self._pattern.finditer(text)
-            if not _BEFORE.search(text[max(0, match.start() - LONGEST_BEFORE) : match.start()].lower())
-        ]
-        called = {**self._labels, **self._words}
-        return [noun for noun in dict.fromkeys(called[match.group().lower()] for match in found) if noun in self.nouns]
+        words = sorted((match.start("word"), match["word"].lower()) for pattern in self._patterns for match in pattern.finditer(text))
+        found = [self._called[word] for start, word in words if not _BEFORE.search(text[max(0, start - LONGEST_BEFORE) : start].lower())]
+        return [noun for noun in dict.fromkeys(found) if noun in self.nouns]
 
     def noun_of(self, phrase: str) -> str:
         """What a phrase names: "a small red octopus in a hat" is an octopus; the last word of "an old gizmo on a table" before the "on"."""
@@ -136,9 +172,10 @@ class Names:
         """Whether training had pictures of it."""
         return bool(self._tensors["pictured"][self.nouns[noun]])
 
-    def unlabelled(self, regions: Sequence[Region], text: str) -> list[str]:
-        """The nouns that ``text`` asks for and that are no label there."""
-        return [noun for noun in self.asked(text) if not any(region.label == noun for region in regions)]
+    def unlabelled(self, regions: Sequence[Region], nouns: Sequence[str]) -> list[str]:
+        """Those of the nouns that are no label there, nor doubtful where the detector is sure of such a thing."""
+        labels, sure = {region.label for region in regions}, {region.label for region in regions if region.score >= SURE}
+        return [noun for noun in nouns if noun not in labels and self._doubtful.get(noun) not in sure]
 
     def found(self, candidates: Candidates, nouns: Sequence[str], prompt: str = "") -> Found:
         """Which of the ``nouns`` are there.
@@ -159,6 +196,8 @@ class Names:
         return fitting
 
     def _least(self, noun: str) -> float:
+        if noun in self._doubtful:
+            return LEAST_DOUBTFUL
         if self.is_label(noun):
             return LEAST_LABEL
         return LEAST if self.pictured(noun) else LEAST_UNPICTURED
@@ -172,20 +211,32 @@ class Names:
         fits = own + LARGE * np.log([max(region.box.area, 1e-6) for region in candidates.regions])
         return np.where(own >= np.max([own, *others], axis=0), fits, -np.inf)
 
-    def recognised(self, candidates: Candidates) -> Found:
-        """What the candidates show beyond doubt, each under the likeliest of all nouns that can be asked for and had pictures."""
+    def meant(self, candidates: Candidates, shares: np.ndarray) -> "Meant | None":
+        """What answers a question best; None without candidates. ``shares`` (nouns,): log-probability that the question means each of the
+        ``nouns``.
+
+        Over all nouns: it is asked for, and that is what is seen, by the features or by the detector.
+        """
+        regions = candidates.regions
+        if not regions:
+            return None
         logits, is_thing = self._logits(candidates.features)
-        can = set(self._words.values())
-        rows = [row for noun, row in self.nouns.items() if noun in can and self.pictured(noun)]
-        nouns = list(self.nouns)
-        places = [place for place, region in enumerate(candidates.regions) if _open(region)]
-        best, which = (logits[places][:, rows] + is_thing[places, None]).max(-1)
-        found: Found = {}
-        for index in np.argsort(-best.numpy(), kind="stable"):
-            box = candidates.regions[places[index]].box
-            if best[index] >= RECOGNISED and all(_apart(box, candidates.regions[other].box) for other in found):
-                found[places[index]] = [(nouns[rows[int(which[index])]], float(best[index].sigmoid()))]
-        return found
+        pictured = self._tensors["pictured"].bool()
+        known = logsigmoid(logits) + is_thing[:, None]
+        left = logsigmoid(logits + LEFT_OVER) + THING * is_thing[:, None] + logsigmoid(-logits[:, pictured].amax(-1))[:, None]
+        seen = torch.where(pictured, known, left)
+        sure = torch.tensor([not _open(region) for region in regions])
+        seen[sure[:, None] & (logits < BEYOND_LABELS)] = -torch.inf
+        for place, region in enumerate(regions):
+            if (row := self.nouns.get(region.label)) is not None:
+                seen[place, row] = torch.logaddexp(seen[place, row], torch.tensor(DETECTED * np.log(region.score)))
+        both = MEANT * (torch.from_numpy(shares) + seen)
+        fits, rows = both.logsumexp(-1).numpy(), both.argmax(-1).numpy()
+        best = int(fits.argmax())
+        row, noun = rows[best], list(self.nouns)[rows[best]]
+        certain = self.pictured(noun) and noun not in self._labels.values() and float(logits[best, row]) >= RECOGNISED
+        places = _best(np.where(rows == row, fits, -np.inf), regions, -np.inf, NEAR_UNSURE)
+        return Meant(float(fits[best]), noun, places, certain, float(shares[row]))
 
     def stand_ins(self, nouns: Collection[str], taken: str) -> "StandIns":
         """A label for each noun that does not stand in ``taken`` (the labels and words that are there), as long as there are some."""
@@ -197,18 +248,23 @@ class Names:
             if fitting:
                 chosen[noun] = fitting[0]
                 free.remove(fitting[0])
-        words = {spelt: chosen[noun][n] for noun in chosen for n, spelt in enumerate((noun.lower(), plural(noun.lower())))}
-        words |= {spelt: chosen[noun][spelt != noun.lower()] for spelt, noun in self._words.items() if noun in chosen}
-        return StandIns(words, {noun: pair[0] for noun, pair in chosen.items()})
+        words, back = dict[str, str](), dict[str, str]()
+        for noun, (one, several) in chosen.items():
+            many = noun if is_plural(noun) else plural(noun)
+            back |= {one: noun.lower(), several: many.lower()}
+            words |= {spelt: several for spelt, other in self._words.items() if other == noun}
+            words |= {many.lower(): several} | ({} if many == noun else {noun.lower(): one})
+        return StandIns(words, {noun: pair[0] for noun, pair in chosen.items()}, back)
 
 
 class StandIns:
     """The network knows the detector's labels; other nouns are put to it as labels that are not there, and its words are put back."""
 
-    def __init__(self, words: Mapping[str, str], labels: Mapping[str, str]) -> None:
-        """``words``: spelling in the conversation -> what stands for it, both in small letters; ``labels``: the same for nouns."""
+    def __init__(self, words: Mapping[str, str], labels: Mapping[str, str], back: Mapping[str, str]) -> None:
+        """``words``: spelling in the conversation -> what stands for it, ``back``: what was written -> what is shown, all in small letters;
+        ``labels``: what stands for each noun."""
         self.labels = labels
-        self._there, self._back = _replacer(words), _replacer({other: word for word, other in words.items()})
+        self._there, self._back = _replacer(words), _replacer(back)
         self._held = ""
 
     def put(self, conversation: Conversation) -> Conversation:
@@ -258,13 +314,18 @@ def _open(region: Region) -> bool:
     return region.score < SURE or region.label in KINDS
 
 
+def _any(words: Collection[str]) -> str:
+    """A pattern for one of the words, the longest that fits."""
+    return "|".join(map(re.escape, sorted(words, key=len, reverse=True))) or "(?!)"
+
+
 def _apart(box: Box, other: Box) -> bool:
     return box.overlap(other) < SAME_PLACE * min(box.area, other.area)
 
 
 def _best(fits: np.ndarray, regions: Sequence[Region], least: float, near: float) -> list[int]:
-    """The few that fit well enough, best first, of those in the same place the best alone."""
-    least = max(least, float(fits.max()) - near)
+    """Those that fit well enough, best first, of those in the same place the best alone."""
+    least = max(least, min(float(fits.max()) - near, CERTAIN if near > NEAR_UNSURE else np.inf))
     chosen: list[int] = []
     for index in np.argsort(-fits, kind="stable"):
         if fits[index] < least or len(chosen) == MOST:

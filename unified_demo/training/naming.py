@@ -57,6 +57,8 @@ NOT_LOOKED_FOR = {
     "mouse", "orange", "person", "tie", "train",
 }  # fmt: skip
 """Words that mostly mean something else in a request ("can you", "slide it to the left"), people, and classes that are no names."""
+NEVER_LOOKED_FOR = {"can", "conference", "fly", "match", "orange", "person", "car side", "faces", "faces easy"}
+"""Those of them that not even an article makes a thing, or a thing alone."""
 NO_NAMES = {"background google", "faces", "faces easy"}
 """Classes of photos that name no thing in them."""
 BATCH_NOTHING = 0.7
@@ -215,10 +217,33 @@ def labels() -> dict[str, str]:
     return {spelt: label for label in knowledge() if label not in NOT_LOOKED_FOR for spelt in (label, plural(label))}
 
 
+def doubtful(nouns: Sequence[str], people: Collection[str] = ()) -> dict[str, tuple[str, str]]:
+    """All other nouns, one and several -> (noun, what the detector calls such a thing or ""): words that seldom name a thing, people, and
+    other words for what the detector knows."""
+    kinds = {name: label for label, entry in reversed(knowledge().items()) for name in entry.get("names", [])} | dict.fromkeys(
+        people, "person"
+    )
+    kinds |= {label: label for label in knowledge()}
+    surely = set(spellings(nouns, people)) | set(labels())
+    return {
+        spelt.lower(): (noun, kinds.get(noun, ""))
+        for noun in sorted(set(nouns) - NEVER_LOOKED_FOR)
+        for spelt in (noun, plural(noun))
+        if spelt.lower() not in surely
+    }
+
+
 def save_names(
-    path: Path, maps: NameMaps, nouns: Sequence[str], states: torch.Tensor, words: dict[str, str], pictured: Collection[str]
+    path: Path,
+    maps: NameMaps,
+    nouns: Sequence[str],
+    states: torch.Tensor,
+    words: dict[str, str],
+    seldom: dict[str, tuple[str, str]],
+    pictured: Collection[str],
 ) -> None:
-    """For ``model.naming.Names.load``; half precision where it does not matter. ``pictured``: the nouns that were learnt from pictures."""
+    """For ``model.naming.Names.load``; half precision where it does not matter. ``seldom``: as of ``doubtful``; ``pictured``: the
+    nouns that were learnt from pictures."""
     with torch.no_grad():
         tensors = {
             "vectors": maps.vectors(states).half(), "feature.weight": maps.feature.weight.half(), "feature.bias": maps.feature.bias.half(),
@@ -227,7 +252,7 @@ def save_names(
             "pictured": torch.tensor([noun in pictured for noun in nouns]),
         }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = {"nouns": "\n".join(nouns)}
+    told = {"nouns": "\n".join(nouns), "doubtful": "\n".join(f"{word}\t{noun}\t{label}" for word, (noun, label) in seldom.items())}
     for kind, spelt in (("words", words), ("labels", labels())):
         told[kind] = "\n".join(f"{word}\t{noun}" for word, noun in spelt.items())
     save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, metadata=told)
@@ -268,7 +293,7 @@ def _run(flags: argparse.Namespace) -> None:
     )
     maps = learn(crops, dict(zip(nouns, states, strict=True)), NamingOptions(epochs=flags.epochs, seed=flags.seed))
     people = {item.noun for item in catalogue.cutouts if item.category == "person"}
-    save_names(flags.weights, maps, nouns, states, spellings(nouns, people), pictured)
+    save_names(flags.weights, maps, nouns, states, spellings(nouns, people), doubtful(nouns, people), pictured)
 
 
 if __name__ == "__main__":
