@@ -83,7 +83,10 @@ class AnswerReader:
 
 
 def likelier(question: str, nouns: Iterable[str], likelihood: AnswerLikelihood, answers: AnswerReader | None) -> dict[str, float]:
-    """Nats by which each noun is likelier meant: half of what the frozen model finds, and behind an open question what the maps find."""
+    """Nats by which each noun is likelier meant: half of what the frozen model finds, and behind an open question what the maps find.
+
+    ``answers`` is for things that the region reader was not taught: among the detector's own kinds, in photos, it knows better.
+    """
     gains = {noun: WEIGHT * gain for noun, gain in likelihood.gains(question, [noun for noun in nouns if noun]).items()}
     more = answers.gains(question, gains) if answers and asks_openly(question) else {}
     return {noun: gain + more.get(noun, 0.0) for noun, gain in gains.items()}

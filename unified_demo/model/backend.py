@@ -160,7 +160,7 @@ class TinyModel:
         out = {label for label, noun in real.items() if noun in strange}
         sure = max((share for label, share in zip(labels, shares[1:].tolist(), strict=True) if label not in out), default=0.0)
         if sure < SURE * shares[1:].sum():
-            gains = likelier(said, real.values(), self._likelihood, self._answers)
+            gains = likelier(said, real.values(), self._likelihood, self._answers if stand_ins else None)
             for key, sight in sights.items():
                 weighed = [gains.get(nouns.get(one.label, one.label), 0.0) + UNASKED * (one.label in out) for one in sight.regions]
                 projected = projected | {key: replace(projected[key], likelier=torch.tensor(weighed, device=shares.device))}
