@@ -15,7 +15,7 @@ from unified_demo.data.split import part_of_noun
 from unified_demo.errors import MediaError, ModelLoadError
 from unified_demo.grammar import Box
 from unified_demo.model.answers import FRAME_BEFORE, FRAME_BEHIND, AnswerMaps, AnswerReader, question_state
-from unified_demo.model.decoding_seen import EndsWithWhatWasFound, NamesWhatIsAskedFor
+from unified_demo.model.decoding_seen import NamesWhatIsAskedFor, SaysWhatWasFound
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.likelihood import FRAME
 from unified_demo.model.passes import switched_off
@@ -195,10 +195,11 @@ def test_what_was_found_is_named_in_its_number(count: int, word: str):
 
 def test_nothing_is_claimed_of_what_was_found_by_its_looks():
     _, vocabulary = make_network()
-    rule, everything = EndsWithWhatWasFound(vocabulary), set(range(vocabulary.point_base))
+    rule, everything = SaysWhatWasFound(vocabulary), set(range(vocabulary.point_base))
     stop, box = vocabulary.encode(".")[0], vocabulary.tag_ids["<box>"]
     boxed = "<p>The kite</p><box>[1,2,3,4]</box>"
     assert allowed(rule, written_so_far(vocabulary, boxed, found=True)) == {stop, box}
+    assert allowed(rule, written_so_far(vocabulary, "", found=True)) == {vocabulary.tag_ids["<p>"], vocabulary.encode("Here")[0]}
     ended = allowed(rule, written_so_far(vocabulary, f"{boxed}.", found=True))
     assert vocabulary.end_id in ended and vocabulary.tag_ids["<seg>"] in ended and stop not in ended and box not in ended
     for text, found in [("<p>The kite</p>", True), ("Here is", True), (f"{boxed}.<seg>the", True), (boxed, False)]:

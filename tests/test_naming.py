@@ -93,6 +93,8 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Names:
         ("is there a small watch near the badger?", ["watch"]),
         ("the badger in the watch", ["badger"]),
         ("how many cooks are there and which violins", ["cook", "violin"]),
+        ("圈出 watch", ["watch"]),
+        ("cook 在哪里?", ["cook"]),
         ("", []),
     ],
 )

@@ -204,7 +204,7 @@ class TinyModel:
         guide = Guide(intent, self.vocabulary, kinds, bool(tokens.proposals)) if intent and not wanted else None
         plain = guide is not None and guide.leaves_to_the_frozen_model(conversation)
         projected = {key: item.projected for key, item in seen.items()}
-        asked_for, answer = frozenset[str](), None
+        asked_for = frozenset[str]()
         if options.constrained and not plain and (not stand_ins or asks_openly(words_of(conversation))):
             projected, asked_for = self._asked_for(conversation, tokens, projected, seen, stand_ins)
             found, answer = self._look_for_answer(seen, told) if not stand_ins else (seen, None)
@@ -230,7 +230,7 @@ class TinyModel:
         def begin(tasks: Sequence[str]) -> tuple[DecodingState, SurfaceWriter]:
             state = DecodingState(self.vocabulary, tokens.proposals, dict(references), tasks, most=options.max_new_tokens)
             state.wanted, state.wish, state.named, state.asked = wanted, wish, named, words_of(conversation)
-            state.seen, state.believed, state.found = regions, asked_for, answer is not None
+            state.seen, state.believed, state.found = regions, asked_for, bool(stand_ins and asked_for) and asks_openly(state.asked)
             state.unnamed = state.found or leaves_unnamed(state.asked, asked_for)
             return state, SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
 

@@ -11,10 +11,10 @@ from unified_demo.model.decoding_rule import TO_CLOSE, LogitFilter, closing, kee
 from unified_demo.model.decoding_seen import (
     CaptionsAreSeen,
     CountsAreSeen,
-    EndsWithWhatWasFound,
     NamesWhatIsAskedFor,
     PlacesAreMeasured,
     SaysWhatIsThere,
+    SaysWhatWasFound,
 )
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.plan_rules import Bounds, bounds_of, box_due, opposite_due
@@ -326,7 +326,7 @@ def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
         CountsAreSeen(),
         NamesWhatIsAskedFor(vocabulary),
         CaptionsAreSeen(vocabulary),
-        EndsWithWhatWasFound(vocabulary),
+        SaysWhatWasFound(vocabulary),
         PlacesAreMeasured(vocabulary),
         RefNamesAnArtefact(),
         TasksNeedTheirMedia(),

@@ -174,20 +174,25 @@ def _count(state: DecodingState, label: str) -> int:
     return sum(region.label == label for regions in state.seen.values() for region in regions)
 
 
-class EndsWithWhatWasFound(LogitFilter):
-    """Where what answers a question was found by its looks, "<p>The camel</p><box>...</box>" is all that is known of it: then the sentence
-    ends, and nothing but calls may follow.
+class SaysWhatWasFound(LogitFilter):
+    """Where what answers a question was found by its looks, or was drawn here, "<p>The camel</p><box>...</box>" or "Here is ..." with it is
+    all that is known of it: then the sentence ends, and nothing but calls may follow.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
+        self.first = [vocabulary.tag_ids[grammar.open_tag(grammar.PHRASE)], vocabulary.encode("Here")[0]]
         self.stop = vocabulary.encode(".")[0]
         self.tags = [vocabulary.tag_ids[grammar.open_tag(name)] for name in vocabulary.tasks]
         self.box, self.boxed = (vocabulary.tag_ids[tag] for tag in (grammar.open_tag(grammar.BOX), grammar.close_tag(grammar.BOX)))
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
-        if not state.found or state.inside or self.boxed not in state.written or closing(state):
+        if not state.found or state.inside or closing(state):
             return
-        if state.written[-1] == self.boxed:
+        if not state.written:
+            keep(logits, self.first)
+        elif self.boxed not in state.written:
+            return
+        elif state.written[-1] == self.boxed:
             keep(logits, [self.stop, self.box])
         else:
             keep(logits, [state.vocabulary.end_id, *self.tags])

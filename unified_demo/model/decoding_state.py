@@ -18,7 +18,8 @@ class DecodingState:
     ``asked``: the words of the message.
     ``picture`` is the one last pointed into or referred to; a call stays with it. ``named``: artefacts that the question names.
     ``seen``: regions by artefact id, in the order of the proposals' indices; ``believed``: labels of what is asked for, none:
-    open; ``unnamed``: the message names none of them; ``found``: what answers it was found by its looks.
+    open; ``unnamed``: the message names none of them; ``found``: what answers it was found by its looks
+    or drawn here.
     ``calls`` are closed already. ``most`` tokens may be written in all.
     """
 

@@ -65,6 +65,8 @@ STAND_INS = (
 _ARTICLE = (
     r"(?:the|an?|this|that|these|those|which|what|any|every|each|all|some|my|his|her|its|their|our|your|no|one|two|three|four|five|many)"
 )
+_CHINESE = r"[一-鿿]"
+"""What stands around an English word that was put into a Chinese message (``chinese``)."""
 _BEFORE = re.compile(
     r"\b(?:in|on|with|near|by|beside|behind|under|above|below|over|wearing|holding|riding|than|into|like|as|(?<!look )for|(?:next|close) to"
     r"|(?:left|right|front|top) of)"
@@ -116,7 +118,8 @@ class Names:
         self._called = {**self._labels, **self._words}
         self._patterns = (
             re.compile(rf"\b(?P<word>{_any(words | labels)})\b", re.IGNORECASE),
-            re.compile(rf"\b{_ARTICLE} (?:\w+ )?(?P<word>{_any(doubtful or {})})\b", re.IGNORECASE),
+            re.compile(rf"(?:\b{_ARTICLE} (?:\w+ )?|{_CHINESE} )(?P<word>{_any(doubtful or {})})\b", re.IGNORECASE),
+            re.compile(rf"\b(?P<word>{_any(doubtful or {})})(?= {_CHINESE})", re.IGNORECASE),
         )
 
     @classmethod
