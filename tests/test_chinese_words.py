@@ -1,13 +1,16 @@
 """Chinese that is known is put into English before the network reads it; everything else stays as it is."""
 
+import threading
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from unified_demo.config import Settings
-from unified_demo.grammar import MediaKind
+from unified_demo.config import GenerationOptions, Settings
+from unified_demo.grammar import TASKS, MediaKind
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TextPart
+from unified_demo.model.backend import TinyModel, load_multimodal_lm
 from unified_demo.model.chinese import MEASURES, WORDS_FILE, conversation_in_english, in_english
 from unified_demo.model.naming import Names
 from unified_demo.zoo import Zoo
@@ -71,3 +74,24 @@ def test_what_can_be_found_has_a_chinese_name() -> None:
     settings = Settings()
     nouns = set(Names.load(Zoo(settings.cache_dir, settings.weights_dir).path("tiny_names")).nouns)
     assert len(nouns & set(tomllib.loads(WORDS_FILE.read_text("utf-8"))["nouns"])) > 0.8 * len(nouns)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ("画一只红色的章鱼和一顶黄色的皇冠", ("red octopus", "yellow crown")),
+        ("畫兩隻貓頭鷹", ("two owls",)),
+        ("能不能画个金色的萨克斯", ("golden saxophone",)),
+    ],
+)
+def test_the_committed_model_tells_the_tool_what_was_wished_in_chinese(wish: str, words: tuple[str, ...]) -> None:
+    model = committed_model()
+    said = "".join(model.generate(Conversation((Message("user", (TextPart(wish),)),)), GenerationOptions(), threading.Event()))
+    assert said.count("<gen>") and all(word in said for word in words), said
+
+
+@cache
+def committed_model() -> TinyModel:
+    settings = Settings()
+    return load_multimodal_lm(settings, Zoo(settings.cache_dir, settings.weights_dir), tuple(TASKS.values())).model
