@@ -32,7 +32,7 @@ place, 0.006 of those that are not there, and 0.001 in photos."""
 LEAST_DOUBTFUL = 0.0
 """For words that seldom name such a thing ("watch"), people, and other words for what the detector knows: 0.88 of such things in composed
 pictures reach it, and of those that are not there 0.002."""
-MEANT, LEFT_OVER = 0.7, 8.0
+MEANT, LEFT_OVER = 0.7, 7.0
 """How much what a question asks for, and what things look like, count together; what is added to the logits of nouns without pictures then,
 which cannot be as sure."""
 DETECTED = 3.0
