@@ -347,9 +347,12 @@ def test_where_the_detector_is_at_home_only_what_is_certain_and_clearly_asked_fo
     assert finder.answering(photo, asked)[1] is not None
     assert Finder(names, certain, Answers(badger=0.5)).answering(photo, asked) == ({}, None)  # type: ignore[arg-type]
     unknown = Looked(candidates(("cello", region(0.7))))
-    assert Finder(names, unknown, Answers(cello=0.9)).answering(photo, asked) == ({}, None)  # type: ignore[arg-type]
+    for noun in ("cello", "cup"):  # nothing that could be certain is asked for, so nothing is looked at closer
+        assert Finder(names, unknown, Answers(**{noun: 0.9})).answering(photo, asked) == ({}, None)  # type: ignore[arg-type]
+    assert unknown.times == 0
     elsewhere = {"img-1": sight(region(0.4, "person", 0.6))}
     assert Finder(names, unknown, Answers(cello=0.9)).answering(elsewhere, asked)[1] is not None  # type: ignore[arg-type]
+    assert unknown.times == 1
 
 
 def test_a_proposal_that_answers_a_question_is_named_and_not_proposed_twice(names: Names) -> None:

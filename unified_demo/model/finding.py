@@ -92,6 +92,8 @@ class Finder:
         shares = dict(zip(known, self._answers.shares(words_of(conversation), known), strict=True))
         asked = np.array([shares.get(noun, -np.inf) for noun in self._names.nouns])
         at_home = any(region.score >= AT_HOME for sight in sights.values() for region in sight.regions[1:])
+        if at_home and not any(share >= CLEARLY_ASKED and self._names.beyond_labels(noun) for noun, share in shares.items()):
+            return {}, None
         seen = {key: self._candidates(conversation, key, sight) for key, sight in sights.items()}
         meant = {key: one for key, candidates in seen.items() if (one := self._names.meant(candidates, asked))}
         best = max(meant, key=lambda key: meant[key].fit, default="")

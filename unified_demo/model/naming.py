@@ -175,6 +175,10 @@ class Names:
         """Whether training had pictures of it."""
         return bool(self._tensors["pictured"][self.nouns[noun]])
 
+    def beyond_labels(self, noun: str) -> bool:
+        """Whether it is pictured and the detector has no word for it."""
+        return self.pictured(noun) and not self.is_label(noun)
+
     def unlabelled(self, regions: Sequence[Region], nouns: Sequence[str]) -> list[str]:
         """Those of the nouns that are no label there, nor doubtful where the detector is sure of such a thing."""
         labels, sure = {region.label for region in regions}, {region.label for region in regions if region.score >= SURE}
@@ -237,7 +241,7 @@ class Names:
         fits, rows = both.logsumexp(-1).numpy(), both.argmax(-1).numpy()
         best = int(fits.argmax())
         row, noun = rows[best], list(self.nouns)[rows[best]]
-        certain = self.pictured(noun) and noun not in self._labels.values() and float(logits[best, row]) >= RECOGNISED
+        certain = self.beyond_labels(noun) and float(logits[best, row]) >= RECOGNISED
         places = _best(np.where(rows == row, fits, -np.inf), regions, -np.inf, NEAR_UNSURE)
         return Meant(float(fits[best]), noun, places, certain, float(shares[row]))
 
