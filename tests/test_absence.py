@@ -9,7 +9,7 @@ from unified_demo.config import GenerationOptions, Settings
 from unified_demo.grammar import TASKS, Box, MediaKind, Task
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Part, RegionPart, TaskCall, TextPart
 from unified_demo.model.absence import absent
-from unified_demo.model.backend import load_multimodal_lm
+from unified_demo.model.tiny import load_multimodal_lm
 from unified_demo.zoo import Zoo
 
 ASSETS = Path(__file__).parents[1] / "assets"

@@ -149,7 +149,7 @@ def test_a_file_that_does_not_fit_is_named(tmp_path: Path):
 @pytest.mark.weights
 def test_the_committed_maps_answer_questions_that_training_did_not_ask():
     from unified_demo.grammar import TASKS
-    from unified_demo.model.backend import load_multimodal_lm
+    from unified_demo.model.tiny import load_multimodal_lm
 
     settings = Settings()
     zoo = Zoo(settings.cache_dir, settings.weights_dir)

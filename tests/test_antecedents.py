@@ -203,7 +203,8 @@ def test_another_picture_than_the_latest_comes_into_focus_when_it_is_meant():
 
 @pytest.fixture(scope="module")
 def committed():
-    from unified_demo.model.backend import Zoo, load_multimodal_lm
+    from unified_demo.model.tiny import load_multimodal_lm
+    from unified_demo.zoo import Zoo
 
     settings = Settings()
     return load_multimodal_lm(settings, Zoo(settings.cache_dir, settings.weights_dir), ()).model

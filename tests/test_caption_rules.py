@@ -221,6 +221,20 @@ def test_a_box_that_two_surer_ones_cover_is_no_further_thing(words):
     assert following(words, CountsAreSeen(), "There", ".", HERD[:1], "how many dogs are there?") == " is"
 
 
+def test_all_things_are_counted_together(words):
+    seen = [*HERD[:2], Region("cat", 0.9, Box(0.6, 0.2, 0.8, 0.6), GREY)]
+
+    def after(written: str, question: str) -> str:
+        return following(words, CountsAreSeen(), written, "<box>", seen, question)
+
+    for thing in ("things", "objects"):
+        said = f"There are<p> three {thing}</p>"
+        for end, due in ((5, " are"), (12, " three"), (len(said) - 4, "</p>"), (len(said), "<box>")):
+            assert after(said[:end], f"how many {thing} are there?") == due
+        assert after(f"{said}<box>@1</box><box>@2</box><box>@3</box>", f"how many {thing} are there?") != "<box>"
+    assert after("", "how many different things are there?") == "<box>"
+
+
 @pytest.mark.weights
 def test_giraffes_are_counted(model):
     said = answer(model, "giraffes.jpg", "how many giraffes are there?")
@@ -279,7 +293,7 @@ def test_whatever_is_preferred_something_may_follow(vocabulary, seed: int):
 
 @pytest.fixture(scope="module")
 def model():
-    from unified_demo.model.backend import load_multimodal_lm
+    from unified_demo.model.tiny import load_multimodal_lm
 
     settings = Settings()
     return load_multimodal_lm(settings, Zoo(settings.cache_dir, settings.weights_dir), tuple(TASKS.values())).model

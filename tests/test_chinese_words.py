@@ -10,9 +10,10 @@ import pytest
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.grammar import TASKS, MediaKind
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TextPart
-from unified_demo.model.backend import TinyModel, load_multimodal_lm
+from unified_demo.model.backend import TinyModel
 from unified_demo.model.chinese import MEASURES, WORDS_FILE, conversation_in_english, in_english
 from unified_demo.model.naming import Names
+from unified_demo.model.tiny import load_multimodal_lm
 from unified_demo.zoo import Zoo
 
 

@@ -446,7 +446,7 @@ def test_an_answer_left_to_the_frozen_model_has_no_tags(built, monkeypatch):
             text += next(answer)
     except StopIteration as end:
         facts = end.value
-    assert seen == [{"frozen": True}] and text and "<" not in text and facts["frozen"] == 1.0
+    assert seen == [{"frozen": True, "adapters": ""}] and text and "<" not in text and facts["frozen"] == 1.0
 
 
 def test_two_answers_at_once_are_each_as_by_itself(built):
@@ -479,7 +479,8 @@ THINGS = (
 
 @pytest.fixture(scope="module")
 def committed():
-    from unified_demo.model.backend import Zoo, load_multimodal_lm
+    from unified_demo.model.tiny import load_multimodal_lm
+    from unified_demo.zoo import Zoo
 
     settings = Settings()
     return load_multimodal_lm(settings, Zoo(settings.cache_dir, settings.weights_dir), tuple(TASKS.values())).model

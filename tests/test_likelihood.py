@@ -224,7 +224,8 @@ def test_an_open_question_names_what_it_does_not_ask_for():
     ],
 )
 def test_the_frozen_model_knows_what_things_are_for(question: str, names: list[str], best: str):
-    from unified_demo.model.backend import Zoo, load_multimodal_lm
+    from unified_demo.model.tiny import load_multimodal_lm
+    from unified_demo.zoo import Zoo
 
     settings = Settings()
     model = load_multimodal_lm(settings, Zoo(settings.cache_dir, settings.weights_dir), ()).model

@@ -294,7 +294,10 @@ def test_whatever_is_preferred_a_layout_is_pairs_of_phrases_and_boxes_in_digits(
     assert max(len(plan.regions) for plan in plans) > 1
 
 
-@pytest.mark.parametrize("place", ["on the left", "on the right", "at the top", "at the bottom", "on top", "underneath"])
+CORNERS = ["at the top left", "in the upper right corner", "bottom left", "in the bottom right"]
+
+
+@pytest.mark.parametrize("place", ["on the left", "on the right", "at the top", "at the bottom", "on top", "underneath", *CORNERS])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_box_of_a_plan_is_where_the_plan_says(built, place, seed):
     _, vocabulary = built
@@ -311,8 +314,12 @@ def test_a_box_of_a_plan_is_where_the_plan_says(built, place, seed):
         state.add(choose(logits, 1.0, generator))
     box = grammar.read_box(vocabulary.tokenizer.decode(state.written[begun:-1]))
     x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-    sides = {"on the left": x < 0.5, "on the right": x > 0.5, "at the top": y < 0.5, "at the bottom": y > 0.5}
-    assert (sides | {"on top": y < 0.52, "underneath": y >= 0.52})[place]
+    words = place.split()
+    sides = {"left": x < 0.5, "right": x > 0.5, "upper": y < 0.5, "bottom": y > 0.5, "underneath": y >= 0.52}
+    sides["top"] = y < (0.52 if place == "on top" else 0.5)
+    assert all(right for side, right in sides.items() if side in words)
+    if place in CORNERS:
+        return
     near, far = (box.y0, box.y1) if "the left" in place or "right" in place else (box.x0, box.x1)
     assert near <= 0.5 <= far
 

@@ -463,7 +463,8 @@ def test_a_file_that_does_not_fit_is_named(tmp_path: Path) -> None:
 @pytest.mark.weights
 def test_the_committed_maps_know_many_nouns_and_refuse_what_is_not_there(tmp_path: Path) -> None:
     from unified_demo.grammar import TASKS
-    from unified_demo.model.backend import Zoo, load_multimodal_lm
+    from unified_demo.model.tiny import load_multimodal_lm
+    from unified_demo.zoo import Zoo
 
     settings = Settings()
     zoo = Zoo(settings.cache_dir, settings.weights_dir)

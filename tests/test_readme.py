@@ -72,7 +72,8 @@ def test_commands_start_with_what_is_there() -> None:
 
 def test_modules_are_found() -> None:
     parts = {"unified_demo.zoo", "unified_demo.data", "unified_demo.training", "unified_demo.evaluation", "benchmarks.first_answer"}
-    training = {f"unified_demo.training.{name}" for name in ("answers", "antecedents", "generators", "hearing", "intents", "naming")}
+    small = ("answers", "antecedents", "generators", "hearing", "intents", "naming", "small_talk")
+    training = {f"unified_demo.training.{name}" for name in small}
     assert set(modules()) == parts | training
 
 

@@ -85,7 +85,7 @@ def test_the_engine_keeps_it_with_the_result(tmp_path: Path) -> None:
 @pytest.mark.weights
 def test_the_committed_model_speaks_of_its_drawings_by_what_they_were_made_from(tmp_path: Path) -> None:
     """Two blots on paper, which no detector would name."""
-    from unified_demo.model.backend import load_multimodal_lm
+    from unified_demo.model.tiny import load_multimodal_lm
     from unified_demo.zoo import Zoo
 
     paper = Image.new("RGB", (128, 128), "white")

@@ -13,7 +13,7 @@ from unified_demo.fakes import ScriptedModel, fake_spec
 from unified_demo.grammar import DATA_KINDS, KIND_WORDS, MediaKind, read_ref
 from unified_demo.infer import infer
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TextPart, TurnDone
-from unified_demo.model.backend import LazyModel
+from unified_demo.model.tiny import LazyModel
 from unified_demo.unread import meant_by_last, unread_sentence
 
 CLOUD = Artefact("pts-1", MediaKind.POINTS, Path("a.npy"), 10, 10)

@@ -96,7 +96,7 @@ def _picture_filter(settings: Settings) -> Callable[[Any], str | None] | None:
 
 def _tiny_parts(settings: Settings, zoo: Zoo) -> Parts:
     def speak(experts: Sequence[ExpertSpec]) -> LanguageBackend:
-        from unified_demo.model.backend import load_multimodal_lm
+        from unified_demo.model.tiny import load_multimodal_lm
 
         return load_multimodal_lm(settings, zoo, tuple(spec.declared for spec in experts))
 

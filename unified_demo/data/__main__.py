@@ -21,7 +21,7 @@ from PIL import Image
 from unified_demo.config import Settings
 from unified_demo.data.sights import Named, draw_pictures, open_pictures, photos, save_shard
 from unified_demo.errors import UnifiedError
-from unified_demo.model.backend import load_perception
+from unified_demo.model.tiny import load_perception
 from unified_demo.zoo import Zoo
 
 logger = logging.getLogger("unified_demo.data")

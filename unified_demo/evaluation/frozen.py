@@ -14,10 +14,11 @@ from unified_demo.config import Settings
 from unified_demo.conversation import render_conversation
 from unified_demo.evaluation.retention import Compared
 from unified_demo.messages import Conversation
-from unified_demo.model.backend import TinyModel, load_perception
+from unified_demo.model.backend import TinyModel
 from unified_demo.model.loading import build_network, load_language_model, read_config
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.passes import switched_off
+from unified_demo.model.tiny import load_perception
 from unified_demo.model.tokens import Tokens, Vocabulary
 from unified_demo.model_facts import resolve_device
 from unified_demo.zoo import Zoo

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unified_demo.evaluation.retention import Comparer
     from unified_demo.evaluation.symbolic import SymbolicModel
     from unified_demo.evaluation.systems import Finder
-    from unified_demo.model.backend import LazyModel
+    from unified_demo.model.tiny import LazyModel
 
 
 class Subjects(Protocol):
@@ -73,7 +73,7 @@ class LoadedSubjects:
 
     def with_plugins(self, plugins: tuple[TaskSpec, ...]) -> LanguageBackend:
         from unified_demo.evaluation.symbolic import SymbolicModel
-        from unified_demo.model.backend import load_multimodal_lm
+        from unified_demo.model.tiny import load_multimodal_lm
 
         if plugins not in self._extended:
             model = load_multimodal_lm(self._settings, self._zoo, (*TASKS.values(), *plugins)).model
@@ -112,7 +112,7 @@ class LoadedSubjects:
     def _look(self) -> "Look":
         from PIL import Image
 
-        from unified_demo.model.backend import load_perception
+        from unified_demo.model.tiny import load_perception
         from unified_demo.model.vision import GRID
 
         encoder = load_perception(self._settings, self._zoo).encoder
@@ -120,7 +120,7 @@ class LoadedSubjects:
 
     @cached_property
     def _trained(self) -> "LazyModel":
-        from unified_demo.model.backend import load_multimodal_lm
+        from unified_demo.model.tiny import load_multimodal_lm
 
         model = load_multimodal_lm(self._settings, self._zoo, tuple(TASKS.values()))
         model.load()

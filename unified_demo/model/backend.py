@@ -7,31 +7,29 @@ that were looked at are remembered. It parses nothing and calls no expert.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from unified_demo import grammar
-from unified_demo.config import GenerationOptions, Settings
-from unified_demo.conversation import SPOKEN_OF, VISIBLE, render_conversation
+from unified_demo.config import GenerationOptions
+from unified_demo.conversation import SPOKEN_OF, render_conversation
 from unified_demo.errors import UnifiedError
-from unified_demo.grammar import Box, MediaKind, Task, TaskSpec
+from unified_demo.grammar import Box, MediaKind, Task
 from unified_demo.messages import Artefact, Conversation, TextPart
 from unified_demo.model.absence import absent
 from unified_demo.model.answers import AnswerMaps, AnswerReader, likelier
 from unified_demo.model.antecedents import AntecedentHead, AntecedentReader
-from unified_demo.model.antecedents import load_head as load_antecedents
 from unified_demo.model.chinese import conversation_in_english
 from unified_demo.model.decoder import Decoder
 from unified_demo.model.decoding import choose, default_filters
 from unified_demo.model.decoding_state import DecodingState
-from unified_demo.model.detection import Detector
 from unified_demo.model.encoding import LabelWords, encode_picture
 from unified_demo.model.finding import Finder, Remembered, still
 from unified_demo.model.focus import in_focus, is_marked, named_in, since, without_oldest
-from unified_demo.model.guiding import Guide, promising
-from unified_demo.model.intents import NO_CALL, Intent, IntentReader, load_head, words_of
+from unified_demo.model.guiding import Guide, promising, set_apart
+from unified_demo.model.intents import NO_CALL, Intent, IntentReader, words_of
 from unified_demo.model.likelihood import (
     BELIEVED,
     BELIEVED_OPENLY,
@@ -43,26 +41,20 @@ from unified_demo.model.likelihood import (
     leaves_unnamed,
     unasked,
 )
-from unified_demo.model.loading import add_plugins, build_network, load_encoder, load_language_model, load_trained, read_config
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.naming import Names, StandIns, made_from
-from unified_demo.model.packing import pack_linears
 from unified_demo.model.perception import Perception
+from unified_demo.model.small_talk import ADAPTERS, SmallTalk
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
-from unified_demo.model.tuning import cast_added
 from unified_demo.model.zero_shot import LONGEST_WISH, PluginChooser
-from unified_demo.model_facts import resolve_device
 from unified_demo.promises import CANNOT_SEE
 from unified_demo.regions import SURE as SURE_THING
 from unified_demo.regions import WHOLE_PICTURE, Region, Sight
 from unified_demo.remembered import shown_in
-from unified_demo.zoo import Zoo
 
 MOST_PROMPT_TOKENS = 4096
 LONGEST_PROMISE = 10
 """Tokens that may stand before a call ("Here is the clip."); they wait until it is known which call it is and that there is a tool."""
-INTENTS = ("tiny_intents", "tiny_own_intents")
-"""Roles of the heads that read what a message asks for."""
 NO_TOOL = "I have no tool for {task} here."
 SURE = 0.9
 """Below this share of its belief the region reader hears what the frozen language model thinks is asked for."""
@@ -95,13 +87,14 @@ class TinyModel:
         intents: IntentReader | None = None,
         antecedents: AntecedentHead | None = None,
         answers: AnswerMaps | None = None,
+        small_talk: SmallTalk | None = None,
     ) -> None:
         """``tasks``: tags of the tasks on offer. The network writes calls of all; one without a tool is answered with NO_TOOL.
         ``names`` finds what is asked for by a noun that is no label; without it labels alone count. ``intents`` says which calls are
-        plausible, ``antecedents`` which of several pictures is meant, ``answers`` which noun a question means; without them the network
-        decides alone."""
+        plausible, ``antecedents`` which of several pictures is meant, ``answers`` which noun a question means, ``small_talk`` what is no
+        wish at all; without them the network decides alone."""
         self.network, self.vocabulary, self.perception, self.tasks, self.names = network, vocabulary, perception, tasks, names
-        self.intents, self.antecedents = intents, antecedents
+        self.intents, self.antecedents, self._small_talk = intents, antecedents, small_talk
         words = network.language_model.get_input_embeddings().weight.detach().cpu()
         self._antecedents = AntecedentReader(antecedents, vocabulary, words) if antecedents else None
         tags = [tag for tag in grammar.TASK_TAGS if tag not in tasks]
@@ -182,9 +175,11 @@ class TinyModel:
         of the gates where the answer was left to the frozen language model.
         """
         started = time.perf_counter()
+        intent = self.intents.read(conversation) if self.intents and options.constrained else None
+        talks = intent is not None and self._small_talk is not None and self._small_talk.is_meant(conversation, intent)
+        conversation = self._set_apart(conversation, intent, talks)
         artefacts = conversation.artefacts()
         images = [key for key, artefact in artefacts.items() if artefact.kind == MediaKind.IMAGE]
-        intent = self.intents.read(conversation) if self.intents and options.constrained else None
         about = self._about(conversation, intent)
         focus = in_focus(
             conversation, about, {kind for tag in (intent.plan() if intent else ()) for kind in grammar.TASKS[Task(tag)].needs}
@@ -202,7 +197,7 @@ class TinyModel:
         wanted, wish = self.wanted(conversation)
         kinds = frozenset(artefact.kind for artefact in artefacts.values())
         guide = Guide(intent, self.vocabulary, kinds, bool(tokens.proposals)) if intent and not wanted else None
-        plain = guide is not None and guide.leaves_to_the_frozen_model(conversation)
+        plain = talks or (guide is not None and guide.leaves_to_the_frozen_model(conversation))
         projected = {key: item.projected for key, item in seen.items()}
         asked_for = frozenset[str]()
         if options.constrained and not plain and (not stand_ins or asks_openly(words_of(conversation))):
@@ -212,7 +207,7 @@ class TinyModel:
                 seen, stand_ins, tokens = found, answer, self._tokens(answer.put(told), found)
                 projected = {key: item.projected for key, item in seen.items()}
                 asked_for = frozenset(answer.labels.values())
-        decoder = Decoder(self.network, tokens, projected, frozen=plain)
+        decoder = Decoder(self.network, tokens, projected, frozen=plain and not talks, adapters=ADAPTERS if talks else "")
         prefilled = time.perf_counter()
         named = named_in(conversation) or ([about] if about else [])
         may_be = {MediaKind.MASK, *SPOKEN_OF, *(kind for task in self.vocabulary.tasks.values() for kind in task.needs)}
@@ -280,7 +275,7 @@ class TinyModel:
             "decode_s": end - prefilled,
             "tokens": float(len(state.written)),
             "prompt_tokens": float(len(tokens.ids)),
-            **({"frozen": 1.0} if plain else decoder.gate_usage()),
+            **({"frozen": 1.0} if plain and not talks else decoder.gate_usage()),
         }
 
     def labels_of(self, artefacts: Mapping[str, Artefact]) -> dict[str, list[str]]:
@@ -298,6 +293,15 @@ class TinyModel:
         if self._antecedents is None or intent is None:
             return ""
         return self._antecedents.about(conversation, intent, self.labels_of(conversation.artefacts()))
+
+    def _set_apart(self, conversation: Conversation, intent: Intent | None, talks: bool) -> Conversation:
+        """Small talk alone, and of plain chat beside pictures the words, unless what was seen in these answers it."""
+        if talks:
+            return Conversation(conversation.messages[-1:])
+        apart = set_apart(conversation, intent) if intent else None
+        labels = {label for row in self.labels_of(conversation.artefacts()).values() for label in row}
+        shown = apart is not None and self._finder is not None and self._finder.is_answered(words_of(conversation), labels)
+        return conversation if apart is None or shown else apart
 
     def _waits(self, held: str, state: DecodingState, shown: bool, guide: Guide | None) -> bool:
         """Whether the words so far may be no more than the promise of a call: then they wait until it is known which it is."""
@@ -374,77 +378,3 @@ class TinyModel:
 
 def _on(picture: EncodedPicture, device: torch.device) -> EncodedPicture:
     return EncodedPicture(**{name: tensor.to(device) for name, tensor in vars(picture).items()})
-
-
-class LazyModel:
-    """A ``LanguageBackend`` that builds its TinyModel on first use, once; a failed load may be tried again."""
-
-    reads = VISIBLE
-
-    def __init__(self, build: Callable[[], TinyModel]) -> None:
-        self._build = build
-        self._model: TinyModel | None = None
-        self._lock = threading.Lock()
-
-    def load(self) -> None:
-        """Raises ModelLoadError when weights are missing or do not fit."""
-        with self._lock:
-            if self._model is None:
-                self._model = self._build()
-
-    @property
-    def model(self) -> TinyModel:
-        """The loaded model; loads it if need be."""
-        self.load()
-        assert self._model is not None
-        return self._model
-
-    def propose(self, artefact: Artefact) -> tuple[Box, ...]:
-        """Boxes of what the model sees in a picture. MediaError when its file is gone."""
-        return self.model.look(artefact).boxes
-
-    def wants_something_new(self, conversation: Conversation) -> bool:
-        """Whether the last message asks for what needs none of its files, such as a picture from words."""
-        guide = self.model.guide(conversation, frozenset(), False)
-        return guide is not None and guide.wants_something_new()
-
-    def generate(
-        self, conversation: Conversation, options: GenerationOptions, cancel: threading.Event
-    ) -> Generator[str, None, dict[str, float]]:
-        return (yield from self.model.generate(conversation, options, cancel))
-
-
-def load_multimodal_lm(settings: Settings, zoo: Zoo, tasks: Sequence[TaskSpec]) -> LazyModel:
-    """The tiny profile's model; nothing is read before its first use. ``tasks``: those that have an expert, plug-ins among them."""
-    return LazyModel(lambda: _build(settings, zoo, tasks))
-
-
-def _build(settings: Settings, zoo: Zoo, tasks: Sequence[TaskSpec]) -> TinyModel:
-    trained = zoo.path("tiny_adapters")
-    device, dtype = _place(settings)
-    language_model, tokenizer = load_language_model(zoo.path("language_model"), settings.cache_dir / "converted" / "language_model", dtype)
-    config = read_config(trained)
-    network, vocabulary = build_network(language_model, tokenizer, config)
-    load_trained(network, trained)
-    vocabulary = add_plugins(network, vocabulary, [task for task in tasks if task.tag not in grammar.TASK_TAGS])
-    network.to(device).eval().requires_grad_(False)
-    for layer in network.lora_layers:
-        layer.record = True
-    cast_added(language_model, dtype)
-    intents = IntentReader([load_head(zoo.path(role)) for role in INTENTS], language_model, vocabulary)
-    pack_linears(language_model)
-    names, antecedents = Names.load(zoo.path("tiny_names")), load_antecedents(zoo.path("tiny_antecedents"))
-    answers = AnswerMaps.load(zoo.path("tiny_answers"))
-    tags = tuple(task.tag for task in tasks)
-    return TinyModel(network, vocabulary, load_perception(settings, zoo), tags, names, intents, antecedents, answers)
-
-
-def load_perception(settings: Settings, zoo: Zoo) -> Perception:
-    """Encoder and detector of the tiny profile."""
-    device, dtype = _place(settings)
-    encoder = load_encoder(zoo.path("image_encoder"), settings.cache_dir / "converted" / "image_encoder.safetensors", device, dtype)
-    return Perception(encoder, Detector(zoo.path("detector")))
-
-
-def _place(settings: Settings) -> tuple[str, torch.dtype]:
-    return resolve_device(settings.device), getattr(torch, settings.number_type)

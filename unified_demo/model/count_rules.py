@@ -1,7 +1,7 @@
 """What an answer to "how many giraffes are there?" owes to what was seen: the number of those that are sure, and a box on each.
 
-The network names a number before it points, and likes small ones. Only kinds that the detector knows, and questions that restrict them by
-nothing else, are meant. This knows token ids and regions, and no network.
+The network names a number before it points, and likes small ones. Only kinds that the detector knows or all "things", and questions that
+restrict them by nothing else, are meant. This knows token ids and regions, and no network.
 """
 
 import re
@@ -25,6 +25,8 @@ LONGEST = 120
 GRID, COVERED = 40, 0.9
 """Points each way at which a box is looked at; the share of them that makes it no further thing."""
 ANYBODY = ("persons", "people", "humans")
+ANYTHING = ("things", "objects", "items")
+"""Words for all kinds together."""
 
 
 def counted(state: DecodingState) -> tuple[str, tuple[int, ...]] | None:
@@ -32,13 +34,14 @@ def counted(state: DecodingState) -> tuple[str, tuple[int, ...]] | None:
     found = _HOW_MANY.match(" ".join(state.asked.lower().split())) if len(state.asked) <= LONGEST else None
     if not found or state.in_call or state.calls:
         return None
-    sure = [region for region in sure_things(state) if found["thing"] in _forms(region.label)]
+    of_all = found["thing"] in ANYTHING
+    sure = [region for region in sure_things(state) if of_all or found["thing"] in _forms(region.label)]
     sure = [region for region in sure if not _is_of(region, [other for other in sure if other.score > region.score])]
-    if not sure or len({region.label for region in sure}) > 1:
+    if not sure or (not of_all and len({region.label for region in sure}) > 1):
         return None
     known = {id(region) for region in sure}
     places = tuple(place for place, (key, index) in enumerate(state.proposals) if key in state.seen and id(state.seen[key][index]) in known)
-    label = sure[0].label
+    label = found["thing"].removesuffix("s") if of_all else sure[0].label
     return f"{number(len(sure))} {label if len(sure) == 1 else plural(label)}", places
 
 

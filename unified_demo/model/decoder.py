@@ -4,7 +4,7 @@ import torch
 
 from unified_demo.model.lora_moe import FFN_PROJECTIONS
 from unified_demo.model.multimodal_lm import MultimodalNetwork, ProjectedPicture
-from unified_demo.model.passes import switched_off
+from unified_demo.model.passes import switched_off, using_adapters
 from unified_demo.model.pointing import agreed
 from unified_demo.model.tokens import Tokens
 
@@ -12,16 +12,29 @@ from unified_demo.model.tokens import Tokens
 class Decoder:
     """The network's state of one answer: key-value cache, logits of the next token (on the CPU, where the rules work).
 
-    ``frozen``: it is the frozen language model's, which has no tags.
+    ``frozen``: it is the frozen language model's, which has no tags; ``adapters``: it is that of a set of adapters that has none either.
     """
 
-    def __init__(self, network: MultimodalNetwork, tokens: Tokens, projected: dict[str, ProjectedPicture], frozen: bool = False) -> None:
+    def __init__(
+        self,
+        network: MultimodalNetwork,
+        tokens: Tokens,
+        projected: dict[str, ProjectedPicture],
+        frozen: bool = False,
+        adapters: str = "",
+    ) -> None:
         from transformers import DynamicCache
 
-        self._network, self._proposals, self._projected, self._frozen = network, tokens.proposals, projected, frozen
+        self._network, self._proposals, self._projected, self._frozen, self._adapters = (
+            network,
+            tokens.proposals,
+            projected,
+            frozen,
+            adapters,
+        )
         self._gates: list[torch.Tensor] = []
         self._cache = DynamicCache(config=network.language_model.config)
-        with torch.no_grad(), switched_off(frozen):
+        with torch.no_grad(), switched_off(frozen), using_adapters(adapters):
             inputs, injection = network.embed(tokens, projected)
             hidden = network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0]
             self._seen = network.proposals(tokens, projected)
@@ -33,7 +46,7 @@ class Decoder:
         point = token - self._network.vocab_size - len(self._network.tag_words)
         entry = Tokens()
         entry.add(token, slot=self._proposals[point] if point >= 0 else None)
-        with torch.no_grad(), switched_off(self._frozen):
+        with torch.no_grad(), switched_off(self._frozen), using_adapters(self._adapters):
             inputs, injection = self._network.embed(entry, self._projected)
             hidden = self._network.run(inputs[None], injection[None], past_key_values=self._cache, use_cache=True)[0, 0]
             self._ids.append(token)
@@ -61,13 +74,14 @@ class Decoder:
         return usage
 
     def _look_ahead(self, hidden: torch.Tensor) -> None:
-        if self._frozen:
+        if not self._frozen:
+            gates = [layer.last_gate.flatten(0, -2).mean(0) for layer in self._network.lora_layers if layer.last_gate is not None]
+            if gates:
+                self._gates.append(torch.stack(gates).float())
+        if self._frozen or self._adapters:
             self.logits = self._network.logits(hidden[None], [None], len(self._proposals))[0].cpu()
             self.logits[self._network.vocab_size :] = -torch.inf
             return
-        gates = [layer.last_gate.flatten(0, -2).mean(0) for layer in self._network.lora_layers if layer.last_gate is not None]
-        if gates:
-            self._gates.append(torch.stack(gates).float())
         reading = self._network.reading(self._ids, self._seen)
         self.logits = self._network.logits(hidden[None], [reading], len(self._proposals))[0].cpu()
         if reading and (asked := self._network.asked(self._ids, self._seen)) is not None:

@@ -17,6 +17,7 @@ from unified_demo.model.decoding_seen import (
     SaysWhatWasFound,
 )
 from unified_demo.model.decoding_state import DecodingState
+from unified_demo.model.outright import SaysWhatWasSaid
 from unified_demo.model.plan_rules import Bounds, bounds_of, box_due, opposite_due
 from unified_demo.model.tokens import Vocabulary
 
@@ -321,6 +322,7 @@ def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
         PointingOnlyInBoxes(),
         BoxHoldsOneBox(vocabulary),
         PhraseNeedsBox(),
+        SaysWhatWasSaid(),
         PlansSayWhere(),
         PlansCount(),
         CountsAreSeen(),

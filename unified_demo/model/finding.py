@@ -7,7 +7,7 @@ each once.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -32,6 +32,8 @@ AT_HOME = 0.8
 """The detector knows what a picture is about if it is this sure of something there; then its proposals answer open questions, unless what
 answers one is certain, and asked for with the second log-probability."""
 CLEARLY_ASKED = -3.0
+CLEARLY_MEANT = -1.6
+"""The same for what alone an open question that may be plain chat can mean."""
 LEAST_ANSWER = -4.0
 """How well something must answer an open question (``Names.meant``)."""
 ANSWER_SCORE = 0.9
@@ -86,10 +88,9 @@ class Finder:
 
     def answering(self, sights: Mapping[str, Sight], conversation: Conversation) -> tuple[dict[str, Sight], StandIns | None]:
         """The same for what answers an open question best, under the noun that it is then; None where that is left to the proposals."""
-        known = [noun for noun in self._names.nouns if self._answers and self._answers.knows(noun)]
-        if not self._answers or not known:
+        shares = self._shares(words_of(conversation))
+        if not shares:
             return {}, None
-        shares = dict(zip(known, self._answers.shares(words_of(conversation), known), strict=True))
         asked = np.array([shares.get(noun, -np.inf) for noun in self._names.nouns])
         at_home = any(region.score >= AT_HOME for sight in sights.values() for region in sight.regions[1:])
         if at_home and not any(share >= CLEARLY_ASKED and self._names.beyond_labels(noun) for noun, share in shares.items()):
@@ -104,6 +105,16 @@ class Finder:
         found = {best: (seen[best], {place: [(noun, ANSWER_SCORE)] for place in new})}
         named, stand_ins = self._with(sights, found, conversation)
         return named, stand_ins or StandIns({}, {noun: noun}, {})
+
+    def is_answered(self, question: str, labels: Collection[str]) -> bool:
+        """Whether one of the ``labels`` that are seen is clearly what an open question means."""
+        shares = self._shares(question) if labels and asks_openly(question) else {}
+        return any(shares.get(label, -np.inf) >= CLEARLY_MEANT for label in labels)
+
+    def _shares(self, question: str) -> dict[str, float]:
+        """Log-probability of each noun that is known as the one that a question means; empty without a reader of answers."""
+        known = [noun for noun in self._names.nouns if self._answers and self._answers.knows(noun)]
+        return dict(zip(known, self._answers.shares(question, known).tolist(), strict=True)) if self._answers and known else {}
 
     def _candidates(self, conversation: Conversation, key: str, sight: Sight) -> Candidates:
         artefact = conversation.artefacts()[key]

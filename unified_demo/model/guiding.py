@@ -5,6 +5,7 @@ takes its place: with a fresh promise where nothing was shown yet, else as the n
 is in the picture. It knows token ids and probabilities; it runs no network.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,12 @@ PLAUSIBLE = 0.6
 LEFT_ALONE = 0.5
 """Plain chat is left to the frozen language model where it is at least so probable."""
 POINTS_FIRST = (Task.IMAGE_SEGMENTATION.value, Task.VIDEO_SEGMENTATION.value)
+_POINTS = re.compile(
+    r"\b(?:it|its|th(?:is|at|ese|ose|ere|ey|em|eir)|here|s?he|h(?:im|er|is)|ones?|some(?:body|one|thing)"
+    r"|pictures?|photos?|images?|videos?|clips?|sounds?|drawings?)\b",
+    re.IGNORECASE,
+)
+"""Words of a message that may be about a picture beside it."""
 HERE, UNPOINTED, POINTING = "Here is", "Here you are.", grammar.PHRASE
 
 
@@ -32,6 +39,18 @@ class Redirection:
     tokens: tuple[int, ...] = ()
     anew: bool = False
     without_calls: bool = False
+
+
+def set_apart(conversation: Conversation, intent: Intent) -> Conversation | None:
+    """The words that plain chat beside pictures goes on from: those since the last picture, sound or call. None where the message may be
+    about one of these."""
+    said = [all(isinstance(part, TextPart) for part in message.parts) for message in conversation.messages]
+    text = words_of(conversation)
+    if not said[-1] or all(said) or intent.plan() or intent.plain <= LEFT_ALONE or speaks_to_us(text) or _POINTS.search(text):
+        return None
+    first = max(place for place, only_words in enumerate(said) if not only_words) + 1
+    first += conversation.messages[first].role == "assistant"
+    return Conversation(conversation.messages[first:])
 
 
 @dataclass

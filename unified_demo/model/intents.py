@@ -22,6 +22,7 @@ from torch import nn
 from unified_demo.errors import ModelLoadError
 from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
 from unified_demo.messages import Conversation, RegionPart, TaskCall, TextPart
+from unified_demo.model.outright import outright
 from unified_demo.model.own_layers import OwnLayers
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.tokens import Vocabulary
@@ -153,6 +154,10 @@ class Intent:
             scale = sum(needing.values()) / total
             self._shares[()] = shares | {tag: share * scale for tag, share in weighed.items()}
 
+    def settle(self, tag: str) -> None:
+        """This call and no other is asked for."""
+        self._shares = {key: dict.fromkeys(CHOICES, 0.0) | {choice: 1.0} for key, choice in (((), tag), ((tag,), NO_CALL))}
+
     def next(self, called: Sequence[str] = ()) -> dict[str, float]:
         """Probability of each choice for the call after ``called``; of NO_CALL that there is none."""
         shares = dict(self._choices(called))
@@ -221,7 +226,12 @@ class IntentReader:
             for head, own in self._heads:
                 shared = states[head.config.layer - head.config.own]
                 readings.append((head, head.words((own(shared, mask.to(shared.device)) if own else shared).float().cpu(), mask)))
-        return Intent(readings, Situation.of(conversation).vector(), states[layers[-1]][0].float().cpu())
+        situation = Situation.of(conversation)
+        intent = Intent(readings, situation.vector(), states[layers[-1]][0].float().cpu())
+        wish = outright(text)
+        if wish and set(TASKS[wish[0]].needs) <= situation.kinds and intent.plan() not in ((wish[0],), (Task.LAYOUT_GENERATION,)):
+            intent.settle(wish[0])
+        return intent
 
 
 def speaks_to_us(message: str) -> bool:
@@ -237,8 +247,10 @@ def words_of(conversation: Conversation) -> str:
 
 
 def tokens_of(vocabulary: Vocabulary, text: str) -> list[int]:
-    """Of a message that is read; of a long one, its beginning and its end."""
+    """Of a message that is read; of a long one, its beginning and its end, and of a single token that one behind a full stop: what stands
+    first gathers attention, and its state tells nothing of what it is (Xiao et al., arXiv 2309.17453)."""
     ids = vocabulary.encode(" " + text)
+    ids = [*vocabulary.encode("."), *ids] if len(ids) == 1 else ids
     return ids if len(ids) <= LONGEST else ids[: LONGEST // 2] + ids[-LONGEST // 2 :]
 
 

@@ -12,7 +12,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from unified_demo.model.passes import is_switched_off
+from unified_demo.model.passes import adapters_in_use, is_switched_off
 
 FFN_PROJECTIONS = ("gate_proj", "up_proj", "down_proj")
 
@@ -72,7 +72,8 @@ class LoraMoeLinear(nn.Module, LoraLayer):
         output = self.base_layer(hidden)
         if self.disable_adapters or is_switched_off():
             return output
-        for name in self.active_adapters:
+        other = adapters_in_use()
+        for name in (other,) if other in self.lora_A else self.active_adapters:
             gate = self.gate(hidden, name)
             if self.record:
                 self.last_gate = gate

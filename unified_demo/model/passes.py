@@ -9,6 +9,7 @@ import torch
 
 class _Passes(threading.local):
     frozen: bool = False
+    adapters: str = ""
     injection: torch.Tensor | None = None
 
 
@@ -28,6 +29,21 @@ def switched_off(off: bool = True) -> Iterator[None]:
         yield
     finally:
         _HERE.frozen = before
+
+
+def adapters_in_use() -> str:
+    """The name of the set of adapters that works in this thread; empty for the one that was trained with the tags."""
+    return _HERE.adapters
+
+
+@contextmanager
+def using_adapters(name: str) -> Iterator[None]:
+    """Meanwhile LoRAMoE's adapters of that name work in place of the others, in this thread alone."""
+    before, _HERE.adapters = _HERE.adapters, name
+    try:
+        yield
+    finally:
+        _HERE.adapters = before
 
 
 def injection() -> torch.Tensor | None:

@@ -20,6 +20,11 @@ SIDES: dict[str, Bounds] = {
 }  # fmt: skip
 """The box lies in that half and reaches over the middle of the other axis; it is no sliver. What stands on something may reach into the
 other half, as that may."""
+CORNERS: dict[str, Bounds] = {
+    "top left": (NEAR[0], NEAR[0], NEAR[1], NEAR[1]), "top right": (FAR[0], NEAR[0], FAR[1], NEAR[1]),
+    "bottom left": (NEAR[0], FAR[0], NEAR[1], FAR[1]), "bottom right": (FAR[0], FAR[0], FAR[1], FAR[1]),
+}  # fmt: skip
+"""The box lies in that quarter; said with "at the" or "in the ... corner"."""
 OPPOSITE = {
     "on the left": "on the right", "on the right": "on the left", "at the top": "at the bottom", "at the bottom": "at the top",
     "on top": "underneath", "underneath": "on top", "in front": "behind", "behind": "in front",
@@ -40,8 +45,8 @@ def bounds_of(state: DecodingState) -> Bounds:
     begun = [place for place, token in enumerate(state.written) if token == _tag(state, grammar.PHRASE)]
     if not state.planning or not begun:
         return ()
-    said = _words_before(state, begun[-1])
-    return next((bounds for place, bounds in SIDES.items() if said.endswith(place)), ())
+    said = _words_before(state, begun[-1]).removesuffix(" corner").replace("upper ", "top ").replace("lower ", "bottom ")
+    return next((bounds for place, bounds in (SIDES | CORNERS).items() if said.endswith(place)), ())
 
 
 def opposite_due(state: DecodingState) -> int | None:

@@ -28,9 +28,9 @@ from unified_demo.data.knowledge import knowledge
 from unified_demo.data.sights import Named, compose_pictures, open_pictures, photos
 from unified_demo.data.split import part_of_noun
 from unified_demo.grammar import Box
-from unified_demo.model.backend import load_perception
 from unified_demo.model.closer import crop_features, detections
 from unified_demo.model.perception import Perception
+from unified_demo.model.tiny import load_perception
 from unified_demo.nouns import plural
 from unified_demo.training.commands import carry_out, frozen_language_model
 from unified_demo.zoo import Zoo
