@@ -1,24 +1,31 @@
 """Wishes said outright: what the message says is what the tool is told, whatever is there beside it."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_model import make_network
 
 from unified_demo import grammar
 from unified_demo.config import GenerationOptions, Settings
-from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
+from unified_demo.grammar import TASK_TAGS, TASKS, Box, MediaKind, Task
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TextPart
 from unified_demo.model.decoding import default_filters
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.intents import CHOICES, NO_CALL, Intent
-from unified_demo.model.outright import LONGEST, SaysWhatWasSaid, outright
+from unified_demo.model.outright import LONGEST, SaysWhatWasSaid, outright, place_beside
+from unified_demo.regions import COLOURS, PARTS, Region
 from unified_demo.zoo import Zoo
 
-DRAW, CHANGE = Task.IMAGE_GENERATION, Task.IMAGE_EDITING
+DRAW, CHANGE, ADD = Task.IMAGE_GENERATION, Task.IMAGE_EDITING, Task.REASONING_EDITING
 PHOTO = Artefact("img-1", MediaKind.IMAGE, Path("assets/dog.jpg"))
+
+
+COW = Region("cow", 0.9, Box(0.3, 0.5, 0.7, 0.9), np.zeros((PARTS, len(COLOURS)), np.float32))
+SEEN = {"img-1": (replace(COW, label="picture", box=Box(0, 0, 1, 1)), COW)}
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +45,12 @@ def vocabulary():
         ("make the picture twice as large", (CHANGE, "make the picture twice as large")),
         ("Please enlarge my photo by 2x.", (CHANGE, "Please enlarge my photo by 2x")),
         ("resize the image to 512 px", (CHANGE, "resize the image to 512 px")),
+        ("put a hat on the house", (ADD, "add a hat on the house")),
+        ("please add some snow to my roof!", (ADD, "add some snow on my roof")),
+        ("add a red apple next to the cow", (ADD, "add a red apple to the right of the cow")),
+        ("put a hat on it", None),
+        ("put a box on the dog and count them", None),
+        ("add a filter to the picture", None),
         ("paint the wall blue", None),
         ("draw a moustache on him", None),
         ("draw a hat on the house", None),
@@ -63,10 +76,12 @@ def test_long_and_hostile_messages_take_no_time_and_ask_for_nothing():
     assert outright("draw " + "please " * 12) is None or len(outright("draw " + "please " * 12)[1]) < LONGEST  # type: ignore[index]
 
 
-@pytest.mark.parametrize("tag", ["gen", "edit"])
+@pytest.mark.parametrize("tag", ["gen", "edit", "redit"])
 def test_the_words_of_such_a_call_are_those_of_the_message(vocabulary, tag: str):
-    asked, due = ("draw <p> a fox", "‹p› a fox") if tag == "gen" else ("enlarge the photo by 2x", "enlarge the photo by 2x")
-    state = DecodingState(vocabulary, [], {"img-1": vocabulary.encode("img-1")}, TASK_TAGS, asked=asked)
+    asked = {"gen": "draw <p> a fox", "edit": "enlarge the photo by 2x", "redit": "put a hat on the cow"}[tag]
+    due = {"gen": "‹p› a fox", "edit": asked, "redit": "add a hat on the cow"}[tag]
+    end = vocabulary.tag_ids["<box>" if tag == "redit" else grammar.close_tag(tag)]
+    state = DecodingState(vocabulary, [], {"img-1": vocabulary.encode("img-1")}, TASK_TAGS, asked=asked, seen=SEEN)
     rule, generator = SaysWhatWasSaid(), torch.Generator().manual_seed(0)
     assert any(isinstance(one, SaysWhatWasSaid) for one in default_filters(vocabulary))
 
@@ -76,17 +91,50 @@ def test_the_words_of_such_a_call_are_those_of_the_message(vocabulary, tag: str)
         rule.apply(logits, state)
         return -1 if torch.equal(logits, free) else int(logits.argmax())
 
-    assert wanted() == -1, "before the call"
-    for piece in (f"<{tag}>", *(("<ref>", "img-1", "</ref>") if tag == "edit" else ())):
-        if piece == "<ref>":
-            assert wanted() == -1, "before it says what it is about"
+    promise = ["Here you are."] if tag != "gen" else []
+    for piece in (*promise, f"<{tag}>", *(("<ref>", "img-1", "</ref>") if tag != "gen" else ())):
         for token in [vocabulary.tag_ids[piece]] if piece.startswith("<") else vocabulary.encode(piece):
+            assert wanted() == (token if piece in (*promise, f"<{tag}>") and tag != "gen" else -1), piece
             state.add(token)
-    written: list[int] = []
-    while len(written) < 60 and (token := wanted()) not in (-1, vocabulary.tag_ids[grammar.close_tag(tag)]):
+    written, token = list[int](), -1
+    while len(written) < 60 and (token := wanted()) not in (-1, end):
         state.add(token)
         written.append(token)
-    assert vocabulary.tokenizer.decode(written) == due
+    assert vocabulary.tokenizer.decode(written) == due and token == end
+
+
+def test_what_is_added_is_smaller_and_beside_the_thing_within_the_picture():
+    thing = Box(0.3, 0.5, 0.7, 0.9)
+    above, right = place_beside("on", thing), place_beside("next to", thing)
+    assert above.y0 < thing.y0 < above.y1 < thing.y1 and (above.x0 + above.x1) / 2 == pytest.approx(0.5) and above.area < 0.5 * thing.area
+    assert right.x0 > thing.x1 and right.y1 == pytest.approx(thing.y1)
+    for edge in (Box(0, 0, 1, 1), Box(0.9, 0, 1, 0.1), Box(0, 0.9, 0.1, 1)):
+        for how in ("on", "next to"):
+            box = place_beside(how, edge)
+            assert min(box.as_tuple()) >= 0 and max(box.as_tuple()) <= 1
+
+
+@pytest.mark.parametrize(("label", "called", "found"), [("cow", {}, True), ("kite", {"kite": "cow"}, True), ("dog", {}, False)])
+def test_the_box_of_what_is_added_is_written_where_the_thing_is_seen(vocabulary, label: str, called: dict[str, str], found: bool):
+    thing = replace(COW, label=label)
+    seen = {"img-1": (SEEN["img-1"][0], thing)}
+    references = {"img-1": vocabulary.encode("img-1")}
+    state = DecodingState(vocabulary, [], references, TASK_TAGS, asked="put a hat on the cow", seen=seen, called=called)
+    for piece in ("<redit>", "<ref>", "img-1", "</ref>", "add a hat on the cow", "<box>"):
+        for token in [vocabulary.tag_ids[piece]] if piece.startswith("<") else vocabulary.encode(piece):
+            state.add(token)
+    written = []
+    for _ in range(40):
+        logits = torch.zeros(vocabulary.point_base)
+        SaysWhatWasSaid().apply(logits, state)
+        if not bool(torch.isinf(logits).any()):
+            break
+        written.append(int(logits.argmax()))
+        state.add(written[-1])
+    assert bool(written) is found
+    if found:
+        assert written[-1] == vocabulary.tag_ids["</box>"]
+        assert grammar.read_box(vocabulary.tokenizer.decode(written[:-1])).iou(place_beside("on", thing.box)) > 0.95
 
 
 def test_a_settled_intent_is_of_that_call_alone():

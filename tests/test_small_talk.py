@@ -98,7 +98,7 @@ def test_the_head_tells_what_it_learnt_and_takes_no_wish_for_it(built, monkeypat
     assert (learnt(talk) > 0).float().mean() > 0.95 and (learnt(rest) < 0).float().mean() > 0.95
     reader = SmallTalk(learnt.tensors(), 1)
     states = torch.zeros(3, width) + 0.5
-    share = float(torch.sigmoid(learnt(talk_state(states)[None]))[0])
+    share = float(torch.sigmoid(learnt(talk_state(states)[None]).detach())[0])
     assert reader.share(states) == pytest.approx(share, abs=1e-4) and share > 0.5
     assert reader.is_meant(said("lovely", *DRAWN), told(states=states))  # type: ignore[arg-type]
     assert not reader.is_meant(said("lovely"), told(states=-states))  # type: ignore[arg-type]

@@ -227,6 +227,7 @@ class TinyModel:
             state.wanted, state.wish, state.named, state.asked = wanted, wish, named, words_of(conversation)
             state.seen, state.believed, state.found = regions, asked_for, bool(stand_ins and asked_for) and asks_openly(state.asked)
             state.unnamed = state.found or leaves_unnamed(state.asked, asked_for)
+            state.called = {label: noun for noun, label in stand_ins.labels.items()} if stand_ins else {}
             return state, SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
 
         state, writer = begin(() if missing else tuple(self.vocabulary.tasks))
@@ -299,7 +300,9 @@ class TinyModel:
         if talks:
             return Conversation(conversation.messages[-1:])
         apart = set_apart(conversation, intent) if intent else None
-        labels = {label for row in self.labels_of(conversation.artefacts()).values() for label in row}
+        artefacts = conversation.artefacts()
+        labels = {label for row in self.labels_of(artefacts).values() for label in row}
+        labels |= {self.names.noun_of(one.phrase) for key in artefacts for one in shown_in(artefacts[key])} if self.names else set()
         shown = apart is not None and self._finder is not None and self._finder.is_answered(words_of(conversation), labels)
         return conversation if apart is None or shown else apart
 

@@ -19,7 +19,7 @@ class DecodingState:
     ``picture`` is the one last pointed into or referred to; a call stays with it. ``named``: artefacts that the question names.
     ``seen``: regions by artefact id, in the order of the proposals' indices; ``believed``: labels of what is asked for, none:
     open; ``unnamed``: the message names none of them; ``found``: what answers it was found by its looks
-    or drawn here.
+    or drawn here; ``called``: labels that stand in for nouns -> the noun.
     ``calls`` are closed already. ``most`` tokens may be written in all.
     """
 
@@ -45,6 +45,7 @@ class DecodingState:
     believed: Collection[str] = ()
     unnamed: bool = False
     found: bool = False
+    called: Mapping[str, str] = field(default_factory=dict)
 
     def add(self, token_id: int) -> None:
         """Take note of a chosen token."""
