@@ -194,9 +194,9 @@ class TinyModel:
         told = conversation_in_english(since(conversation, focus))
         seen, stand_ins = self.look_for(seen, told)
         tokens = self._tokens(stand_ins.put(told) if stand_ins else told, seen)
-        wanted, wish = self.wanted(conversation)
+        wanted, wish = self.wanted(conversation) if not talks else ("", [])
         kinds = frozenset(artefact.kind for artefact in artefacts.values())
-        guide = Guide(intent, self.vocabulary, kinds, bool(tokens.proposals)) if intent and not wanted else None
+        guide = Guide(intent, self.vocabulary, kinds, bool(tokens.proposals)) if intent and not wanted and not talks else None
         plain = talks or (guide is not None and guide.leaves_to_the_frozen_model(conversation))
         projected = {key: item.projected for key, item in seen.items()}
         asked_for = frozenset[str]()

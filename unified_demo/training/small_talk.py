@@ -48,7 +48,7 @@ CLAIMS = ("video", "sound")
 class TalkOptions:
     """``weight``: how many times a message that is drawn each one of small talk, and of what only sounds like it, counts for the head."""
 
-    epochs: int = 6
+    epochs: int = 8
     batch: int = 16
     lr: float = 1e-3
     width: int = 128
