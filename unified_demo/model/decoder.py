@@ -25,13 +25,8 @@ class Decoder:
     ) -> None:
         from transformers import DynamicCache
 
-        self._network, self._proposals, self._projected, self._frozen, self._adapters = (
-            network,
-            tokens.proposals,
-            projected,
-            frozen,
-            adapters,
-        )
+        self._network, self._proposals, self._projected = network, tokens.proposals, projected
+        self._frozen, self._adapters = frozen, adapters
         self._gates: list[torch.Tensor] = []
         self._cache = DynamicCache(config=network.language_model.config)
         with torch.no_grad(), switched_off(frozen), using_adapters(adapters):
