@@ -307,4 +307,4 @@ def test_what_asks_for_more_is_no_small_talk(model: TinyModel):
     assert model.intents
     for text in MORE:
         conversation = said(text, *DRAWN)
-        assert not model._small_talk.is_meant(conversation, model.intents.read(conversation)), text
+        assert not model.small_talk.is_meant(conversation, model.intents.read(conversation)), text

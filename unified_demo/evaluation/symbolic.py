@@ -27,7 +27,13 @@ class SymbolicModel(TinyModel):
 
     def __init__(self, model: TinyModel) -> None:
         super().__init__(
-            model.network, model.vocabulary, model.perception, model.tasks, intents=model.intents, antecedents=model.antecedents
+            model.network,
+            model.vocabulary,
+            model.perception,
+            model.tasks,
+            intents=model.intents,
+            antecedents=model.antecedents,
+            small_talk=model.small_talk,
         )
         self.scenes: Mapping[str, Scene] = {}
 

@@ -94,7 +94,7 @@ class TinyModel:
         plausible, ``antecedents`` which of several pictures is meant, ``answers`` which noun a question means, ``small_talk`` what is no
         wish at all; without them the network decides alone."""
         self.network, self.vocabulary, self.perception, self.tasks, self.names = network, vocabulary, perception, tasks, names
-        self.intents, self.antecedents, self._small_talk = intents, antecedents, small_talk
+        self.intents, self.antecedents, self.small_talk = intents, antecedents, small_talk
         words = network.language_model.get_input_embeddings().weight.detach().cpu()
         self._antecedents = AntecedentReader(antecedents, vocabulary, words) if antecedents else None
         tags = [tag for tag in grammar.TASK_TAGS if tag not in tasks]
@@ -176,7 +176,7 @@ class TinyModel:
         """
         started = time.perf_counter()
         intent = self.intents.read(conversation) if self.intents and options.constrained else None
-        talks = intent is not None and self._small_talk is not None and self._small_talk.is_meant(conversation, intent)
+        talks = intent is not None and self.small_talk is not None and self.small_talk.is_meant(conversation, intent)
         conversation = self._set_apart(conversation, intent, talks)
         artefacts = conversation.artefacts()
         images = [key for key, artefact in artefacts.items() if artefact.kind == MediaKind.IMAGE]
