@@ -5,6 +5,7 @@ assistant. So a small network over what its lower layers make of the message tel
 their own, which know no tags, answer that message alone. Both are trained by ``training.small_talk``.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,13 +16,20 @@ from torch.nn.functional import gelu
 
 from unified_demo.errors import ModelLoadError
 from unified_demo.messages import Conversation, TextPart
-from unified_demo.model.intents import Intent
+from unified_demo.model.intents import Intent, words_of
 from unified_demo.model.lora_moe import LoraMoeConfig, LoraMoeLinear
 
 ADAPTERS = "small_talk"
 HEAD = "head."
 LEAST, CERTAIN = 0.4, 0.85
-"""Probability from which a message is taken for small talk where it asks for no call, and where it seems to ask for one."""
+"""Probability from which a message is taken for small talk where it asks for nothing else, and where it seems to ask for a call or to be
+a question of general knowledge."""
+_ASKS = re.compile(
+    r"\b(?:describe|caption|explain|summari[sz]e|name|list|read|count|find|show|tell|look|see|what|which|who|where|how)\b"
+    r".*\b(?:pictures?|photos?|photographs?|images?|drawings?|videos?|clips?|sounds?|recordings?)\b",
+    re.IGNORECASE,
+)
+"""What is about the pictures that are there."""
 
 
 def talk_state(states: torch.Tensor) -> torch.Tensor:
@@ -62,7 +70,9 @@ class SmallTalk:
         """Whether the last message, of nothing but words, is small talk."""
         if intent.states is None or not all(isinstance(part, TextPart) for part in conversation.messages[-1].parts):
             return False
-        return self.share(intent.states) >= (CERTAIN if intent.plan() else LEAST)
+        if conversation.artefacts() and _ASKS.search(words_of(conversation)):
+            return False
+        return self.share(intent.states) >= (CERTAIN if intent.plan() or intent.plain > LEAST else LEAST)
 
     def put_into(self, language_model: nn.Module) -> None:
         """Add its adapters to the layers that have some; they work ``using_adapters(ADAPTERS)``. ModelLoadError where they do not fit."""
