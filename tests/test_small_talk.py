@@ -227,6 +227,7 @@ class SmallTalkAlways(SmallTalk):
         ("who wrote Hamlet?", ("gen",), 0.9, False),
         ("is it dangerous?", (), 0.9, False),
         ("why are they red?", (), 0.9, False),
+        ("where is a comb?", (), 0.9, False),
         ("who took photos first?", (), 0.9, False),
         ("are you a robot?", (), 0.9, False),
     ],
@@ -248,13 +249,15 @@ def test_what_was_said_since_the_picture_is_kept_and_the_answer_about_it_is_not(
 
 
 def test_a_question_that_a_seen_thing_answers_is_about_the_picture():
-    names = SimpleNamespace(nouns={"camel": 0, "whale": 1, "cup": 2})
+    nouns = {"camel": 0, "whale": 1, "cup": 2}
+    names = SimpleNamespace(nouns=nouns, asked=lambda text: [noun for noun in nouns if f"the {noun}" in text])
     answers = SimpleNamespace(knows=lambda noun: True, shares=lambda question, nouns: torch.tensor([0.6, 0.39, 0.01]).log().numpy())
     finder = Finder(names, SimpleNamespace(labels=()), answers)  # type: ignore[arg-type]
     asked = "what has a hump?"
-    assert finder.is_answered(asked, ["camel"]) and not finder.is_answered(asked, ["cup"]) and not finder.is_answered(asked, [])
-    assert not finder.is_answered("tell me about humps", ["camel"])
-    assert not Finder(names, SimpleNamespace(labels=())).is_answered(asked, ["camel"])  # type: ignore[arg-type]
+    assert finder.is_concerned(asked, ["camel"]) and not finder.is_concerned(asked, ["cup"]) and not finder.is_concerned(asked, [])
+    assert not finder.is_concerned("tell me about humps", ["camel"]) and finder.is_concerned("tell me about Camels", ["camel"])
+    assert finder.is_concerned("tell me about the whale", [])
+    assert not Finder(names, SimpleNamespace(labels=())).is_concerned(asked, ["camel"])  # type: ignore[arg-type]
 
 
 # ---- the committed weights ----

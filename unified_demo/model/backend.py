@@ -296,14 +296,14 @@ class TinyModel:
         return self._antecedents.about(conversation, intent, self.labels_of(conversation.artefacts()))
 
     def _set_apart(self, conversation: Conversation, intent: Intent | None, talks: bool) -> Conversation:
-        """Small talk alone, and of plain chat beside pictures the words, unless what was seen in these answers it."""
+        """Small talk alone, and of plain chat beside pictures the words, unless it may be about what was seen in these."""
         if talks:
             return Conversation(conversation.messages[-1:])
         apart = set_apart(conversation, intent) if intent else None
         artefacts = conversation.artefacts()
         labels = {label for row in self.labels_of(artefacts).values() for label in row}
         labels |= {self.names.noun_of(one.phrase) for key in artefacts for one in shown_in(artefacts[key])} if self.names else set()
-        shown = apart is not None and self._finder is not None and self._finder.is_answered(words_of(conversation), labels)
+        shown = apart is not None and self._finder is not None and self._finder.is_concerned(words_of(conversation), labels)
         return conversation if apart is None or shown else apart
 
     def _waits(self, held: str, state: DecodingState, shown: bool, guide: Guide | None) -> bool:

@@ -5,6 +5,7 @@ What is found goes by its label, or by one that stands in for its noun (``naming
 each once.
 """
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
@@ -106,9 +107,13 @@ class Finder:
         named, stand_ins = self._with(sights, found, conversation)
         return named, stand_ins or StandIns({}, {noun: noun}, {})
 
-    def is_answered(self, question: str, labels: Collection[str]) -> bool:
-        """Whether one of the ``labels`` that are seen is clearly what an open question means."""
-        shares = self._shares(question) if labels and asks_openly(question) else {}
+    def is_concerned(self, message: str, labels: Collection[str]) -> bool:
+        """Whether a message may be about what is there: it names a thing that is known here, or one of the ``labels`` that are seen is
+        clearly what it means as an open question."""
+        said = message.lower()
+        if self._names.asked(message) or any(re.search(rf"\b{re.escape(label)}", said) for label in labels):
+            return True
+        shares = self._shares(message) if labels and asks_openly(message) else {}
         return any(shares.get(label, -np.inf) >= CLEARLY_MEANT for label in labels)
 
     def _shares(self, question: str) -> dict[str, float]:

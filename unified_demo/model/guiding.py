@@ -24,7 +24,7 @@ LEFT_ALONE = 0.5
 """Plain chat is left to the frozen language model where it is at least so probable."""
 POINTS_FIRST = (Task.IMAGE_SEGMENTATION.value, Task.VIDEO_SEGMENTATION.value)
 _POINTS = re.compile(
-    r"\b(?:it|its|th(?:is|at|ese|ose|ere|ey|em|eir)|here|s?he|h(?:im|er|is)|ones?|some(?:body|one|thing)"
+    r"\b(?:where|it|its|th(?:is|at|ese|ose|ere|ey|em|eir)|here|s?he|h(?:im|er|is)|ones?|some(?:body|one|thing)"
     r"|pictures?|photos?|images?|videos?|clips?|sounds?|drawings?)\b",
     re.IGNORECASE,
 )
