@@ -15,7 +15,7 @@ from unified_demo.messages import Artefact, Conversation, MediaPart, Message, Te
 from unified_demo.model.caption_rules import Turn, owed, phrases, turn
 from unified_demo.model.decoding import default_filters
 from unified_demo.model.decoding_rule import LogitFilter
-from unified_demo.model.decoding_seen import CaptionsAreSeen, CountsAreSeen, PlacesAreMeasured
+from unified_demo.model.decoding_seen import CaptionsAreSeen, ChangesEachOfThem, CountsAreSeen, PlacesAreMeasured
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.tokens import Vocabulary
 from unified_demo.nouns import GROUP
@@ -233,6 +233,32 @@ def test_all_things_are_counted_together(words):
             assert after(said[:end], f"how many {thing} are there?") == due
         assert after(f"{said}<box>@1</box><box>@2</box><box>@3</box>", f"how many {thing} are there?") != "<box>"
     assert after("", "how many different things are there?") == "<box>"
+
+
+EDIT = "Here you are.<redit><ref>img-1</ref>make the dogs red<box>@2</box>"
+
+
+@pytest.mark.parametrize(
+    ("question", "written", "expected"),
+    [
+        ("make the dogs red", EDIT, "<box>"),
+        ("make the dogs red", EDIT + "<box>", "@"),
+        ("make the dogs red", EDIT + "<box>@1</box><box>@3</box>", "<box>"),
+        ("make all the dogs red please", EDIT, "<box>"),
+        ("replace the dogs with cats", EDIT, "<box>"),
+        ("make the dog red", EDIT, "</redit>"),
+        ("make one of the dogs red", EDIT, "</redit>"),
+        ("make the two left dogs red", EDIT, "</redit>"),
+        ("make the brown dogs red", EDIT, "</redit>"),
+        ("remove the dogs with a hat", EDIT, "</redit>"),
+        ("make the cats red", EDIT, "</redit>"),
+        ("cut out the dogs", EDIT.replace("redit", "seg"), "</redit>"),
+    ],
+)
+def test_several_of_a_kind_are_changed_together(words, question: str, written: str, expected: str):
+    assert following(words, ChangesEachOfThem(), written, "</redit>", HERD, question) == expected
+    end = following(words, ChangesEachOfThem(), EDIT + "<box>@1</box><box>@3</box><box>@4</box>", "<box>", HERD, "make the dogs red")
+    assert end != "<box>", "none is left"
 
 
 @pytest.mark.weights

@@ -1,5 +1,6 @@
 """Wishes said outright: what the message says is what the tool is told, whatever is there beside it."""
 
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,11 @@ from tiny_model import make_network
 from unified_demo import grammar
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.grammar import TASK_TAGS, TASKS, Box, MediaKind, Task
-from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TextPart
+from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TextPart
 from unified_demo.model.decoding import default_filters
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.intents import CHOICES, NO_CALL, Intent
-from unified_demo.model.outright import LONGEST, SaysWhatWasSaid, outright, place_beside
+from unified_demo.model.outright import LONGEST, SaysWhatWasSaid, main_things, outright, place_beside, place_free, plainly
 from unified_demo.regions import COLOURS, PARTS, Region
 from unified_demo.zoo import Zoo
 
@@ -48,10 +49,34 @@ def vocabulary():
         ("put a hat on the house", (ADD, "add a hat on the house")),
         ("please add some snow to my roof!", (ADD, "add some snow on my roof")),
         ("add a red apple next to the cow", (ADD, "add a red apple to the right of the cow")),
+        ("add a moon", (ADD, "add a moon")),
+        ("can you add another owl to the picture?", (ADD, "add an owl")),
+        ("add a yellow star to the sky", (ADD, "add a yellow star")),
+        ("add a spoon to the cup", (ADD, "add a spoon on the cup")),
+        ("give the cat sunglasses", (ADD, "add sunglasses on the cat")),
+        ("please give her a red hat", (ADD, "add a red hat on her")),
+        ("blur the background", (ADD, "blur the background")),
+        ("make the rest of the picture black and white", (ADD, "make the background black and white")),
+        ("blur everything except the cup", (ADD, "blur the background")),
+        ("keep only the dog in colour", (ADD, "make the background black and white")),
+        ("把背景虚化一下", (ADD, "blur the background")),
+        ("make the sky pink", (CHANGE, "pink background")),
+        ("Turn the background dark blue please", (CHANGE, "blue background")),
+        ("give the dog a bath", None),
+        ("give it a warm look", None),
+        ("give the picture a border", None),
+        ("add some text saying HELLO", None),
+        ("add a bit of snow", None),
+        ("add a cat with a hat", None),
+        ("add a sound of rain", None),
+        ("put a kite there", None),
+        ("put a carrot on paper for me", None),
+        ("blur the dog", None),
+        ("make the cup pink", None),
         ("put a hat on it", None),
         ("put a box on the dog and count them", None),
         ("add a filter to the picture", None),
-        ("paint the wall blue", None),
+        ("paint the wall blue", (CHANGE, "blue background")),
         ("draw a moustache on him", None),
         ("draw a hat on the house", None),
         ("draw a box around the dog", None),
@@ -114,27 +139,87 @@ def test_what_is_added_is_smaller_and_beside_the_thing_within_the_picture():
             assert min(box.as_tuple()) >= 0 and max(box.as_tuple()) <= 1
 
 
+def boxes_written(vocabulary, asked: str, told: str, seen: dict[str, tuple[Region, ...]], called: dict[str, str]) -> list[Box]:
+    """Those of the call that the rule writes; none where it leaves the call to the network."""
+    proposals = [(key, index) for key, row in seen.items() for index in range(len(row))]
+    references = {"img-1": vocabulary.encode("img-1")}
+    state = DecodingState(vocabulary, proposals, references, TASK_TAGS, asked=asked, seen=seen, called=called)
+    for piece in ("<redit>", "<ref>", "img-1", "</ref>", told, "<box>"):
+        for token in [vocabulary.tag_ids[piece]] if piece.startswith("<") else vocabulary.encode(piece):
+            state.add(token)
+    written = list[int]()
+    while state.innermost:
+        logits = torch.zeros(vocabulary.point_base)
+        SaysWhatWasSaid().apply(logits, state)
+        if not bool(torch.isinf(logits).any()):
+            return []
+        written.append(int(logits.argmax()))
+        state.add(written[-1])
+    return [grammar.read_box(text) for text in re.findall(r"\[[0-9,]+\]", vocabulary.tokenizer.decode(written))]
+
+
+def test_what_stays_before_a_background_has_a_box_each(vocabulary):
+    calf, dog = replace(COW, score=0.8, box=Box(0.0, 0.5, 0.3, 0.9)), replace(COW, label="dog", score=0.7, box=Box(0.7, 0.1, 0.9, 0.4))
+    seen = {"img-1": (SEEN["img-1"][0], COW, calf, dog, replace(dog, label="cat", score=0.5))}
+
+    def boxes(asked: str, told: str = "blur the background") -> list[Box]:
+        return boxes_written(vocabulary, asked, told, seen, {})
+
+    assert [box.iou(one.box) > 0.95 for box, one in zip(boxes("blur the background"), (COW, calf, dog), strict=True)] == [True] * 3
+    assert len(boxes("blur everything but the cows")) == 2 and len(boxes("blur everything but the dog")) == 1
+    assert boxes("blur everything but the cat") == [], "the surer name of that box is another one"
+    assert len(boxes("add a moon", "add a moon")) == 1
+    state = DecodingState(vocabulary, [], {"img-1": vocabulary.encode("img-1")}, TASK_TAGS, asked="add a moon", seen=seen, marked=True)
+    logits = torch.zeros(vocabulary.point_base)
+    SaysWhatWasSaid().apply(logits, state)
+    assert not torch.isinf(logits).any(), "what is marked is meant"
+
+
 @pytest.mark.parametrize(("label", "called", "found"), [("cow", {}, True), ("kite", {"kite": "cow"}, True), ("dog", {}, False)])
 def test_the_box_of_what_is_added_is_written_where_the_thing_is_seen(vocabulary, label: str, called: dict[str, str], found: bool):
     thing = replace(COW, label=label)
     seen = {"img-1": (SEEN["img-1"][0], thing)}
-    references = {"img-1": vocabulary.encode("img-1")}
-    state = DecodingState(vocabulary, [], references, TASK_TAGS, asked="put a hat on the cow", seen=seen, called=called)
-    for piece in ("<redit>", "<ref>", "img-1", "</ref>", "add a hat on the cow", "<box>"):
-        for token in [vocabulary.tag_ids[piece]] if piece.startswith("<") else vocabulary.encode(piece):
-            state.add(token)
-    written = []
-    for _ in range(40):
-        logits = torch.zeros(vocabulary.point_base)
-        SaysWhatWasSaid().apply(logits, state)
-        if not bool(torch.isinf(logits).any()):
-            break
-        written.append(int(logits.argmax()))
-        state.add(written[-1])
-    assert bool(written) is found
+    boxes = boxes_written(vocabulary, "put a hat on the cow", "add a hat on the cow", seen, called)
+    assert bool(boxes) is found
     if found:
-        assert written[-1] == vocabulary.tag_ids["</box>"]
-        assert grammar.read_box(vocabulary.tokenizer.decode(written[:-1])).iou(place_beside("on", thing.box)) > 0.95
+        assert len(boxes) == 1 and boxes[0].iou(place_beside("on", thing.box)) > 0.95
+
+
+def test_what_is_added_nowhere_in_particular_lies_over_as_little_as_possible():
+    for new, high in (("a red balloon", True), ("a moon", True), ("a tree", False)):
+        empty = place_free(new, [])
+        assert (empty.y1 < 0.5) is high and 0 <= empty.x0 < empty.x1 <= 1
+        crowded = [Box(0.5, 0, 1, 1), Box(0.35, 0, 0.6, 1)]
+        assert sum(place_free(new, crowded).overlap(thing) for thing in crowded) == pytest.approx(0)
+
+
+def test_what_a_picture_is_of_is_neither_its_ground_nor_a_trifle():
+    table, cat, mouse = (replace(COW, label=name) for name in ("dining table", "cat", "mouse"))
+    table, mouse = replace(table, box=Box(0, 0.3, 1, 1)), replace(mouse, box=Box(0.8, 0.8, 0.9, 0.9))
+    assert main_things([table, cat, mouse]) == [cat.box]
+    assert main_things([table]) == [table.box]
+    assert main_things([replace(cat, box=Box(0, 0, 1, 0.95)), mouse]) == [mouse.box]
+    other = replace(COW, box=Box(0.0, 0.5, 0.3, 0.9))
+    assert main_things([COW, other]) == [COW.box, other.box] and main_things([]) == []
+
+
+def bare(message: str, *parts: object) -> Conversation:
+    return Conversation((Message("user", (*parts, TextPart(message))),))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("message", ["what is this?", "What's that", "so what am I looking at?", "hi, what are these?", "这是什么？"])
+def test_a_bare_question_about_a_picture_asks_for_what_can_be_seen(message: str):
+    assert plainly(bare(message, MediaPart(PHOTO))) == bare("what do you see?", MediaPart(PHOTO))
+    for untouched in (bare(message), bare(message, MediaPart(PHOTO), RegionPart("", artefact_id="img-1")), Conversation(())):
+        assert plainly(untouched) is untouched
+
+
+@pytest.mark.parametrize(
+    "message", ["what is this thing for?", "what is the cup standing on?", "who is this?", "what is this " + "x" * LONGEST]
+)
+def test_other_questions_stay_as_they_are(message: str):
+    conversation = bare(message, MediaPart(PHOTO))
+    assert plainly(conversation) is conversation
 
 
 def test_a_settled_intent_is_of_that_call_alone():

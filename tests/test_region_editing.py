@@ -102,6 +102,11 @@ def pixels(picture: Artefact) -> Pixels:
         ("make the small dog blue", Wish("recolour", "blue")),
         ("add a bowl of apples to the right of the dog", Wish("add", "a bowl of apples")),
         ("add a present with a ribbon at the top", Wish("add", "a present with a ribbon")),
+        ("blur the background", Wish("backdrop", "blurred")),
+        ("make the background out of focus", Wish("backdrop", "blurred")),
+        ("darken everything but the dog", Wish("backdrop", "darker")),
+        ("make the background black and white", Wish("backdrop", "black and white")),
+        ("make the background white", Wish("recolour", "white")),
     ],
 )
 def test_wish_is_read_from_the_words(prompt: str, wish: Wish) -> None:
@@ -159,6 +164,22 @@ def test_a_thing_is_made_smaller(picture: Artefact) -> None:
     assert (after[~hole] == before[~hole]).all()
     assert 0.3 < (after[hole] == 100).all(1).mean() < 0.8, "what it no longer covers is filled"
     assert made.recipe == {"operation": "resize", "new": "smaller", "factor": 0.7, "method": METHODS["resize"]}
+
+
+# ---- backgrounds ----
+
+
+def test_the_background_of_several_things_is_changed_at_once(picture: Artefact) -> None:
+    boxes = Box(0.1, 0.2, 0.3, 0.8), Box(0.6, 0.2, 0.8, 0.8)
+    *steps, made = expert().run(asked(picture, "make the background darker", *boxes))
+    assert isinstance(made, Output) and len(steps) == 4
+    before, after = pixels(picture), np.asarray(made.value)
+    kept = (after == before).all(2)
+    assert (kept == (box_mask(slice(12, 48), slice(10, 30)) | box_mask(slice(12, 48), slice(60, 80)))).all()
+    assert made.recipe == {"operation": "backdrop", "new": "darker", "method": METHODS["backdrop"]}
+    cancel = threading.Event()
+    cancel.set()
+    assert not any(isinstance(event, Output) for event in expert().run(asked(picture, "blur the background", *boxes, cancel=cancel)))
 
 
 # ---- holes and seams ----

@@ -53,6 +53,7 @@ def test_a_drawing_shows_what_was_drawn() -> None:
     ("recipe", "kept"),
     [
         ({"operation": "recolour", "new": "blue"}, [("a red cup", CUP), ("a fox", FOX)]),
+        ({"operation": "backdrop", "new": "blurred"}, [("a red cup", CUP), ("a fox", FOX)]),
         ({"operation": "remove"}, [("a fox", FOX)]),
         ({"operation": "replace", "new": "a tree"}, [("a fox", FOX), ("a tree", CUP)]),
         ({"operation": "add", "new": "a tree"}, [("a red cup", CUP), ("a fox", FOX), ("a tree", CUP)]),

@@ -107,7 +107,8 @@ def test_the_head_tells_what_it_learnt_and_takes_no_wish_for_it(built, monkeypat
     monkeypatch.setattr(reader, "share", lambda _: 0.95)
     assert reader.is_meant(said("lovely", *DRAWN), told("gen", states=states))  # type: ignore[arg-type]
     assert reader.is_meant(said("what a lovely day", *DRAWN), told(states=states))  # type: ignore[arg-type]
-    assert not reader.is_meant(said("describe the photo I just sent", *DRAWN), told(states=states))  # type: ignore[arg-type]
+    for wish in ("describe the photo I just sent", "add some text saying HELLO"):
+        assert not reader.is_meant(said(wish, *DRAWN), told(states=states))  # type: ignore[arg-type]
     monkeypatch.setattr(reader, "share", lambda _: 0.7)
     assert reader.is_meant(said("why?"), told(states=states)) and not reader.is_meant(said("why?"), told(plain=0.9, states=states))  # type: ignore[arg-type]
     shown = Conversation((Message("user", (MediaPart(PHOTO), TextPart("lovely"))),))

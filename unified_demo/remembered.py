@@ -60,11 +60,11 @@ def written(rows: Iterable[tuple[str, Box]]) -> list[dict[str, Any]]:
 
 
 def _edited(rows: tuple[Shown, ...], boxes: list[Box], recipe: Mapping[str, Any]) -> tuple[Shown, ...]:
-    """Nothing is known behind an operation that is none of the five."""
+    """Nothing is known behind an operation that is none of these."""
     operation, new = recipe.get("operation"), str(recipe.get("new", ""))
     meant = [row for row in rows if any(_same(row.box, box) for box in boxes)]
     others = tuple(row for row in rows if row not in meant)
-    if not rows or operation == "recolour":
+    if not rows or operation in ("recolour", "backdrop"):
         return rows
     if operation == "remove":
         return others

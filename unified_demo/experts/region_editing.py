@@ -1,4 +1,5 @@
-"""The region editing expert: remove a thing, give it another colour or size, replace it or add one; the rest stays bit by bit.
+"""The region editing expert: remove a thing, give it another colour or size, replace it or add one; the rest stays bit by bit. Or things
+stay so, and what is behind them is blurred.
 
 The mask is what the user painted, else the segmentation expert's outline of the box, grown a little for a removal; MI-GAN fills it, or the
 ground where that is known (drawn_regions.py). New content comes from an inpainting pipeline or, in the tiny profile, from a layer. Which
@@ -7,13 +8,14 @@ thing is meant is the language model's business.
 
 from collections.abc import Generator, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from PIL import Image
 
 from unified_demo.errors import ExpertError
 from unified_demo.experts.adding import Adder
+from unified_demo.experts.backdrops import Backdrop, change_backdrop
 from unified_demo.experts.base import ExpertEvent, ExpertRequest, ExpertSpec, Output, Progress
 from unified_demo.experts.diffusion import PipelineSource
 from unified_demo.experts.drawn_editing import METHOD
@@ -40,7 +42,12 @@ LEAST_GROWTH = 3
 """Pixels."""
 PAINTED = "painted by hand"
 """In the recipe, where no network outlined the thing."""
-METHODS: dict[Operation, str] = {"remove": "MI-GAN", "recolour": "photographic filter", "resize": "MI-GAN, its cut-out scaled"}
+METHODS: dict[Operation, str] = {
+    "remove": "MI-GAN",
+    "recolour": "photographic filter",
+    "resize": "MI-GAN, its cut-out scaled",
+    "backdrop": "filter behind the outlines",
+}
 """How what needs no painter is done."""
 NO_CONTENT = (
     "New content cannot be painted into a photo here, for no generator is installed; removing a thing and giving it another colour or "
@@ -94,6 +101,9 @@ class RegionEditingExpert:
             self.prepare(request.inputs)
         yield Progress(1, steps, "outlining")
         pixels: Pixels = np.array(load_image(artefact))
+        if wish.operation == "backdrop":
+            yield from self._change_backdrop(request, pixels, wish)
+            return
         apart = layers_of(artefact, Image.fromarray(pixels)) if wish.operation != "recolour" else None
         for step, box in enumerate(boxes, start=2):
             if request.cancel.is_set():
@@ -112,6 +122,17 @@ class RegionEditingExpert:
         yield Output(
             MediaKind.IMAGE, Image.fromarray(pixels), of=artefact.id, label=request.prompt, recipe=self._recipe(wish, request, apart)
         )
+
+    def _change_backdrop(self, request: ExpertRequest, pixels: Pixels, wish: Wish) -> Iterator[ExpertEvent]:
+        boxes = [box for region in request.regions for box in region.boxes]
+        things = np.zeros(pixels.shape[:2], bool)
+        for step, box in enumerate(boxes, start=2):
+            if request.cancel.is_set():
+                return
+            things |= self._outline(request, box)
+            yield Progress(step, len(boxes) + 1, "outlining")
+        changed = Image.fromarray(change_backdrop(pixels, things, cast(Backdrop, wish.new)))
+        yield Output(MediaKind.IMAGE, changed, of=request.inputs[0].id, label=request.prompt, recipe=self._recipe(wish, request))
 
     def _read(self, prompt: str) -> Wish:
         """ExpertError for a wish that is not understood."""

@@ -1,4 +1,5 @@
-"""What a region edit asks for, read from the words of its call: remove, recolour, resize, replace or add, and with what.
+"""What a region edit asks for, read from the words of its call: remove, recolour, resize, replace or add, and with what; or what becomes
+of all behind the thing.
 
 English only. It knows no pictures; finding the region is the language model's business.
 """
@@ -8,13 +9,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from unified_demo.errors import ExpertError
+from unified_demo.experts.backdrops import Backdrop
 from unified_demo.experts.recolouring import COLOURS
 
-Operation = Literal["remove", "recolour", "resize", "replace", "add", "change"]
+Operation = Literal["remove", "recolour", "resize", "replace", "add", "backdrop", "change"]
 
 _COLOUR = "|".join(sorted(COLOURS, key=len, reverse=True))
 _PLACE = r"\s+(?:on|onto|in|into|at|to|next|beside|above|below|over|under|behind|left|right|near|by|where)\b.*"
+_BEHIND = r"(?:the |my )?(?:(?:whole )?background|backdrop|surroundings|rest(?: of (?:it|the (?:picture|photo|image)))?|everything else)"
 _PATTERNS: tuple[tuple[Operation, str], ...] = (
+    ("backdrop", rf"(?P<new>blur|darken|desaturate)(?: out)? (?:{_BEHIND}|everything (?:but|except|behind|around) .+)"),
+    (
+        "backdrop",
+        rf"(?:make|turn) {_BEHIND} (?:in(?:to)? |to )?(?:all |a bit |more )?(?P<new>blurr?y|blurred|out of focus|darker|black and white"
+        r"|gr[ae]y ?scale|colou?rless)",
+    ),
     ("remove", r"(?:remove|delete|erase|take (?:away|out)|take .+ (?:away|out)\b|get rid of|wipe out|without|no)\b.*"),
     ("recolour", rf"(?:make|paint|colou?r|recolou?r|dye|turn|change)\b.+?\b(?:in(?:to)? |to )?(?P<new>{_COLOUR})"),
     ("resize", r"(?:make|turn|get)\b.+\b(?P<new>bigger|larger|smaller|tinier)(?: than\b.*)?"),
@@ -35,13 +44,19 @@ _CHANGED = (
 )
 _WHERE = rf"(?:\s+(?:from|of)\s+(?:the|this|that)\s+(?:picture|photo|image|scene)\b.*|{_PLACE})$"
 _POINTING = {"it", "this", "that", "them", "these", "those", "him", "her", "one", "this one", "that one", "the thing", "this thing"}
+_BACKDROPS: dict[str, Backdrop] = {
+    "blur": "blurred", "blurred": "blurred", "blury": "blurred", "blurry": "blurred", "out of focus": "blurred", "darken": "darker",
+    "darker": "darker",
+}  # fmt: skip
+"""Words for one; all others take the colours away."""
 _SIZES = {"larger": "bigger", "enlarge": "bigger", "tinier": "smaller", "shrink": "smaller"}
 
 
 @dataclass(frozen=True)
 class Wish:
-    """``new``: the colour to give, "bigger" or "smaller", or the content to put there with its article; empty for a removal and for a
-    "change", which is any other wish, for experts that follow instructions (``read_wish`` knows none)."""
+    """``new``: the colour to give, "bigger" or "smaller", what becomes of all behind the thing (``Backdrop``), or the content to put there
+    with its article; empty for a removal and for a "change", which is any other wish, for experts that follow instructions (``read_wish``
+    knows none)."""
 
     operation: Operation
     new: str = ""
@@ -56,10 +71,12 @@ def read_wish(prompt: str) -> Wish:
         found = re.fullmatch(pattern, words)
         if found:
             new = found.groupdict().get("new") or ""
+            new = _BACKDROPS.get(new, "black and white") if operation == "backdrop" else new
             return Wish(operation, _SIZES.get(new, new) if operation == "resize" else new)
     raise ExpertError(
         f"'{prompt[:60]}' does not say what shall happen to the region; "
-        "'remove …', 'make … red', 'make … bigger', 'replace … with …' and 'add …' are understood, so please ask in one of these ways."
+        "'remove …', 'make … red', 'make … bigger', 'replace … with …', 'add …' and 'blur the background' "
+        "are understood, so please ask in one of these ways."
     )
 
 

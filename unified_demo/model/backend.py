@@ -41,8 +41,10 @@ from unified_demo.model.likelihood import (
     leaves_unnamed,
     unasked,
 )
+from unified_demo.model.looking_back import UNCHANGED, Return, account, going_back
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.naming import Names, StandIns, made_from
+from unified_demo.model.outright import plainly
 from unified_demo.model.perception import Perception
 from unified_demo.model.small_talk import ADAPTERS, SmallTalk
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
@@ -175,15 +177,17 @@ class TinyModel:
         of the gates where the answer was left to the frozen language model.
         """
         started = time.perf_counter()
-        intent = self.intents.read(conversation) if self.intents and options.constrained else None
+        conversation = plainly(conversation) if options.constrained else conversation
+        back = going_back(conversation) if options.constrained else None
+        told_of = account(conversation) if options.constrained else ""
+        intent = self.intents.read(conversation) if self.intents and options.constrained and not (back or told_of) else None
         talks = intent is not None and self.small_talk is not None and self.small_talk.is_meant(conversation, intent)
         conversation = self._set_apart(conversation, intent, talks)
         artefacts = conversation.artefacts()
         images = [key for key, artefact in artefacts.items() if artefact.kind == MediaKind.IMAGE]
         about = self._about(conversation, intent)
-        focus = in_focus(
-            conversation, about, {kind for tag in (intent.plan() if intent else ()) for kind in grammar.TASKS[Task(tag)].needs}
-        )
+        others = {kind for tag in (intent.plan() if intent else ()) for kind in grammar.TASKS[Task(tag)].needs}
+        focus = [back.key] if back else in_focus(conversation, about, others)
         seen: dict[str, Seen] = {}
         for key in focus:
             if not cancel.is_set():
@@ -200,7 +204,7 @@ class TinyModel:
         plain = talks or (guide is not None and guide.leaves_to_the_frozen_model(conversation))
         projected = {key: item.projected for key, item in seen.items()}
         asked_for = frozenset[str]()
-        if options.constrained and not plain and (not stand_ins or asks_openly(words_of(conversation))):
+        if options.constrained and not plain and not (back or told_of) and (not stand_ins or asks_openly(words_of(conversation))):
             projected, asked_for = self._asked_for(conversation, tokens, projected, seen, stand_ins)
             found, answer = self._look_for_answer(seen, told) if not stand_ins else (seen, None)
             if answer:
@@ -225,6 +229,7 @@ class TinyModel:
         def begin(tasks: Sequence[str]) -> tuple[DecodingState, SurfaceWriter]:
             state = DecodingState(self.vocabulary, tokens.proposals, dict(references), tasks, most=options.max_new_tokens)
             state.wanted, state.wish, state.named, state.asked = wanted, wish, named, words_of(conversation)
+            state.marked = is_marked(conversation)
             state.seen, state.believed, state.found = regions, asked_for, bool(stand_ins and asked_for) and asks_openly(state.asked)
             state.unnamed = state.found or leaves_unnamed(state.asked, asked_for)
             state.called = {label: noun for noun, label in stand_ins.labels.items()} if stand_ins else {}
@@ -232,6 +237,9 @@ class TinyModel:
 
         state, writer = begin(() if missing else tuple(self.vocabulary.tasks))
         due = deque[int]((self._nobody if missing == PERSON else self._denials) if missing else ())
+        if back or told_of:
+            due.extend(self._shown_again(back, tokens) if back else self.vocabulary.encode(grammar.escape(told_of)))
+            due.append(self.vocabulary.end_id)
         generator = torch.Generator().manual_seed(options.seed)
         held, shown, first = "", False, decoder.logits.clone()
         while len(state.written) < options.max_new_tokens and not cancel.is_set():
@@ -305,6 +313,14 @@ class TinyModel:
         labels |= {self.names.noun_of(one.phrase) for key in artefacts for one in shown_in(artefacts[key])} if self.names else set()
         shown = apart is not None and self._finder is not None and self._finder.is_concerned(words_of(conversation), labels)
         return conversation if apart is None or shown else apart
+
+    def _shown_again(self, back: Return, tokens: Tokens) -> list[int]:
+        """The answer that shows an earlier picture."""
+        said = "Nothing was changed in" if back.phrase == UNCHANGED else "Here is"
+        ids, place = self.vocabulary.tag_ids, self.vocabulary.point_base + list(tokens.proposals).index((back.key, 0))
+        phrase, box = ((ids[grammar.open_tag(name)], ids[grammar.close_tag(name)]) for name in (grammar.PHRASE, grammar.BOX))
+        spoken = [phrase[0], *self.vocabulary.encode(f" {back.phrase}"), phrase[1], box[0], place, box[1]]
+        return [*self.vocabulary.encode(said), *spoken, *self.vocabulary.encode(".")]
 
     def _waits(self, held: str, state: DecodingState, shown: bool, guide: Guide | None) -> bool:
         """Whether the words so far may be no more than the promise of a call: then they wait until it is known which it is."""

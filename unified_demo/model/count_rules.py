@@ -35,7 +35,7 @@ def counted(state: DecodingState) -> tuple[str, tuple[int, ...]] | None:
     if not found or state.in_call or state.calls:
         return None
     of_all = found["thing"] in ANYTHING
-    sure = [region for region in sure_things(state) if of_all or found["thing"] in _forms(region.label)]
+    sure = [region for region in sure_things(state) if of_all or found["thing"] in forms(region.label)]
     sure = [region for region in sure if not _is_of(region, [other for other in sure if other.score > region.score])]
     if not sure or (not of_all and len({region.label for region in sure}) > 1):
         return None
@@ -58,5 +58,6 @@ def _is_of(region: Region, surer: Sequence[Region]) -> bool:
     return len(inside) > 1 and bool(np.logical_or.reduce(inside).mean() > COVERED)
 
 
-def _forms(label: str) -> tuple[str, ...]:
+def forms(label: str) -> tuple[str, ...]:
+    """Words for one and for several of a kind."""
     return (label, plural(label), *(ANYBODY if label == "person" else ()))

@@ -10,6 +10,7 @@ from unified_demo import grammar
 from unified_demo.model.decoding_rule import TO_CLOSE, LogitFilter, closing, keep
 from unified_demo.model.decoding_seen import (
     CaptionsAreSeen,
+    ChangesEachOfThem,
     CountsAreSeen,
     NamesWhatIsAskedFor,
     PlacesAreMeasured,
@@ -323,6 +324,7 @@ def default_filters(vocabulary: Vocabulary) -> list[LogitFilter]:
         BoxHoldsOneBox(vocabulary),
         PhraseNeedsBox(),
         SaysWhatWasSaid(),
+        ChangesEachOfThem(),
         PlansSayWhere(),
         PlansCount(),
         CountsAreSeen(),

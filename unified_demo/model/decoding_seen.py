@@ -1,20 +1,28 @@
 """Rules of decoding that hold an answer to what was seen in the picture: captions, places, and what is there at all."""
 
+import re
 from collections.abc import Sequence
 
 import torch
 
 from unified_demo import grammar
-from unified_demo.grammar import Box
-from unified_demo.model.caption_rules import BEGINNINGS, owed, phrases, shirts, turn, verbs
-from unified_demo.model.count_rules import counted, phrase_closed
+from unified_demo.grammar import Box, Task
+from unified_demo.model.caption_rules import BEGINNINGS, owed, phrases, shirts, sure_things, turn, verbs
+from unified_demo.model.count_rules import counted, forms, phrase_closed
 from unified_demo.model.decoding_rule import LogitFilter, closing, keep
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.tokens import Vocabulary
 from unified_demo.nouns import article, plural
 from unified_demo.promises import CANNOT_SEE
-from unified_demo.regions import COLOURS, PLACES, place_of
+from unified_demo.regions import COLOURS, PLACES, WHOLE_PICTURE, place_of
 
+_ONE_OF_THEM = re.compile(
+    r"\b(?:one|left|right|first|second|third|last|middle|cent(?:er|re)|other|another|front|back|behind|top|bottom|upper|lower|near\w*|next"
+    r"|far\w*|(?:bigg|larg|small|tall|short)est|bigger|larger|smaller|taller|but|except|only|on|in|under|above|below|between"
+    rf"|(?:{'|'.join(COLOURS)})(?= [a-z]+s\b)) |\b(?:two|three|four|five)\b|^(?!.*\b(?:replace|swap|exchange)\b).*\bwith ",
+    re.IGNORECASE,
+)
+"""A message that may mean some of a kind."""
 BEFORE_ITS_NOUN = 3
 """Tokens that may stand before the noun of a phrase, its article not counted: "small", "red"."""
 
@@ -110,6 +118,24 @@ class CountsAreSeen(LogitFilter):
             due, written, then = vocabulary.encode(beginning), state.written, grammar.open_tag(grammar.PHRASE)
         if list(written) == due[: len(written)]:
             keep(logits, [due[len(written)] if len(written) < len(due) else vocabulary.tag_ids[then]])
+
+
+class ChangesEachOfThem(LogitFilter):
+    """ "Make the apples green" changes every apple that is sure, not one of them."""
+
+    def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
+        if state.inside[:1] != [Task.REASONING_EDITING.value] or not state.pointed or closing(state) or _ONE_OF_THEM.search(state.asked):
+            return
+        key, index = state.proposals[state.pointed[0] - state.vocabulary.point_base]
+        label = state.seen[key][index].label if key in state.seen else WHOLE_PICTURE
+        several = {*forms(label), *forms(state.called.get(label, label))} - {label, state.called.get(label, label)}
+        said = f" {' '.join(re.findall('[a-z]+', state.asked.lower()))} "
+        if label == WHOLE_PICTURE or not any(f" {word} " in said for word in several):
+            return
+        known = {id(region) for region in sure_things(state) if region.label == label}
+        places = [place for place, (of, number) in enumerate(state.proposals) if of == key and id(state.seen[of][number]) in known]
+        if len(places) > 1:
+            hold_to_boxes(logits, state, len(places), places)
 
 
 class NamesWhatIsAskedFor(LogitFilter):

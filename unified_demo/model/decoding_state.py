@@ -15,7 +15,7 @@ class DecodingState:
     ``proposals``: (artefact id, index) per pointing token. ``references``: artefact id -> its token ids; what the calls of this answer
     will give joins them. ``tasks``: offered tags. ``wanted``: the tag of the plug-in that is to be
     called, with the ids ``wish`` as its words.
-    ``asked``: the words of the message.
+    ``asked``: the words of the message; ``marked``: it points at something besides.
     ``picture`` is the one last pointed into or referred to; a call stays with it. ``named``: artefacts that the question names.
     ``seen``: regions by artefact id, in the order of the proposals' indices; ``believed``: labels of what is asked for, none:
     open; ``unnamed``: the message names none of them; ``found``: what answers it was found by its looks
@@ -40,6 +40,7 @@ class DecodingState:
     wanted: str = ""
     wish: Sequence[int] = ()
     asked: str = ""
+    marked: bool = False
     named: Sequence[str] = ()
     seen: Mapping[str, Sequence[Region]] = field(default_factory=dict)
     believed: Collection[str] = ()

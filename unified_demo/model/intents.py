@@ -22,6 +22,7 @@ from torch import nn
 from unified_demo.errors import ModelLoadError
 from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
 from unified_demo.messages import Conversation, RegionPart, TaskCall, TextPart
+from unified_demo.model.focus import is_marked
 from unified_demo.model.outright import outright
 from unified_demo.model.own_layers import OwnLayers
 from unified_demo.model.packing import pack_linears
@@ -228,7 +229,7 @@ class IntentReader:
                 readings.append((head, head.words((own(shared, mask.to(shared.device)) if own else shared).float().cpu(), mask)))
         situation = Situation.of(conversation)
         intent = Intent(readings, situation.vector(), states[layers[-1]][0].float().cpu())
-        wish = outright(text)
+        wish = outright(text) if not is_marked(conversation) else None
         if wish and set(TASKS[wish[0]].needs) <= situation.kinds and intent.plan() not in ((wish[0],), (Task.LAYOUT_GENERATION,)):
             intent.settle(wish[0])
         return intent

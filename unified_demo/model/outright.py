@@ -1,18 +1,25 @@
 """Wishes that are said outright: "draw the sun, a house and a tree" is a new picture of just that, whatever is there beside it, "make the
-picture twice as large" is about the whole of it, and "put a hat on the cow" adds something.
+picture twice as large" is about the whole of it, "put a hat on the cow" adds something, and "blur the background" leaves the cow as it is.
 
 What the message says is what the tool is told. It knows words and token ids and no network.
 """
 
 import re
+from collections.abc import Sequence
 
 import torch
 
 from unified_demo import grammar
-from unified_demo.grammar import Box, Task
+from unified_demo.deeds import CARRIERS
+from unified_demo.grammar import Box, MediaKind, Task
+from unified_demo.messages import Conversation, Message, RegionPart, TextPart
+from unified_demo.model.absence import PEOPLE
+from unified_demo.model.caption_rules import sure_things
 from unified_demo.model.decoding_rule import LogitFilter, closing
 from unified_demo.model.decoding_state import DecodingState
+from unified_demo.nouns import article, plural
 from unified_demo.promises import PROMISES
+from unified_demo.regions import COLOURS, Region
 
 LONGEST = 100
 """Characters of such a wish; longer ones say more than one thing."""
@@ -20,7 +27,7 @@ _BEFORE = (
     r"(?:(?:please|pls|plz|hi|hey|hello|ok|okay|and|so|now|then|just|can|could|would|will|you"
     r"|(?:i|we)(?:'d| would)? (?:want|like) you to),? )*"
 )
-_BEHIND = r"(?:,? (?:please|pls|plz|for me|for us|thanks|thank you|now))*[ .!]*"
+_BEHIND = r"(?:,? (?:please|pls|plz|for me|for us|thanks|thank you|now))*[ .!?]*"
 _PICTURE = r"(?:pictures?|images?|photos?|photographs?|drawings?)"
 _DRAW = re.compile(
     rf"{_BEFORE}(?:(?:draw|sketch|doodle)(?: (?:me|us|of))?|paint(?: (?:me|us))?(?= (?!the )))"
@@ -48,13 +55,58 @@ _ADD = re.compile(
     rf" (?P<there>(?:the|my|his|her|this|that) [a-z -]+?){_BEHIND}",
     re.IGNORECASE,
 )
+_GIVE = re.compile(
+    rf"{_BEFORE}give (?P<there>(?:the|my|his|her|this|that) [a-z -]+?|him|her|them)"
+    rf" (?P<new>(?:an?|some) [a-z -]+?|[a-z]+ ?(?:sun)?glasses|sunglasses|glasses|wings|horns){_BEHIND}",
+    re.IGNORECASE,
+)
+_ADD_SOMEWHERE = re.compile(
+    rf"{_BEFORE}(?:add|insert|include|put in|put) (?:in )?(?P<new>(?:an?|another|one more) [a-z -]+?)"
+    rf"(?P<where> (?:in(?:to)?|to) (?:it|this|that|there|(?:the|my|this|that) (?:sky|{_PICTURE}|scene|background))"
+    rf"| too| as well| somewhere)*{_BEHIND}",
+    re.IGNORECASE,
+)
+_GROUND = re.compile(
+    rf"{_BEFORE}(?:make|turn|paint|(?:re)?colou?r|dye|tint) the (?:sky|background|grass|lawn|ground|floor|walls?|water|sea|sand)"
+    rf"(?: in(?:to)?| to)? (?:(?:light|dark|bright|pale) )?(?P<colour>{'|'.join(COLOURS)}|grey){_BEHIND}",
+    re.IGNORECASE,
+)
+"""What is no thing with an outline: its colour is a change of the whole picture."""
+_REST = r"(?:the |my )?(?:(?:whole )?background|backdrop|surroundings|rest(?: of (?:it|the picture))?|everything else)"
+_BACKDROP = re.compile(
+    rf"{_BEFORE}(?:(?P<how>blur|darken|desaturate)(?: out)? (?:{_REST}|everything (?:but|except|behind) (?P<there>(?:the|my) [a-z -]+?))"
+    rf"|(?:make|turn) {_REST} (?:in(?:to)? |to )?(?P<state>blurr?y|blurred|out of focus|darker|black and white|gr[ae]y ?scale|colou?rless)"
+    rf"|keep (?:only|just) (?P<kept>(?:the|my) [a-z -]+?) in colou?r){_BEHIND}"
+    r"|(?:请|帮我)?(?:把)?背景(?:给我)?(?:变)?(?:虚化|模糊)(?:一下|掉)?[。！]?|(?:请|帮我)?(?:虚化|模糊)(?:一下)?背景[。！]?",
+    re.IGNORECASE,
+)
+IN_THE_SKY = frozenset(
+    ("sun", "moon", "star", "cloud", "bird", "kite", "balloon", "rainbow", "plane", "airplane", "helicopter", "butterfly", "bee", "bat",
+     "ufo", "rocket", "comet", "parachute")
+)  # fmt: skip
+WORN = frozenset(("hat", "crown", "cap", "helmet", "wig", "sunglasses", "glasses", "headphones", "bow"))
 _SIDES = {"next to": "to the right of", "beside": "to the right of"}
 """As training says it; all others are "on"."""
+ALL_OVER, TINY = 0.88, 0.2
+"""What covers so much of a picture is its ground; what covers so little beside the largest thing is not what the picture is of."""
 SHARE, LEAST, MOST, GAP, SUNK = 0.45, 0.1, 0.3, 0.01, 0.35
 """How large something is beside the shorter side of the thing that it is added to, in parts of the picture; how far from its side it is,
 and which part of it lies over the thing's upper edge."""
+_PLACED = re.compile(r"\b(?:on|in|over|at|under|above|below|behind|beside|near|next|between|around|into|onto|here|there)\b", re.IGNORECASE)
+SEEN = "what do you see?"
+_WHAT = re.compile(
+    r"(?:(?:hi|hey|hello|so|and|ok|okay|now|please|tell me),? )*(?:what(?:'s|s| is| are| do we have)? (?:this|that|it|these|those|here)"
+    r"(?: here| now| then| exactly| supposed to be)?|what (?:am i|are we) looking at(?: here)?|what (?:is|do we see) here"
+    r"|what (?:can|do) (?:i|we|you) see here)[ .!?]*"
+    r"|[这那](?:张图|个|里|张照片)?(?:是什么|是啥|有什么|里有什么|上有什么|里是什么)(?:呀|啊|呢|东西)?[？?。！]*",
+    re.IGNORECASE,
+)
 _NO_THING = re.compile(
-    rf"\b(?:and|then|but|{_PICTURE}|box|mask|outline|filter|effect|frame|list|left|right|video|clip|film|animation)\b", re.IGNORECASE
+    rf"\b(?:and|then|but|with|that|which|who|where|to|from|for|{_PICTURE}|box|mask|outline|filter|effect|frame|list|left|right|video|clip"
+    r"|film|animation|sound|music|noise|voice|song|text|words?|letters?|caption|titles?|subtitles?|name|label|sign|border|blur|vignette"
+    r"|colou?r|tint|hue|palette|haze|look|style|touch|mood|feel(?:ing)?|light(?:ing)?|glow|shadow|contrast|brightness|sharpness|bath|kiss|wash|break|hug|few"
+    r"|lot|bit|little|hint|sense|splash|dash|layer|kind|sort)\b",
+    re.IGNORECASE,
 )
 
 
@@ -66,31 +118,61 @@ def outright(message: str) -> tuple[Task, str] | None:
     if (found := _DRAW.fullmatch(said)) and not _THERE.search(found["what"]):
         return Task.IMAGE_GENERATION, found["what"]
     if _LARGER.fullmatch(said):
-        return Task.IMAGE_EDITING, said.rstrip(" .!")
+        return Task.IMAGE_EDITING, said.rstrip(" .!?")
+    if new := _somewhere(said):
+        return Task.REASONING_EDITING, f"add {new}"
     if (found := _ADD.fullmatch(said)) and not _NO_THING.search(f"{found['new']} {found['there']}"):
         return Task.REASONING_EDITING, f"add {found['new']} {_SIDES.get(found['how'].lower(), 'on')} {found['there']}"
+    if (found := _GIVE.fullmatch(said)) and not _NO_THING.search(f"{found['new']} {found['there']}"):
+        return Task.REASONING_EDITING, f"add {found['new']} on {found['there']}"
+    if found := _BACKDROP.fullmatch(said):
+        state = found["state"] or ("black and white" if found["kept"] else "")
+        how = f"make the background {state.lower()}" if state else f"{(found['how'] or 'blur').lower()} the background"
+        return Task.REASONING_EDITING, how
+    if found := _GROUND.fullmatch(said):
+        return Task.IMAGE_EDITING, f"{found['colour'].lower()} background"
     return None
 
 
+def _somewhere(said: str) -> str:
+    """What is to be added nowhere in particular, with its article; empty where there is a place, or nothing is."""
+    found = _ADD_SOMEWHERE.fullmatch(said)
+    if not found or _NO_THING.search(found["new"]) or _PLACED.search(found["new"]):
+        return ""
+    return article(re.sub("^(?:an?|another|one more) ", "", found["new"], flags=re.IGNORECASE))
+
+
+def plainly(conversation: Conversation) -> Conversation:
+    """ "What is this?" about a picture, nothing in it being marked, asks for what can be seen there, and is read so."""
+    parts = conversation.messages[-1].parts if conversation.messages else ()
+    said = " ".join("".join(part.text for part in parts if isinstance(part, TextPart)).split())
+    pictures = any(artefact.kind == MediaKind.IMAGE for artefact in conversation.artefacts().values())
+    if not pictures or len(said) > LONGEST or not _WHAT.fullmatch(said) or any(isinstance(part, RegionPart) for part in parts):
+        return conversation
+    shown = tuple(part for part in parts if not isinstance(part, TextPart))
+    return Conversation((*conversation.messages[:-1], Message(conversation.messages[-1].role, (*shown, TextPart(SEEN)))))
+
+
 class SaysWhatWasSaid(LogitFilter):
-    """The words of a call that was asked for outright are those of the message. What is added has a box of its own; nothing is added to
-    what is not seen."""
+    """The words of a call that was asked for outright are those of the message. What is added has a box of its own, what is to stay as it
+    is before its background has one each; nothing is done with what is not seen."""
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
         wish = outright(state.asked)
-        if wish is None or state.wanted or state.boxes or state.calls or closing(state):
+        if wish is None or state.marked or state.wanted or state.calls or closing(state):
             return
-        place = _place(state) if wish[0] == Task.REASONING_EDITING else None
-        if wish[0] == Task.REASONING_EDITING and place is None:
+        places = _places(state) if wish[0] == Task.REASONING_EDITING else []
+        if wish[0] == Task.REASONING_EDITING and not places:
             return
         task, vocabulary, written = grammar.TASKS[wish[0]], state.vocabulary, list(state.run)
         then, there = grammar.close_tag(task.tag), {key.split("-")[0] for key in state.references}
         if not state.inside and task.needs and {kind.value for kind in task.needs} <= there:
             due, then = vocabulary.encode(PROMISES[wish[0]][0]), grammar.open_tag(task.tag)
-        elif state.inside[:1] == [task.tag] and state.innermost == grammar.BOX and place:
-            due, then = vocabulary.encode(grammar.spell_box(place)), grammar.close_tag(grammar.BOX)
+        elif state.inside[:1] == [task.tag] and state.innermost == grammar.BOX and places:
+            due, then = vocabulary.encode(grammar.spell_box(places[state.boxes])), grammar.close_tag(grammar.BOX)
         elif state.innermost == task.tag and (state.refs_done or not task.needs):
-            due, then = vocabulary.encode(grammar.escape(wish[1])), grammar.open_tag(grammar.BOX) if task.needs_box else then
+            due = [] if state.boxes else vocabulary.encode(grammar.escape(wish[1]))
+            then = grammar.open_tag(grammar.BOX) if task.needs_box and state.boxes < len(places) else then
         else:
             return
         if written == due[: len(written)]:
@@ -100,24 +182,55 @@ class SaysWhatWasSaid(LogitFilter):
 
 
 def place_beside(how: str, thing: Box) -> Box:
-    """For something smaller: on top of a thing, or else at its side."""
+    """For something smaller: on top of a thing, smaller still where there is little room above it, or else at its side."""
     side = min(MOST, max(LEAST, SHARE * min(thing.x1 - thing.x0, thing.y1 - thing.y0)))
     if how in _SIDES:
         x = thing.x1 + GAP if thing.x1 + GAP + side <= 1 else max(0.0, thing.x0 - GAP - side)
         y = min(max(0.0, thing.y1 - side), 1 - side)
     else:
+        side = min(side, max(LEAST, 0.5 * side + thing.y0 / (1 - SUNK) / 2))
         x = min(max(0.0, (thing.x0 + thing.x1 - side) / 2), 1 - side)
         y = min(max(0.0, thing.y0 - (1 - SUNK) * side), 1 - side)
     return Box(x, y, x + side, y + side)
 
 
-def _place(state: DecodingState) -> Box | None:
-    """Of what is added to a thing that is seen; None where it is not."""
-    found = _ADD.fullmatch(" ".join(state.asked.split()))
-    if not found:
-        return None
-    noun = found["there"].lower().split(" ", 1)[1]
+def place_free(new: str, things: Sequence[Box]) -> Box:
+    """For something that is added nowhere in particular: high or low in the picture, where it lies over the ``things`` least."""
+    side, high = (0.22, True) if new.split()[-1] in IN_THE_SKY else (MOST, False)
+    y = 0.04 if high else 0.96 - side
+    places = [Box(x, y, x + side, y + side) for x in (0.96 - side, 0.04, 0.5 - side / 2, 0.73 - side / 2, 0.27 - side / 2)]
+    return min(places, key=lambda place: sum(place.overlap(thing) for thing in things))
+
+
+def main_things(sure: Sequence[Region]) -> list[Box]:
+    """What a picture is of: all that is sure, but for what is all over it, what the others are on, and what is tiny beside the largest."""
+    there = [region for region in sure if region.box.area <= ALL_OVER]
+    boxes = [region.box for region in there if region.label not in CARRIERS] or [region.box for region in there]
+    return [box for box in boxes if box.area >= TINY * max(other.area for other in boxes)]
+
+
+def _places(state: DecodingState) -> list[Box]:
+    """Of what is added, or of what stays before a background; none where that is to be with a thing that is not seen."""
+    said = " ".join(state.asked.split())
     keys = [state.picture] if state.picture in state.seen else list(state.seen)
     regions = [region for key in keys if key for region in state.seen[key][1:]]
-    there = [region for region in regions if re.search(rf"(?:^| ){re.escape(state.called.get(region.label, region.label))}$", noun)]
-    return place_beside(found["how"].lower(), max(there, key=lambda region: region.score).box) if there else None
+    sure = sorted(sure_things(state), key=lambda region: -region.score)
+    if behind := _BACKDROP.fullmatch(said):
+        named = behind["there"] or behind["kept"]
+        return [region.box for region in _named(named, sure, state)] if named else main_things(sure)
+    if keys and (new := _somewhere(said)):
+        worn = sure and new.split()[-1] in WORN
+        return [place_beside("on", sure[0].box) if worn else place_free(new, [region.box for region in sure])]
+    if found := _ADD.fullmatch(said) or _GIVE.fullmatch(said):
+        pointing = found["there"].lower() in ("him", "her", "them")
+        there = sure[:1] if pointing else sorted(_named(found["there"], regions, state), key=lambda region: -region.score)
+        return [place_beside((found.groupdict().get("how") or "on").lower(), there[0].box)] if there else []
+    return []
+
+
+def _named(noun: str, regions: Sequence[Region], state: DecodingState) -> list[Region]:
+    """Those that a noun, with what may stand before it, is a name of."""
+    names = {region.label: state.called.get(region.label, region.label) for region in regions}
+    words = {label: (name, plural(name), *(PEOPLE if name == "person" else ())) for label, name in names.items()}
+    ends = {label: "|".join(map(re.escape, forms)) for label, forms in words.items()}
+    return [region for region in regions if re.search(rf"(?:^| )(?:{ends[region.label]})$", noun.lower())]

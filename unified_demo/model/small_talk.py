@@ -26,7 +26,8 @@ LEAST, CERTAIN = 0.4, 0.85
 a question of general knowledge."""
 _ASKS = re.compile(
     r"\b(?:describe|caption|explain|summari[sz]e|name|list|read|count|find|show|tell|look|see|what|which|who|where|how)\b"
-    r".*\b(?:pictures?|photos?|photographs?|images?|drawings?|videos?|clips?|sounds?|recordings?)\b",
+    r".*\b(?:pictures?|photos?|photographs?|images?|drawings?|videos?|clips?|sounds?|recordings?)\b"
+    r"|^(?:please )?(?:add|put|write|erase|remove|rotate|flip|crop|zoom|blur)\b",
     re.IGNORECASE,
 )
 """What is about the pictures that are there."""
