@@ -5,7 +5,7 @@ or softly shaded, by the small editor (training/editor) alone, where there is on
 Photographs are edited in restyling.py.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,9 +94,10 @@ class DrawnEditExpert:
         }  # fmt: skip
         yield Output(MediaKind.IMAGE, Image.blend(picture, changed, strength), of=pictures[0].id, label=request.prompt, recipe=recipe)
 
-    def known(self) -> str:
-        """Those for flat things alone come last."""
-        return ", ".join(edit.shown for edit in sorted(drawn_edits().values(), key=lambda edit: edit.name in SHADES))
+    def known(self, besides: Collection[str] = ()) -> str:
+        """Those for flat things alone come last; what is told ``besides`` is left out."""
+        shown = [edit.shown for edit in sorted(drawn_edits().values(), key=lambda edit: edit.name in SHADES)]
+        return ", ".join(name for name in shown if name not in besides)
 
     def _redrawn(self, request: ExpertRequest, picture: Image.Image, style: DrawnEdit) -> Generator[Progress, None, Image.Image | None]:
         """In the picture's size; None when cancelled."""

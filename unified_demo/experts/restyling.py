@@ -142,8 +142,9 @@ class RestylingExpert:
 
     def _pass_on(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
         if self._instructed is None:
-            known = ", ".join(style.name for style in styles())
-            drawn = f" Drawn pictures alone can also become: {self._drawn.known()}." if self._drawn else ""
+            names = [style.name for style in styles()]
+            known = ", ".join(names)
+            drawn = f" Drawn pictures alone can also become: {self._drawn.known(names)}." if self._drawn else ""
             wish = request.prompt[:60]
             if self._drawn and self._drawn.knows(request.prompt):
                 raise ExpertError(
