@@ -13,6 +13,7 @@ from unified_demo.config import GenerationOptions, Settings
 from unified_demo.grammar import TASK_TAGS, TASKS, Box, MediaKind
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TextPart
 from unified_demo.model.caption_rules import Turn, owed, phrases, turn
+from unified_demo.model.count_rules import counted
 from unified_demo.model.decoding import default_filters
 from unified_demo.model.decoding_rule import LogitFilter
 from unified_demo.model.decoding_seen import CaptionsAreSeen, ChangesEachOfThem, CountsAreSeen, PlacesAreMeasured
@@ -233,6 +234,15 @@ def test_all_things_are_counted_together(words):
             assert after(said[:end], f"how many {thing} are there?") == due
         assert after(f"{said}<box>@1</box><box>@2</box><box>@3</box>", f"how many {thing} are there?") != "<box>"
     assert after("", "how many different things are there?") == "<box>"
+
+
+def test_animals_are_counted_together_where_all_that_is_there_is_known(words):
+    seen = [*HERD[:2], Region("cat", 0.9, Box(0.6, 0.2, 0.8, 0.6), GREY), Region("cup", 0.9, Box(0.6, 0.7, 0.8, 0.9), GREY)]
+    assert following(words, CountsAreSeen(), "There are<p>", "<box>", seen, "how many animals are there?") == " three"
+    assert following(words, CountsAreSeen(), "", "<box>", seen, "how many vehicles are there?") == "<box>"
+    state = state_of(words, "", seen)
+    state.asked, state.called = "how many animals are there?", {"vase": "fox"}
+    assert counted(state) is None
 
 
 EDIT = "Here you are.<redit><ref>img-1</ref>make the dogs red<box>@2</box>"

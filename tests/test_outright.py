@@ -13,11 +13,21 @@ from tiny_model import make_network
 from unified_demo import grammar
 from unified_demo.config import GenerationOptions, Settings
 from unified_demo.grammar import TASK_TAGS, TASKS, Box, MediaKind, Task
-from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TextPart
+from unified_demo.messages import Artefact, Conversation, MediaPart, Message, RegionPart, TaskCall, TextPart
 from unified_demo.model.decoding import default_filters
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.intents import CHOICES, NO_CALL, Intent
-from unified_demo.model.outright import LONGEST, SaysWhatWasSaid, main_things, outright, place_beside, place_free, plainly
+from unified_demo.model.outright import (
+    LONGEST,
+    SaysWhatWasSaid,
+    becoming,
+    main_things,
+    outright,
+    place_beside,
+    place_free,
+    plainly,
+    unseen,
+)
 from unified_demo.regions import COLOURS, PARTS, Region
 from unified_demo.zoo import Zoo
 
@@ -62,6 +72,16 @@ def vocabulary():
         ("把背景虚化一下", (ADD, "blur the background")),
         ("make the sky pink", (CHANGE, "pink background")),
         ("Turn the background dark blue please", (CHANGE, "blue background")),
+        ("flip it horizontally", (CHANGE, "flip it horizontally")),
+        ("please rotate my photo to the left", (CHANGE, "rotate my photo to the left")),
+        ("crop the cat", (ADD, "crop to the cat")),
+        ("crop it to the left giraffe", (ADD, "crop to the left giraffe")),
+        ("zoom in on the dog please", (ADD, "crop to the dog")),
+        ("zoom in", None),
+        ("crop the picture", None),
+        ("rotate the cat", None),
+        ("turn it into a dog", None),
+        ("draw another one", None),
         ("give the dog a bath", None),
         ("give it a warm look", None),
         ("give the picture a border", None),
@@ -169,6 +189,18 @@ def test_what_stays_before_a_background_has_a_box_each(vocabulary):
     assert len(boxes("blur everything but the cows")) == 2 and len(boxes("blur everything but the dog")) == 1
     assert boxes("blur everything but the cat") == [], "the surer name of that box is another one"
     assert len(boxes("add a moon", "add a moon")) == 1
+    for asked, box in (
+        ("crop to the left cow", calf.box),
+        ("crop to the cow on the right", COW.box),
+        ("zoom in on the smallest cow", calf.box),
+    ):
+        (cut,) = boxes(asked, outright(asked)[1])  # type: ignore[index]
+        assert cut.iou(box) > 0.95, asked
+    assert len(boxes("crop to the cows", "crop to the cows")) == 2
+    state = DecodingState(vocabulary, [("img-1", 1)], {}, TASK_TAGS, seen=seen)
+    for asked, lacking in (("crop to the cat", "the cat"), ("crop to the cow", ""), ("blur everything but the cup", "the cup"), ("hi", "")):
+        state.asked = asked
+        assert unseen(state) == lacking
     state = DecodingState(vocabulary, [], {"img-1": vocabulary.encode("img-1")}, TASK_TAGS, asked="add a moon", seen=seen, marked=True)
     logits = torch.zeros(vocabulary.point_base)
     SaysWhatWasSaid().apply(logits, state)
@@ -220,6 +252,21 @@ def test_a_bare_question_about_a_picture_asks_for_what_can_be_seen(message: str)
 def test_other_questions_stay_as_they_are(message: str):
     conversation = bare(message, MediaPart(PHOTO))
     assert plainly(conversation) is conversation
+
+
+@pytest.mark.parametrize("message", ["another one", "draw another one please", "one more", "draw it again"])
+def test_another_one_is_what_was_drawn_last(message: str):
+    drawn = Message("assistant", (TaskCall(0, "gen", "a red fox"), MediaPart(PHOTO)))
+    assert plainly(Conversation((drawn, *bare(message).messages))).messages[-1] == bare("draw a red fox").messages[-1]
+    changed = Conversation((drawn, Message("assistant", (TaskCall(0, "edit", "night", ("img-1",)),)), *bare(message).messages))
+    assert plainly(changed) is changed
+
+
+def test_what_is_to_become_another_thing_is_said_as_training_says_it():
+    for message in ("make it a dog", "turn it into a dog please", "Replace it with a dog."):
+        assert becoming(bare(message)) == bare("change it to a dog")
+    for message in ("make it bigger", "make the cat a dog", "make it night", ""):
+        assert becoming(bare(message)) == bare(message)
 
 
 def test_a_settled_intent_is_of_that_call_alone():

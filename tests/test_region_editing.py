@@ -19,7 +19,7 @@ from unified_demo.errors import ExpertError
 from unified_demo.experts.base import ExpertRequest, Output, Progress
 from unified_demo.experts.patches import Mask, Pixels, grow, paste_inside
 from unified_demo.experts.recolouring import COLOURS, recolour
-from unified_demo.experts.region_editing import LEAST_GROWTH, METHODS, RegionEditingExpert, build_specs
+from unified_demo.experts.region_editing import LEAST_GROWTH, METHODS, RegionEditingExpert, around, build_specs
 from unified_demo.experts.region_wishes import Wish, read_wish, thing_of_wish
 from unified_demo.experts.resizing import resized
 from unified_demo.experts.segmentation import SegmentationExpert, load_mobile_sam
@@ -107,6 +107,7 @@ def pixels(picture: Artefact) -> Pixels:
         ("darken everything but the dog", Wish("backdrop", "darker")),
         ("make the background black and white", Wish("backdrop", "black and white")),
         ("make the background white", Wish("recolour", "white")),
+        ("crop to the dog", Wish("crop")),
     ],
 )
 def test_wish_is_read_from_the_words(prompt: str, wish: Wish) -> None:
@@ -180,6 +181,18 @@ def test_the_background_of_several_things_is_changed_at_once(picture: Artefact) 
     cancel = threading.Event()
     cancel.set()
     assert not any(isinstance(event, Output) for event in expert().run(asked(picture, "blur the background", *boxes, cancel=cancel)))
+
+
+def test_a_picture_is_cut_to_its_things_without_a_look(picture: Artefact) -> None:
+    outliner = BoxOutliner()
+    cropper = RegionEditingExpert(SegmentationExpert(outliner), Painter())  # type: ignore[arg-type]
+    *_, made = cropper.run(asked(picture, "crop to the dogs", Box(0.2, 0.25, 0.4, 0.5), Box(0.5, 0.5, 0.7, 0.75)))
+    assert isinstance(made, Output) and outliner.looks == 0
+    assert made.recipe["cut"] == pytest.approx([0.17, 0.22, 0.73, 0.78], abs=1e-3)
+    assert (np.asarray(made.value) == pixels(picture)[13:47, 17:73]).all()
+    assert around([Box(0, 0, 1, 1)]) == Box(0, 0, 1, 1)
+    *_, tiny = cropper.run(asked(picture, "crop to the dot", Box(0.5, 0.5, 0.501, 0.501)))
+    assert isinstance(tiny, Output) and min(tiny.value.size) >= 1
 
 
 # ---- holes and seams ----

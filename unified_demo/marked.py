@@ -19,7 +19,7 @@ from unified_demo.strokes import MEANT_IOU
 
 NEAR_IOU = 0.4
 """A box that was dragged roughly around a proposal means that; what was painted means itself until it fits one (MEANT_IOU)."""
-CHANGES = ("remove", "recolour", "resize", "replace", "backdrop")
+CHANGES = ("remove", "recolour", "resize", "replace", "backdrop", "crop")
 _OUTLINED = re.compile(r"(?:please )?(?:segment|outline|cut out|mask|extract|select) (?P<thing>.+)", re.IGNORECASE)
 _INCOMPLETE = re.compile(
     r"\b(?:to|of|on|in|into|at|by|with|from|for|near|beside|behind|under|over|above|below|like|is|are)$", re.IGNORECASE

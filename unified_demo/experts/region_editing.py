@@ -1,5 +1,5 @@
 """The region editing expert: remove a thing, give it another colour or size, replace it or add one; the rest stays bit by bit. Or things
-stay so, and what is behind them is blurred.
+stay so, and what is behind them is blurred or cut off.
 
 The mask is what the user painted, else the segmentation expert's outline of the box, grown a little for a removal; MI-GAN fills it, or the
 ground where that is known (drawn_regions.py). New content comes from an inpainting pipeline or, in the tiny profile, from a layer. Which
@@ -32,12 +32,15 @@ from unified_demo.experts.small_generators import GENERATOR, PIPELINE, load_laye
 from unified_demo.grammar import Box, MediaKind, Task
 from unified_demo.media import box_to_pixels, load_image, mask_to_box
 from unified_demo.messages import Artefact
+from unified_demo.remembered import CUT
 from unified_demo.strokes import painted_mask
 from unified_demo.zoo import Zoo
 
 ROLE = "inpainter"
 GROWTH = 0.07
 """A removal's hole is the outline, grown by this share of the box's mean side: shadows at the edge and hair go with it."""
+MARGIN = 0.06
+"""What stays around things that a picture is cut to, of their width and height."""
 LEAST_GROWTH = 3
 """Pixels."""
 PAINTED = "painted by hand"
@@ -47,6 +50,7 @@ METHODS: dict[Operation, str] = {
     "recolour": "photographic filter",
     "resize": "MI-GAN, its cut-out scaled",
     "backdrop": "filter behind the outlines",
+    "crop": "cut to the boxes",
 }
 """How what needs no painter is done."""
 NO_CONTENT = (
@@ -97,10 +101,17 @@ class RegionEditingExpert:
             self._inpainter.check(wish.new)
         artefact, steps = request.inputs[0], len(boxes) + 1
         yield Progress(0, steps, "looking at the picture")
-        if any(box not in request.strokes for box in boxes):
+        if wish.operation != "crop" and any(box not in request.strokes for box in boxes):
             self.prepare(request.inputs)
         yield Progress(1, steps, "outlining")
         pixels: Pixels = np.array(load_image(artefact))
+        if wish.operation == "crop":
+            cut = around(boxes)
+            x0, y0, x1, y1 = (round(value) for value in box_to_pixels(cut, artefact.width, artefact.height))
+            part = Image.fromarray(pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)])
+            recipe = self._recipe(wish, request) | {CUT: [round(value, 4) for value in cut.as_tuple()]}
+            yield Output(MediaKind.IMAGE, part, of=artefact.id, label=request.prompt, recipe=recipe)
+            return
         if wish.operation == "backdrop":
             yield from self._change_backdrop(request, pixels, wish)
             return
@@ -188,6 +199,14 @@ class RegionEditingExpert:
             return known | {"method": METHOD if apart else METHODS[wish.operation]}
         assert self._inpainter is not None
         return known | self._inpainter.recipe(request)
+
+
+def around(boxes: Sequence[Box]) -> Box:
+    """All of them with MARGIN on each side, within the picture."""
+    x0, y0 = (min(getattr(box, side) for box in boxes) for side in ("x0", "y0"))
+    x1, y1 = (max(getattr(box, side) for box in boxes) for side in ("x1", "y1"))
+    wide, high = MARGIN * (x1 - x0), MARGIN * (y1 - y0)
+    return Box(max(0.0, x0 - wide), max(0.0, y0 - high), min(1.0, x1 + wide), min(1.0, y1 + high))
 
 
 def growth_of(mask: Mask, box: Box) -> int:

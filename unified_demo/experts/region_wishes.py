@@ -1,5 +1,5 @@
-"""What a region edit asks for, read from the words of its call: remove, recolour, resize, replace or add, and with what; or what becomes
-of all behind the thing.
+"""What a region edit asks for, read from the words of its call: remove, recolour, resize, replace or add, and with what; what becomes of
+all behind the thing; or that nothing but it stays.
 
 English only. It knows no pictures; finding the region is the language model's business.
 """
@@ -12,12 +12,13 @@ from unified_demo.errors import ExpertError
 from unified_demo.experts.backdrops import Backdrop
 from unified_demo.experts.recolouring import COLOURS
 
-Operation = Literal["remove", "recolour", "resize", "replace", "add", "backdrop", "change"]
+Operation = Literal["remove", "recolour", "resize", "replace", "add", "backdrop", "crop", "change"]
 
 _COLOUR = "|".join(sorted(COLOURS, key=len, reverse=True))
 _PLACE = r"\s+(?:on|onto|in|into|at|to|next|beside|above|below|over|under|behind|left|right|near|by|where)\b.*"
 _BEHIND = r"(?:the |my )?(?:(?:whole )?background|backdrop|surroundings|rest(?: of (?:it|the (?:picture|photo|image)))?|everything else)"
 _PATTERNS: tuple[tuple[Operation, str], ...] = (
+    ("crop", r"(?:crop|zoom)\b.*"),
     ("backdrop", rf"(?P<new>blur|darken|desaturate)(?: out)? (?:{_BEHIND}|everything (?:but|except|behind|around) .+)"),
     (
         "backdrop",

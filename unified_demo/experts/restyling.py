@@ -27,9 +27,11 @@ from unified_demo.experts.small_generators import EDITOR, GENERATOR, memory_byte
 from unified_demo.experts.small_generators import PIPELINE as DRAWN
 from unified_demo.experts.strength import read_strength
 from unified_demo.experts.style_nets import StyleNets
+from unified_demo.experts.turning import read_turn, turned
 from unified_demo.grammar import MediaKind, Task
 from unified_demo.media import load_image
 from unified_demo.messages import Artefact
+from unified_demo.remembered import TURN
 from unified_demo.zoo import Zoo
 
 ROLES = ("styles", "style_reader", "style_painter")
@@ -38,8 +40,8 @@ STRENGTH = 1.0
 """Where nothing is said."""
 
 
-RESIZED = "Lanczos, sharpened"
-"""In the recipe of a picture that got nothing but another size."""
+RESIZED, TURNED = "Lanczos, sharpened", "pixels turned or mirrored"
+"""In the recipe of a picture that got nothing but another size, or was turned."""
 _FILLER = re.compile(
     r"(?:\W|\b(?:please|can|could|you|i|want|need|would|like|to|make|get|give|me|turn|have|let|it|this|that|the|my|an?|of|in|be|into|as|is"
     r"|up|look|size|version|picture|image|photo|photograph|drawing)\b)*",
@@ -95,11 +97,14 @@ class RestylingExpert:
         self._drawn = drawn
 
     def run(self, request: ExpertRequest) -> Iterator[ExpertEvent]:
-        """One step, then a picture of the input's size, or of the size that is asked for. ExpertError without a picture, for a style that
-        is not known and for a size that cannot be made."""
+        """One step, then a picture of the input's size, or turned, or of the size that is asked for. ExpertError without a picture, for a
+        style that is not known and for a size that cannot be made."""
         pictures = [artefact for artefact in request.inputs if artefact.kind == MediaKind.IMAGE]
         if not pictures:
             raise ExpertError("Image editing got no picture; one picture and what shall change in it are needed.")
+        if turn := read_turn(request.prompt):
+            yield from _turned(request, pictures[0], turn)
+            return
         words, size = read_size(request.prompt)
         if size is None:
             yield from self._change(request, pictures)
@@ -161,6 +166,16 @@ def _as_it_is(request: ExpertRequest, artefact: Artefact) -> Iterator[ExpertEven
     if not request.cancel.is_set():
         yield Progress(1, 1, RESIZED)
         yield Output(MediaKind.IMAGE, load_image(artefact).convert("RGB"), of=artefact.id, recipe={"method": RESIZED})
+
+
+def _turned(request: ExpertRequest, artefact: Artefact, turn: str) -> Iterator[ExpertEvent]:
+    yield Progress(0, 1, TURNED)
+    if not request.cancel.is_set():
+        yield Progress(1, 1, TURNED)
+        recipe = {"method": TURNED, TURN: turn}
+        yield Output(
+            MediaKind.IMAGE, turned(load_image(artefact).convert("RGB"), turn), of=artefact.id, label=request.prompt, recipe=recipe
+        )
 
 
 def load_restyling(zoo: Zoo, editor: PipelineSource | None = None) -> RestylingExpert:

@@ -44,7 +44,7 @@ from unified_demo.model.likelihood import (
 from unified_demo.model.looking_back import UNCHANGED, Return, account, going_back
 from unified_demo.model.multimodal_lm import EncodedPicture, MultimodalNetwork, ProjectedPicture
 from unified_demo.model.naming import Names, StandIns, made_from
-from unified_demo.model.outright import plainly
+from unified_demo.model.outright import becoming, plainly, unseen
 from unified_demo.model.perception import Perception
 from unified_demo.model.small_talk import ADAPTERS, SmallTalk
 from unified_demo.model.tokens import SurfaceWriter, Tokens, Vocabulary
@@ -181,6 +181,8 @@ class TinyModel:
         back = going_back(conversation) if options.constrained else None
         told_of = account(conversation) if options.constrained else ""
         intent = self.intents.read(conversation) if self.intents and options.constrained and not (back or told_of) else None
+        if intent and intent.plan() == (Task.REASONING_EDITING.value,):
+            conversation = becoming(conversation)
         talks = intent is not None and self.small_talk is not None and self.small_talk.is_meant(conversation, intent)
         conversation = self._set_apart(conversation, intent, talks)
         artefacts = conversation.artefacts()
@@ -236,7 +238,10 @@ class TinyModel:
             return state, SurfaceWriter(self.vocabulary, boxes, images[-1] if images else None)
 
         state, writer = begin(() if missing else tuple(self.vocabulary.tasks))
+        lacking = unseen(state) if guide and not missing else ""
         due = deque[int]((self._nobody if missing == PERSON else self._denials) if missing else ())
+        if lacking:
+            told_of = f"{CANNOT_SEE} {lacking} in this picture."
         if back or told_of:
             due.extend(self._shown_again(back, tokens) if back else self.vocabulary.encode(grammar.escape(told_of)))
             due.append(self.vocabulary.end_id)

@@ -27,6 +27,12 @@ GRID, COVERED = 40, 0.9
 ANYBODY = ("persons", "people", "humans")
 ANYTHING = ("things", "objects", "items")
 """Words for all kinds together."""
+GROUPS = {
+    "animals": ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"),
+    "vehicles": ("bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"),
+    "fruits": ("banana", "apple", "orange"),
+}
+"""Words for several kinds, by the detector's labels; where it has no word for something that is there, it is not known which it is."""
 
 
 def counted(state: DecodingState) -> tuple[str, tuple[int, ...]] | None:
@@ -34,8 +40,11 @@ def counted(state: DecodingState) -> tuple[str, tuple[int, ...]] | None:
     found = _HOW_MANY.match(" ".join(state.asked.lower().split())) if len(state.asked) <= LONGEST else None
     if not found or state.in_call or state.calls:
         return None
-    of_all = found["thing"] in ANYTHING
-    sure = [region for region in sure_things(state) if of_all or found["thing"] in forms(region.label)]
+    group = GROUPS.get(found["thing"], ()) if not state.called else ()
+    of_all = found["thing"] in ANYTHING or bool(group)
+    sure = [
+        region for region in sure_things(state) if region.label in group or (of_all and not group) or found["thing"] in forms(region.label)
+    ]
     sure = [region for region in sure if not _is_of(region, [other for other in sure if other.score > region.score])]
     if not sure or (not of_all and len({region.label for region in sure}) > 1):
         return None

@@ -12,7 +12,7 @@ import torch
 from unified_demo import grammar
 from unified_demo.deeds import CARRIERS
 from unified_demo.grammar import Box, MediaKind, Task
-from unified_demo.messages import Conversation, Message, RegionPart, TextPart
+from unified_demo.messages import Conversation, Message, RegionPart, TaskCall, TextPart
 from unified_demo.model.absence import PEOPLE
 from unified_demo.model.caption_rules import sure_things
 from unified_demo.model.decoding_rule import LogitFilter, closing
@@ -35,7 +35,8 @@ _DRAW = re.compile(
     re.IGNORECASE,
 )
 _THERE = re.compile(
-    r"\b(?:it|its|this|that|these|those|them|their|him|his|her|my|our|your|same|again|around|round|over|instead|then|but|not|no"
+    r"\b(?:another one|another picture|it|its|this|that|these|those|them|their|him|his|her|my|our|your|same|again|around|round|over"
+    r"|instead|then|but|not|no"
     r"|box|boxes|lines?|outlines?|contour|border|mask|attention|arrow|circle|rectangle|frame|video|clip|film|footage|gif|sound|song"
     r"|draw|paint|make|turn|remove|add|show|cut|find|tell|what|where|how|change|put|animate"
     r"|the (?!(?:left|right|top|bottom|middle|sun|moon|sky|sea|snow|rain|dark|stars|forest|woods|desert|jungle|beach)\b))\b"
@@ -80,6 +81,19 @@ _BACKDROP = re.compile(
     r"|(?:请|帮我)?(?:把)?背景(?:给我)?(?:变)?(?:虚化|模糊)(?:一下|掉)?[。！]?|(?:请|帮我)?(?:虚化|模糊)(?:一下)?背景[。！]?",
     re.IGNORECASE,
 )
+_TURN = re.compile(
+    rf"{_BEFORE}(?P<turn>(?:rotate|flip|mirror|turn(?= .*\b(?:left|right|upside|degrees?|clockwise|\d\d)))"
+    rf"(?: (?:it|this|that|(?:the|this|that|my) (?:whole |entire )?{_PICTURE}))?"
+    r"(?: (?:by|around|round|over|upside down|horizontally|vertically|sideways|left to right|top to bottom|(?:to the )?(?:left|right)"
+    rf"|(?:counter-?|anti-?)?clockwise|\d{{2,3}} ?(?:degrees?|°)?|a quarter|half(?: a turn)?|once))*){_BEHIND}",
+    re.IGNORECASE,
+)
+_CROP = re.compile(
+    rf"{_BEFORE}(?:crop(?: (?:it|this|that|(?:the|this|my) {_PICTURE}))?(?: (?:to|around|on|down to|so that only))?"
+    r"|zoom(?: in)?(?: on| to| onto| into))"
+    rf" (?P<there>(?:the|my|his|her|this|that|those|these) [a-z -]+?)(?: (?:is|are) (?:left|seen|there))?{_BEHIND}",
+    re.IGNORECASE,
+)
 IN_THE_SKY = frozenset(
     ("sun", "moon", "star", "cloud", "bird", "kite", "balloon", "rainbow", "plane", "airplane", "helicopter", "butterfly", "bee", "bat",
      "ufo", "rocket", "comet", "parachute")
@@ -93,6 +107,15 @@ SHARE, LEAST, MOST, GAP, SUNK = 0.45, 0.1, 0.3, 0.01, 0.35
 """How large something is beside the shorter side of the thing that it is added to, in parts of the picture; how far from its side it is,
 and which part of it lies over the thing's upper edge."""
 _PLACED = re.compile(r"\b(?:on|in|over|at|under|above|below|behind|beside|near|next|between|around|into|onto|here|there)\b", re.IGNORECASE)
+_ANOTHER = re.compile(
+    rf"{_BEFORE}(?:(?:draw|paint|make|show|give|create|generate)(?: me| us)? )?(?:another(?: one| {_PICTURE})?|one more|it again)"
+    rf"(?: again)?{_BEHIND}",
+    re.IGNORECASE,
+)
+_BECOME = re.compile(
+    rf"{_BEFORE}(?:make|turn|replace) (?:it|him|her|that|this) (?:into |with )?(?P<new>an? [a-z -]+?){_BEHIND}", re.IGNORECASE
+)
+_PICTURED = re.compile(rf"\b(?:and|then|but|{_PICTURE}|video|clip|film)\b", re.IGNORECASE)
 SEEN = "what do you see?"
 _WHAT = re.compile(
     r"(?:(?:hi|hey|hello|so|and|ok|okay|now|please|tell me),? )*(?:what(?:'s|s| is| are| do we have)? (?:this|that|it|these|those|here)"
@@ -129,6 +152,10 @@ def outright(message: str) -> tuple[Task, str] | None:
         state = found["state"] or ("black and white" if found["kept"] else "")
         how = f"make the background {state.lower()}" if state else f"{(found['how'] or 'blur').lower()} the background"
         return Task.REASONING_EDITING, how
+    if found := _TURN.fullmatch(said):
+        return Task.IMAGE_EDITING, found["turn"].lower()
+    if (found := _CROP.fullmatch(said)) and not _PICTURED.search(found["there"]):
+        return Task.REASONING_EDITING, f"crop to {found['there'].lower()}"
     if found := _GROUND.fullmatch(said):
         return Task.IMAGE_EDITING, f"{found['colour'].lower()} background"
     return None
@@ -143,14 +170,34 @@ def _somewhere(said: str) -> str:
 
 
 def plainly(conversation: Conversation) -> Conversation:
-    """ "What is this?" about a picture, nothing in it being marked, asks for what can be seen there, and is read so."""
+    """ "What is this?" about a picture, nothing in it being marked, asks for what can be seen there, "another one" for what was drawn last;
+    they are read so."""
     parts = conversation.messages[-1].parts if conversation.messages else ()
     said = " ".join("".join(part.text for part in parts if isinstance(part, TextPart)).split())
     pictures = any(artefact.kind == MediaKind.IMAGE for artefact in conversation.artefacts().values())
-    if not pictures or len(said) > LONGEST or not _WHAT.fullmatch(said) or any(isinstance(part, RegionPart) for part in parts):
+    if not pictures or len(said) > LONGEST or any(isinstance(part, RegionPart) for part in parts):
+        return conversation
+    meant = SEEN if _WHAT.fullmatch(said) else _drawn_last(conversation) if _ANOTHER.fullmatch(said) else ""
+    shown = tuple(part for part in parts if not isinstance(part, TextPart))
+    last = Message(conversation.messages[-1].role, (*shown, TextPart(meant)))
+    return Conversation((*conversation.messages[:-1], last)) if meant else conversation
+
+
+def _drawn_last(conversation: Conversation) -> str:
+    """The wish for it, where the last call drew a picture from words; else empty."""
+    calls = [part for message in conversation.messages for part in message.parts if isinstance(part, TaskCall)]
+    return f"draw {calls[-1].prompt}" if calls and calls[-1].task == Task.IMAGE_GENERATION and calls[-1].prompt else ""
+
+
+def becoming(conversation: Conversation) -> Conversation:
+    """ "Make it a dog", of a thing that is to become another, is said as training says it."""
+    parts = conversation.messages[-1].parts
+    said = " ".join("".join(part.text for part in parts if isinstance(part, TextPart)).split())
+    found = _BECOME.fullmatch(said) if len(said) <= LONGEST else None
+    if not found or any(isinstance(part, RegionPart) for part in parts):
         return conversation
     shown = tuple(part for part in parts if not isinstance(part, TextPart))
-    return Conversation((*conversation.messages[:-1], Message(conversation.messages[-1].role, (*shown, TextPart(SEEN)))))
+    return Conversation((*conversation.messages[:-1], Message("user", (*shown, TextPart(f"change it to {found['new']}")))))
 
 
 class SaysWhatWasSaid(LogitFilter):
@@ -218,6 +265,8 @@ def _places(state: DecodingState) -> list[Box]:
     if behind := _BACKDROP.fullmatch(said):
         named = behind["there"] or behind["kept"]
         return [region.box for region in _named(named, sure, state)] if named else main_things(sure)
+    if found := _CROP.fullmatch(said):
+        return [region.box for region in _which(found["there"], _named(found["there"], sure, state))]
     if keys and (new := _somewhere(said)):
         worn = sure and new.split()[-1] in WORN
         return [place_beside("on", sure[0].box) if worn else place_free(new, [region.box for region in sure])]
@@ -228,9 +277,32 @@ def _places(state: DecodingState) -> list[Box]:
     return []
 
 
+def unseen(state: DecodingState) -> str:
+    """What is to stay or to be seen closer, "the cup", and is not seen itself; empty for all other messages."""
+    said = " ".join(state.asked.split())
+    if state.marked or not state.seen or outright(said) is None or _places(state):
+        return ""
+    found = _CROP.fullmatch(said) or _BACKDROP.fullmatch(said)
+    return str(found["there"] or found.groupdict().get("kept") or "") if found else ""
+
+
+def _which(noun: str, regions: Sequence[Region]) -> Sequence[Region]:
+    """ "The left one" of them, or all."""
+    side = re.search(r"\b(left|right|top|upper|bottom|lower|bigg?est|largest|smallest)\b", noun.lower())
+    if not side or not regions:
+        return regions
+    word = side.group()
+    if word in ("left", "right"):
+        return [min(regions, key=lambda region: region.box.x0 if word == "left" else -region.box.x1)]
+    if word in ("top", "upper", "bottom", "lower"):
+        return [min(regions, key=lambda region: region.box.y0 if word in ("top", "upper") else -region.box.y1)]
+    return [min(regions, key=lambda region: region.box.area * (1 if word == "smallest" else -1))]
+
+
 def _named(noun: str, regions: Sequence[Region], state: DecodingState) -> list[Region]:
     """Those that a noun, with what may stand before it, is a name of."""
     names = {region.label: state.called.get(region.label, region.label) for region in regions}
     words = {label: (name, plural(name), *(PEOPLE if name == "person" else ())) for label, name in names.items()}
     ends = {label: "|".join(map(re.escape, forms)) for label, forms in words.items()}
+    noun = re.sub(r" (?:on|at|to) the (?:left|right|top|bottom)$", "", noun)
     return [region for region in regions if re.search(rf"(?:^| )(?:{ends[region.label]})$", noun.lower())]
