@@ -57,7 +57,7 @@ _ADD = re.compile(
     re.IGNORECASE,
 )
 _GIVE = re.compile(
-    rf"{_BEFORE}give (?P<there>(?:the|my|his|her|this|that) [a-z -]+?|him|her|them)"
+    rf"{_BEFORE}give (?P<there>(?:the|my|his|her|this|that)(?: (?!(?:the|of|an?|some|my)\b)[a-z-]+)+?|him|her|them)"
     rf" (?P<new>(?:an?|some) [a-z -]+?|[a-z]+ ?(?:sun)?glasses|sunglasses|glasses|wings|horns){_BEHIND}",
     re.IGNORECASE,
 )
@@ -127,7 +127,7 @@ _WHAT = re.compile(
 _NO_THING = re.compile(
     rf"\b(?:and|then|but|with|that|which|who|where|to|from|for|{_PICTURE}|box|mask|outline|filter|effect|frame|list|left|right|video|clip"
     r"|film|animation|sound|music|noise|voice|song|text|words?|letters?|caption|titles?|subtitles?|name|label|sign|border|blur|vignette"
-    r"|colou?r|tint|hue|palette|haze|look|style|touch|mood|feel(?:ing)?|light(?:ing)?|glow|shadow|contrast|brightness|sharpness|bath|kiss|wash|break|hug|few"
+    r"|colou?rs?|tint|hue|palette|haze|look|style|touch|mood|feel(?:ing)?|light(?:ing)?|glow|shadow|contrast|brightness|sharpness|bath|kiss|wash|break|hug|few"
     r"|lot|bit|little|hint|sense|splash|dash|layer|kind|sort)\b",
     re.IGNORECASE,
 )
