@@ -14,8 +14,8 @@ from unified_demo.grammar import TASK_TAGS, TASKS, Box, MediaKind
 from unified_demo.messages import Artefact, Conversation, MediaPart, Message, TextPart
 from unified_demo.model.caption_rules import Turn, owed, phrases, turn
 from unified_demo.model.count_rules import counted
-from unified_demo.model.decoding import default_filters
-from unified_demo.model.decoding_rule import LogitFilter
+from unified_demo.model.decoding import OnlyKnownTags, default_filters
+from unified_demo.model.decoding_rule import MOST_BOXES, LogitFilter
 from unified_demo.model.decoding_seen import CaptionsAreSeen, ChangesEachOfThem, CountsAreSeen, PlacesAreMeasured
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.tokens import Vocabulary
@@ -269,6 +269,23 @@ def test_several_of_a_kind_are_changed_together(words, question: str, written: s
     assert following(words, ChangesEachOfThem(), written, "</redit>", HERD, question) == expected
     end = following(words, ChangesEachOfThem(), EDIT + "<box>@1</box><box>@3</box><box>@4</box>", "<box>", HERD, "make the dogs red")
     assert end != "<box>", "none is left"
+
+
+def test_of_a_crowd_no_more_are_pointed_at_than_may_be(words):
+    crowd = [Region("dog", 0.9, Box(0.06 * number, 0.2, 0.06 * number + 0.05, 0.6), GREY) for number in range(15)]
+    for written, asked, rule in (
+        ("There are<p> fifteen dogs</p>", "how many dogs are there?", CountsAreSeen()),
+        ("Here you are.<redit><ref>img-1</ref>remove the dogs", "remove the dogs", ChangesEachOfThem()),
+    ):
+        state = state_of(words, written, crowd)
+        state.asked = asked
+        for number in range(1, MOST_BOXES + 1):
+            for token in (words.tag_ids["<box>"], words.point_base + number, words.tag_ids["</box>"]):
+                state.add(token)
+        logits = torch.zeros(words.point_base + len(crowd) + 1)
+        OnlyKnownTags().apply(logits, state)
+        rule.apply(logits, state)
+        assert torch.isfinite(logits).any() and not torch.isfinite(logits[words.tag_ids["<box>"]])
 
 
 @pytest.mark.weights

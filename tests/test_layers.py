@@ -10,7 +10,7 @@ from PIL import Image
 
 from unified_demo.errors import ExpertError
 from unified_demo.experts.adding import Adder
-from unified_demo.experts.arrangement import Arrangement, Group, Touch, arrange
+from unified_demo.experts.arrangement import IN_THE_SKY, Arrangement, Group, Touch, arrange
 from unified_demo.experts.base import ExpertRequest, Output
 from unified_demo.experts.diffusion import Pipeline, PipelineSource
 from unified_demo.experts.layered import MOST_SIDE, LayeredExpert
@@ -101,6 +101,22 @@ def test_boxes_follow_sides_and_never_meet() -> None:
     for prompt in ("100 cats", f"{10**9} cats", "9" * 5000 + " cats"):
         with pytest.raises(ExpertError, match="up to 12"):
             arrange(prompt, WORDS).boxes()
+
+
+def test_the_sun_stands_above_what_is_not_in_the_sky() -> None:
+    for phrases in (
+        ["a house", "the yellow sun"],
+        ["moon", "cat"],
+        ["palm tree", "palm tree", "sun"],
+        ["cloud", "cat", "cloud", "dog", "sun"],
+    ):
+        boxes = Arrangement(tuple(Group(phrase, 1) for phrase in phrases)).boxes()
+        high = [phrase.split()[-1] in IN_THE_SKY for phrase in phrases]
+        tops = [[box.y0 for box, above in zip(boxes, high, strict=True) if above is wanted] for wanted in (True, False)]
+        assert max(tops[0]) <= min(tops[1]) and min(tops[0]) < max(tops[1])
+        assert all(one.iou(other) == 0 for place, one in enumerate(boxes) for other in boxes[:place])
+    with_side = Arrangement((Group("cat", 1, "right"), Group("sun", 1)))
+    assert with_side.boxes()[0].x0 > with_side.boxes()[1].x0, "a side that is told counts"
 
 
 THINGS = Vocabulary(

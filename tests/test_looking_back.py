@@ -37,6 +37,7 @@ def asking(message: str, *before: Message) -> Conversation:
         ("take that back", "img-2", BEFORE),
         ("go back one step", "img-2", BEFORE),
         ("previous one please", "img-2", BEFORE),
+        ("go back two steps", "img-1", BEFORE),
         ("put it back how it was", "img-2", BEFORE),
         ("like before", "img-2", BEFORE),
         ("撤销上一步", "img-2", BEFORE),

@@ -65,6 +65,12 @@ def vocabulary():
         ("add a spoon to the cup", (ADD, "add a spoon on the cup")),
         ("give the cat sunglasses", (ADD, "add sunglasses on the cat")),
         ("please give her a red hat", (ADD, "add a red hat on her")),
+        ("put sunglasses on the dog", (ADD, "add sunglasses on the dog")),
+        ("give it a red hat", (ADD, "add a red hat on it")),
+        ("加一个月亮", (ADD, "add a moon")),
+        ("请在照片里添加一只狗吧", (ADD, "add a dog")),
+        ("把背景变成粉色", (CHANGE, "pink background")),
+        ("画一只红色的猫", None),
         ("blur the background", (ADD, "blur the background")),
         ("make the rest of the picture black and white", (ADD, "make the background black and white")),
         ("blur everything except the cup", (ADD, "blur the background")),
@@ -187,6 +193,9 @@ def test_what_stays_before_a_background_has_a_box_each(vocabulary):
 
     assert [box.iou(one.box) > 0.95 for box, one in zip(boxes("blur the background"), (COW, calf, dog), strict=True)] == [True] * 3
     assert len(boxes("blur everything but the cows")) == 2 and len(boxes("blur everything but the dog")) == 1
+    (kept,) = boxes("blur everything but the cow")
+    assert kept.iou(COW.box) > 0.95, "of several the largest is the cow"
+    assert len(boxes("give it a hat", "add a hat on it")) == len(boxes("加一个月亮", "add a moon")) == 1
     assert boxes("blur everything but the cat") == [], "the surer name of that box is another one"
     assert len(boxes("add a moon", "add a moon")) == 1
     for asked, box in (

@@ -40,6 +40,9 @@ _LARGEST = 0.98
 _SUPPORT = Box(0.14, 0.42, 0.86, 0.96)
 _PLAIN = "background"
 """What a colour needs behind it to be a ground, in a prompt as in what asks for an empty one."""
+IN_THE_SKY = frozenset(("sun", "moon", "star", "cloud", "rainbow", "comet"))
+_SKY, _BENEATH = Box(0.62, 0.04, 0.98, 0.4), Box(0.06, 0.38, 0.64, 0.96)
+"""Cells of one thing in the sky and another on the ground."""
 _UPPER, _LOWER = Box(0.25, 0, 0.75, 0.5), Box(0.25, 0.5, 0.75, 1)
 
 
@@ -96,9 +99,18 @@ class Arrangement:
             cells = [Box(0, 0.25, 0.5, 0.75), Box(0.5, 0.25, 1, 0.75)] if sides[0] in ("left", "right") else [_UPPER, _LOWER]
             cells = cells[::-1] if sides[0] in ("right", "below") else cells
         else:
-            cells = _cells(count)
+            cells = self._in_rows(count)
         share = AMONG if count > 1 else ALONE
         return tuple(_shrunk(cell, min(_LARGEST, share * size)) for cell, size in zip(cells, sizes, strict=True))
+
+    def _in_rows(self, count: int) -> list[Box]:
+        """Cells in the order of the things; what stands in the sky has the upper ones."""
+        high = [phrase.split()[-1] in IN_THE_SKY for phrase in self.phrases]
+        if count == 2 and any(high) and not all(high):
+            return [_SKY, _BENEATH] if high[0] else [_BENEATH, _SKY]
+        order = sorted(range(count), key=lambda place: not high[place])
+        cells = dict(zip(order, _cells(count), strict=True))
+        return [cells[place] for place in range(count)]
 
     def touches(self) -> tuple[Touch | None, ...]:
         """For each thing, what it touches; None for what stands by itself."""

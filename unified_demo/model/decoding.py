@@ -7,7 +7,7 @@ The shape follows openai/whisper: ``LogitFilter.apply(logits, state)`` sets forb
 import torch
 
 from unified_demo import grammar
-from unified_demo.model.decoding_rule import TO_CLOSE, LogitFilter, closing, keep
+from unified_demo.model.decoding_rule import MOST_BOXES, TO_CLOSE, LogitFilter, closing, keep
 from unified_demo.model.decoding_seen import (
     CaptionsAreSeen,
     ChangesEachOfThem,
@@ -23,7 +23,6 @@ from unified_demo.model.plan_rules import Bounds, bounds_of, box_due, opposite_d
 from unified_demo.model.tokens import Vocabulary
 
 LONGEST_PHRASE = 24
-MOST_BOXES = 12
 REPEATED_RUN = 5
 
 

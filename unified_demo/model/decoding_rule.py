@@ -6,6 +6,8 @@ import torch
 
 from unified_demo.model.decoding_state import DecodingState
 
+MOST_BOXES = 12
+"""Of one phrase or call."""
 TO_CLOSE = 64
 """Tokens that suffice to close whatever is open: a name, a box in digits, the tags."""
 

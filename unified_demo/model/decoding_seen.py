@@ -9,7 +9,7 @@ from unified_demo import grammar
 from unified_demo.grammar import Box, Task
 from unified_demo.model.caption_rules import BEGINNINGS, owed, phrases, shirts, sure_things, turn, verbs
 from unified_demo.model.count_rules import counted, forms, phrase_closed
-from unified_demo.model.decoding_rule import LogitFilter, closing, keep
+from unified_demo.model.decoding_rule import MOST_BOXES, LogitFilter, closing, keep
 from unified_demo.model.decoding_state import DecodingState
 from unified_demo.model.tokens import Vocabulary
 from unified_demo.nouns import article, plural
@@ -86,14 +86,14 @@ class CaptionsAreSeen(LogitFilter):
 
 
 def hold_to_boxes(logits: torch.Tensor, state: DecodingState, count: int, places: Sequence[int]) -> None:
-    """The phrase that was written has ``count`` boxes, on proposals among ``places``, none twice."""
+    """The phrase or call that was written has ``count`` boxes, MOST_BOXES at most, on proposals among ``places``, none twice."""
     if state.innermost == grammar.BOX:
         free = [token for place in places if (token := state.vocabulary.point_base + place) not in state.pointed]
         if not state.run and free:
             keep(logits, free)
     elif state.boxes_due or state.after_box:
         open_box = state.vocabulary.tag_ids[grammar.open_tag(grammar.BOX)]
-        if state.boxes < count:
+        if state.boxes < min(count, MOST_BOXES):
             keep(logits, [open_box])
         else:
             logits[open_box] = -torch.inf

@@ -15,6 +15,7 @@ LONGEST = 80
 """Characters of such a message."""
 BEFORE, ORIGINAL, UNCHANGED = "the picture before that", "the original picture", "the picture"
 """What it is called that is shown again."""
+STEPS = {"two": 2, "2": 2, "three": 3, "3": 3}
 _PICTURE = r"(?:pictures?|images?|photos?|photographs?|drawings?|version|one)"
 _FIRST = (
     r"(?:(?:please|pls|plz|ok|okay|oops|oh|no|hm+|ugh|sorry|well|actually|wait|and|so|now|then|just|can|could|would|will|you|let's|let us"
@@ -24,7 +25,8 @@ _LAST = r"(?:,? (?:please|pls|plz|for me|thanks|thank you|now|again|back|instead
 _LAST_STEP = r"(?:(?:the|your|that|this) )?(?:last |latest |previous )?(?:thing|change|edit|step|one|that|this|it|what you (?:just )?did)"
 _UNDO = re.compile(
     rf"{_FIRST}(?:(?:undo|revert|reverse|roll back|take back|cancel)(?: {_LAST_STEP})?|(?:take|change|turn|put) (?:it|that|this) back"
-    rf"|(?:go |step |get )?back(?: (?:one|a) step)?(?: to (?:(?:the|how|what) )?(?:(?:it was )?before|{_PICTURE} before|previous {_PICTURE}"
+    r"|(?:go |step |get )?back(?: (?:by )?(?P<steps>one|an?|two|three|[1-3]) (?:more )?steps?)?"
+    rf"(?: to (?:(?:the|how|what) )?(?:(?:it was )?before|{_PICTURE} before|previous {_PICTURE}"
     rf"|last {_PICTURE}))?|(?:go )?(?:to )?(?:the )?previous {_PICTURE}|(?:the way |like |as )it was(?: before)?|like before){_LAST}"
     r"|(?:请|帮我|麻烦)?(?:撤销|撤回|撤消|退回|返回|回到|恢复)(?:刚才的|刚刚的)?(?:上一步|修改|改动|操作|之前|前一张|上一张)?(?:吧|一下)?[。！]?",
     re.IGNORECASE,
@@ -73,7 +75,9 @@ def going_back(conversation: Conversation) -> Return | None:
     if current not in made:
         return Return(current, UNCHANGED)
     if undo:
-        return Return(made[current][0], BEFORE)
+        for _ in range(STEPS.get(undo["steps"] or "", 1)):
+            current = made[current][0] if current in made else current
+        return Return(current, BEFORE)
     while current in made:
         current = made[current][0]
     return Return(current, ORIGINAL)

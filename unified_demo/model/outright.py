@@ -15,9 +15,10 @@ from unified_demo.grammar import Box, MediaKind, Task
 from unified_demo.messages import Conversation, Message, RegionPart, TaskCall, TextPart
 from unified_demo.model.absence import PEOPLE
 from unified_demo.model.caption_rules import sure_things
-from unified_demo.model.decoding_rule import LogitFilter, closing
+from unified_demo.model.chinese import in_english
+from unified_demo.model.decoding_rule import MOST_BOXES, LogitFilter, closing
 from unified_demo.model.decoding_state import DecodingState
-from unified_demo.nouns import article, plural
+from unified_demo.nouns import article, is_plural, plural
 from unified_demo.promises import PROMISES
 from unified_demo.regions import COLOURS, Region
 
@@ -51,14 +52,17 @@ _LARGER = re.compile(
     re.IGNORECASE,
 )
 
+WORN = ("hat", "crown", "cap", "helmet", "wig", "sunglasses", "glasses", "headphones", "bow")
+_PAIR = r"(?:[a-z]+ )?(?:sunglasses|glasses|headphones|wings|horns)"
+"""What needs no article."""
 _ADD = re.compile(
-    rf"{_BEFORE}(?:put|place|add|stick) (?P<new>(?:an?|some) [a-z -]+?) (?P<how>on|onto|on top of|to|next to|beside)"
+    rf"{_BEFORE}(?:put|place|add|stick) (?P<new>(?:an?|some) [a-z -]+?|{_PAIR}) (?P<how>on|onto|on top of|to|next to|beside)"
     rf" (?P<there>(?:the|my|his|her|this|that) [a-z -]+?){_BEHIND}",
     re.IGNORECASE,
 )
 _GIVE = re.compile(
-    rf"{_BEFORE}give (?P<there>(?:the|my|his|her|this|that)(?: (?!(?:the|of|an?|some|my)\b)[a-z-]+)+?|him|her|them)"
-    rf" (?P<new>(?:an?|some) [a-z -]+?|[a-z]+ ?(?:sun)?glasses|sunglasses|glasses|wings|horns){_BEHIND}",
+    rf"{_BEFORE}(?:give (?P<there>(?:the|my|his|her|this|that)(?: (?!(?:the|of|an?|some|my)\b)[a-z-]+)+?|him|her|them)"
+    rf" (?P<new>(?:an?|some) [a-z -]+?|{_PAIR})|give it (?P<worn>(?:an? )(?:[a-z]+ )?(?:{'|'.join(WORN)})|{_PAIR})){_BEHIND}",
     re.IGNORECASE,
 )
 _ADD_SOMEWHERE = re.compile(
@@ -98,7 +102,6 @@ IN_THE_SKY = frozenset(
     ("sun", "moon", "star", "cloud", "bird", "kite", "balloon", "rainbow", "plane", "airplane", "helicopter", "butterfly", "bee", "bat",
      "ufo", "rocket", "comet", "parachute")
 )  # fmt: skip
-WORN = frozenset(("hat", "crown", "cap", "helmet", "wig", "sunglasses", "glasses", "headphones", "bow"))
 _SIDES = {"next to": "to the right of", "beside": "to the right of"}
 """As training says it; all others are "on"."""
 ALL_OVER, TINY = 0.88, 0.2
@@ -115,6 +118,15 @@ _ANOTHER = re.compile(
 _BECOME = re.compile(
     rf"{_BEFORE}(?:make|turn|replace) (?:it|him|her|that|this) (?:into |with )?(?P<new>an? [a-z -]+?){_BEHIND}", re.IGNORECASE
 )
+_CHINESE = re.compile(r"[一-鿿]")
+_CHINESE_ADD = re.compile(
+    r"(?:请|再|帮我|给我|在?(?:这张)?(?:图片?|画|照片)(?:里面?|上面?|中))*(?:添加|增加|加)(?:上|入)?(?:个|一个)? ?"
+    r"(?:an? )?(?P<new>[a-z -]+?) ?(?:吧|好吗)?[。！]?"
+)
+_CHINESE_GROUND = re.compile(
+    rf"(?:请|帮我)?(?:把|将)?(?:背景|天空)(?:的?颜色)?(?:变成?|改成?|换成?|弄成?|涂成?|设成?)(?:为)?"
+    rf" ?(?P<colour>{'|'.join(COLOURS)}) ?(?:色|的)*[。！]?"
+)
 _PICTURED = re.compile(rf"\b(?:and|then|but|{_PICTURE}|video|clip|film)\b", re.IGNORECASE)
 SEEN = "what do you see?"
 _WHAT = re.compile(
@@ -124,6 +136,7 @@ _WHAT = re.compile(
     r"|[这那](?:张图|个|里|张照片)?(?:是什么|是啥|有什么|里有什么|上有什么|里是什么)(?:呀|啊|呢|东西)?[？?。！]*",
     re.IGNORECASE,
 )
+_PEOPLE = frozenset(("people", "men", "women", "children"))
 _NO_THING = re.compile(
     rf"\b(?:and|then|but|with|that|which|who|where|to|from|for|{_PICTURE}|box|mask|outline|filter|effect|frame|list|left|right|video|clip"
     r"|film|animation|sound|music|noise|voice|song|text|words?|letters?|caption|titles?|subtitles?|name|label|sign|border|blur|vignette"
@@ -135,7 +148,7 @@ _NO_THING = re.compile(
 
 def outright(message: str) -> tuple[Task, str] | None:
     """The one call that a message asks for in so many words, and what its tool is told; None for every other message."""
-    said = " ".join(message.split())
+    said = _plain(message)
     if len(said) > LONGEST:
         return None
     if (found := _DRAW.fullmatch(said)) and not _THERE.search(found["what"]):
@@ -146,8 +159,8 @@ def outright(message: str) -> tuple[Task, str] | None:
         return Task.REASONING_EDITING, f"add {new}"
     if (found := _ADD.fullmatch(said)) and not _NO_THING.search(f"{found['new']} {found['there']}"):
         return Task.REASONING_EDITING, f"add {found['new']} {_SIDES.get(found['how'].lower(), 'on')} {found['there']}"
-    if (found := _GIVE.fullmatch(said)) and not _NO_THING.search(f"{found['new']} {found['there']}"):
-        return Task.REASONING_EDITING, f"add {found['new']} on {found['there']}"
+    if (found := _GIVE.fullmatch(said)) and not _NO_THING.search(f"{found['new'] or found['worn']} {found['there']}"):
+        return Task.REASONING_EDITING, f"add {found['new'] or found['worn']} on {found['there'] or 'it'}"
     if found := _BACKDROP.fullmatch(said):
         state = found["state"] or ("black and white" if found["kept"] else "")
         how = f"make the background {state.lower()}" if state else f"{(found['how'] or 'blur').lower()} the background"
@@ -159,6 +172,19 @@ def outright(message: str) -> tuple[Task, str] | None:
     if found := _GROUND.fullmatch(said):
         return Task.IMAGE_EDITING, f"{found['colour'].lower()} background"
     return None
+
+
+def _plain(message: str) -> str:
+    """In one line; of Chinese wishes for something more, or for another background, the English ones."""
+    said = " ".join(message.split())
+    if len(said) > LONGEST or not _CHINESE.search(said):
+        return said
+    english = in_english(said)
+    if found := _CHINESE_ADD.fullmatch(english):
+        return f"add {article(found['new'])}"
+    if found := _CHINESE_GROUND.fullmatch(english):
+        return f"make the background {found['colour']}"
+    return said
 
 
 def _somewhere(said: str) -> str:
@@ -208,7 +234,7 @@ class SaysWhatWasSaid(LogitFilter):
         wish = outright(state.asked)
         if wish is None or state.marked or state.wanted or state.calls or closing(state):
             return
-        places = _places(state) if wish[0] == Task.REASONING_EDITING else []
+        places = _places(state)[:MOST_BOXES] if wish[0] == Task.REASONING_EDITING else []
         if wish[0] == Task.REASONING_EDITING and not places:
             return
         task, vocabulary, written = grammar.TASKS[wish[0]], state.vocabulary, list(state.run)
@@ -258,28 +284,28 @@ def main_things(sure: Sequence[Region]) -> list[Box]:
 
 def _places(state: DecodingState) -> list[Box]:
     """Of what is added, or of what stays before a background; none where that is to be with a thing that is not seen."""
-    said = " ".join(state.asked.split())
+    said = _plain(state.asked)
     keys = [state.picture] if state.picture in state.seen else list(state.seen)
     regions = [region for key in keys if key for region in state.seen[key][1:]]
     sure = sorted(sure_things(state), key=lambda region: -region.score)
     if behind := _BACKDROP.fullmatch(said):
         named = behind["there"] or behind["kept"]
-        return [region.box for region in _named(named, sure, state)] if named else main_things(sure)
+        return [region.box for region in _which(named, _named(named, sure, state))] if named else main_things(sure)
     if found := _CROP.fullmatch(said):
         return [region.box for region in _which(found["there"], _named(found["there"], sure, state))]
     if keys and (new := _somewhere(said)):
         worn = sure and new.split()[-1] in WORN
         return [place_beside("on", sure[0].box) if worn else place_free(new, [region.box for region in sure])]
     if found := _ADD.fullmatch(said) or _GIVE.fullmatch(said):
-        pointing = found["there"].lower() in ("him", "her", "them")
-        there = sure[:1] if pointing else sorted(_named(found["there"], regions, state), key=lambda region: -region.score)
+        noun = (found["there"] or "it").lower()
+        there = sure[:1] if noun in ("him", "her", "it", "them") else sorted(_named(noun, regions, state), key=lambda region: -region.score)
         return [place_beside((found.groupdict().get("how") or "on").lower(), there[0].box)] if there else []
     return []
 
 
 def unseen(state: DecodingState) -> str:
     """What is to stay or to be seen closer, "the cup", and is not seen itself; empty for all other messages."""
-    said = " ".join(state.asked.split())
+    said = _plain(state.asked)
     if state.marked or not state.seen or outright(said) is None or _places(state):
         return ""
     found = _CROP.fullmatch(said) or _BACKDROP.fullmatch(said)
@@ -287,9 +313,12 @@ def unseen(state: DecodingState) -> str:
 
 
 def _which(noun: str, regions: Sequence[Region]) -> Sequence[Region]:
-    """ "The left one" of them, or all."""
+    """ "The left one" of them, the largest of several for "the cow", or all for "the cows"."""
     side = re.search(r"\b(left|right|top|upper|bottom|lower|bigg?est|largest|smallest)\b", noun.lower())
-    if not side or not regions:
+    if not side:
+        several = noun.lower().split()[-1] in _PEOPLE or is_plural(noun.split(" ", 1)[-1])
+        return regions if several or not regions else [max(regions, key=lambda region: region.box.area)]
+    if not regions:
         return regions
     word = side.group()
     if word in ("left", "right"):
