@@ -10,7 +10,7 @@ from PIL import Image
 
 from unified_demo.errors import ExpertError
 from unified_demo.experts.adding import Adder
-from unified_demo.experts.arrangement import IN_THE_SKY, Arrangement, Group, Touch, arrange
+from unified_demo.experts.arrangement import Arrangement, Group, Touch, arrange
 from unified_demo.experts.base import ExpertRequest, Output
 from unified_demo.experts.diffusion import Pipeline, PipelineSource
 from unified_demo.experts.layered import MOST_SIDE, LayeredExpert
@@ -18,6 +18,7 @@ from unified_demo.experts.layers import LayerPainter, Placed, cut_out, lay, sett
 from unified_demo.experts.vocabulary import Vocabulary
 from unified_demo.grammar import Box
 from unified_demo.messages import RegionPart
+from unified_demo.nouns import IN_THE_SKY
 
 SIDE, PAPER = 64, (245, 245, 246)
 WORDS = Vocabulary(

@@ -80,13 +80,33 @@ def test_one_goes_back_step_by_step_until_nothing_was_changed() -> None:
     assert going_back(asking("undo", *told)) == Return("img-1", BEFORE)
 
 
+def test_behind_a_video_there_is_no_picture_to_go_back_from() -> None:
+    film = Artefact("vid-1", MediaKind.VIDEO, Path("film.mp4"))
+    assert going_back(asking("undo", *CHANGED, Message("user", (MediaPart(film), TextPart("a film"))))) is None
+
+
+def test_conversations_that_go_in_circles_come_to_an_end() -> None:
+    circle = (
+        made(1, "edit", "night", "img-2"),
+        made(2, "edit", "day", "img-1"),
+        made(1, "edit", "night", "img-2"),
+        made(3, "edit", "", "img-3"),
+    )
+    for message in ("undo", "undo everything", "bring the dog back", "go back three steps"):
+        going_back(asking(message, *circle))
+    assert going_back(asking("undo everything", *circle[:3])) == Return("img-1", UNCHANGED)
+
+
 @pytest.mark.parametrize("message", ["what did you change?", "What have you drawn there?", "so what did you just do to the dog"])
 def test_what_was_done_is_told_in_the_words_of_the_calls(message: str) -> None:
     assert account(asking(message, *CHANGED)) == 'The last thing I did was image editing, "make it night".'
     assert account(asking(message, *DRAWN, Message("assistant", (TextPart("Thanks!"),)))).endswith('image generation, "a fox".')
-    both = Message("assistant", (TaskCall(0, "gen", "a fox"), TaskCall(1, "redit", "", ("img-1",))))
+    both = Message("assistant", (TaskCall(0, "gen", "a fox"), MediaPart(PHOTO), TaskCall(1, "redit", "", ("img-1",)), MediaPart(PHOTO)))
     assert account(asking(message, both)).endswith('was image generation, "a fox" and region editing.')
     assert account(asking(message, SENT)) == ""
+    failed = Message("assistant", (TaskCall(0, "edit", "put it on a beach", ("img-3",)), TextPart("Sorry.")))
+    assert account(asking(message, *CHANGED, failed)).endswith('"make it night".'), "what failed was not done"
+    assert account(asking(message, SENT, failed)) == ""
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from unified_demo.model.outright import (
     LONGEST,
     SaysWhatWasSaid,
     becoming,
+    has_its_media,
     main_things,
     outright,
     place_beside,
@@ -261,6 +262,25 @@ def test_a_bare_question_about_a_picture_asks_for_what_can_be_seen(message: str)
 def test_other_questions_stay_as_they_are(message: str):
     conversation = bare(message, MediaPart(PHOTO))
     assert plainly(conversation) is conversation
+
+
+def test_what_is_said_outright_is_said_of_the_latest_thing_alone(vocabulary):
+    for keys, fits in (
+        (["img-1"], True),
+        (["vid-1", "img-1", "mask-1"], True),
+        (["img-1", "vid-1"], False),
+        ([], False),
+        (["mask-1"], False),
+    ):
+        assert has_its_media(CHANGE, keys) is has_its_media(ADD, keys) is fits
+        assert has_its_media(DRAW, keys)
+        state = DecodingState(vocabulary, [], {key: vocabulary.encode(key) for key in keys}, TASK_TAGS, asked="mirror it", seen=SEEN)
+        logits = torch.zeros(vocabulary.point_base)
+        SaysWhatWasSaid().apply(logits, state)
+        assert bool(torch.isinf(logits).any()) is fits
+    film = Artefact("vid-1", MediaKind.VIDEO, Path("film.mp4"))
+    later = Conversation((*bare("hi", MediaPart(PHOTO)).messages, *bare("what is this?", MediaPart(film)).messages))
+    assert plainly(later) is later
 
 
 @pytest.mark.parametrize("message", ["another one", "draw another one please", "one more", "draw it again"])

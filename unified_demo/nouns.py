@@ -23,6 +23,7 @@ MASS = frozenset({
 GROUP = 5
 """So many and more are "a group of"."""
 PROPER = frozenset({"Santa Claus"})
+IN_THE_SKY = frozenset({"sun", "moon", "star", "cloud", "rainbow", "comet"})
 _PLURAL = re.compile(r"(?<![su])s$")
 _NO_PLURAL = frozenset({"iris", "christmas", "tennis", "canvas", "bonsai", "gas", "chess"})
 _ODD_PLURALS = frozenset({"socks", "shoes"})

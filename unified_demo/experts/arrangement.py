@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from unified_demo.errors import ExpertError
 from unified_demo.experts.vocabulary import Vocabulary
 from unified_demo.grammar import Box
+from unified_demo.nouns import IN_THE_SKY
 
 MOST_THINGS = 12
 _MOST_ON = 4
@@ -40,7 +41,6 @@ _LARGEST = 0.98
 _SUPPORT = Box(0.14, 0.42, 0.86, 0.96)
 _PLAIN = "background"
 """What a colour needs behind it to be a ground, in a prompt as in what asks for an empty one."""
-IN_THE_SKY = frozenset(("sun", "moon", "star", "cloud", "rainbow", "comet"))
 _SKY, _BENEATH = Box(0.62, 0.04, 0.98, 0.4), Box(0.06, 0.38, 0.64, 0.96)
 """Cells of one thing in the sky and another on the ground."""
 _UPPER, _LOWER = Box(0.25, 0, 0.75, 0.5), Box(0.25, 0.5, 0.75, 1)

@@ -106,11 +106,7 @@ class RegionEditingExpert:
         yield Progress(1, steps, "outlining")
         pixels: Pixels = np.array(load_image(artefact))
         if wish.operation == "crop":
-            cut = around(boxes)
-            x0, y0, x1, y1 = (round(value) for value in box_to_pixels(cut, artefact.width, artefact.height))
-            part = Image.fromarray(pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)])
-            recipe = self._recipe(wish, request) | {CUT: [round(value, 4) for value in cut.as_tuple()]}
-            yield Output(MediaKind.IMAGE, part, of=artefact.id, label=request.prompt, recipe=recipe)
+            yield self._cut(request, pixels, wish)
             return
         if wish.operation == "backdrop":
             yield from self._change_backdrop(request, pixels, wish)
@@ -133,6 +129,13 @@ class RegionEditingExpert:
         yield Output(
             MediaKind.IMAGE, Image.fromarray(pixels), of=artefact.id, label=request.prompt, recipe=self._recipe(wish, request, apart)
         )
+
+    def _cut(self, request: ExpertRequest, pixels: Pixels, wish: Wish) -> Output:
+        artefact, cut = request.inputs[0], around([box for region in request.regions for box in region.boxes])
+        x0, y0, x1, y1 = (round(value) for value in box_to_pixels(cut, artefact.width, artefact.height))
+        part = Image.fromarray(pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)])
+        recipe = self._recipe(wish, request) | {CUT: [round(value, 4) for value in cut.as_tuple()]}
+        return Output(MediaKind.IMAGE, part, of=artefact.id, label=request.prompt, recipe=recipe)
 
     def _change_backdrop(self, request: ExpertRequest, pixels: Pixels, wish: Wish) -> Iterator[ExpertEvent]:
         boxes = [box for region in request.regions for box in region.boxes]

@@ -23,7 +23,7 @@ from unified_demo.errors import ModelLoadError
 from unified_demo.grammar import TASK_TAGS, TASKS, MediaKind, Task
 from unified_demo.messages import Conversation, RegionPart, TaskCall, TextPart
 from unified_demo.model.focus import is_marked
-from unified_demo.model.outright import outright
+from unified_demo.model.outright import has_its_media, outright
 from unified_demo.model.own_layers import OwnLayers
 from unified_demo.model.packing import pack_linears
 from unified_demo.model.tokens import Vocabulary
@@ -227,10 +227,9 @@ class IntentReader:
             for head, own in self._heads:
                 shared = states[head.config.layer - head.config.own]
                 readings.append((head, head.words((own(shared, mask.to(shared.device)) if own else shared).float().cpu(), mask)))
-        situation = Situation.of(conversation)
-        intent = Intent(readings, situation.vector(), states[layers[-1]][0].float().cpu())
+        intent = Intent(readings, Situation.of(conversation).vector(), states[layers[-1]][0].float().cpu())
         wish = outright(text) if not is_marked(conversation) else None
-        if wish and set(TASKS[wish[0]].needs) <= situation.kinds and intent.plan() not in ((wish[0],), (Task.LAYOUT_GENERATION,)):
+        if wish and has_its_media(wish[0], conversation.artefacts()) and intent.plan() not in ((wish[0],), (Task.LAYOUT_GENERATION,)):
             intent.settle(wish[0])
         return intent
 

@@ -6,10 +6,11 @@ these: which earlier picture "go back to the original and make it night" means i
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from unified_demo import grammar
 from unified_demo.grammar import MediaKind
-from unified_demo.messages import Conversation, MediaPart, RegionPart, TaskCall, TextPart
+from unified_demo.messages import Conversation, MediaPart, Message, RegionPart, TaskCall, TextPart
 
 LONGEST = 80
 """Characters of such a message."""
@@ -84,14 +85,18 @@ def going_back(conversation: Conversation) -> Return | None:
 
 
 def account(conversation: Conversation) -> str:
-    """What the calls of the last answer that had any were told, in words; empty where the message does not ask for that."""
+    """What the calls of the last answer that made something were told, in words; empty where the message does not ask for that."""
     said = _said(conversation)
-    answers = [[part for part in message.parts if isinstance(part, TaskCall)] for message in conversation.messages]
-    last = next((calls for calls in reversed(answers) if calls), [])
+    last = next((calls for message in reversed(conversation.messages) if (calls := _fulfilled(message))), [])
     if not said or not last or not _DID.fullmatch(said):
         return ""
     steps = [f'{grammar.title_of(call.task)}, "{call.prompt}"' if call.prompt else grammar.title_of(call.task) for call in last]
     return f"The last thing I did was {' and '.join(steps)}."
+
+
+def _fulfilled(message: Message) -> list[TaskCall]:
+    """Calls behind which stands what they made."""
+    return [one for one, then in pairwise(message.parts) if isinstance(one, TaskCall) and isinstance(then, MediaPart)]
 
 
 def _said(conversation: Conversation) -> str:
@@ -102,9 +107,9 @@ def _said(conversation: Conversation) -> str:
 
 
 def _made(conversation: Conversation) -> tuple[str, dict[str, tuple[str, str]]]:
-    """The picture that the conversation stands at, empty without one, and of each that was made of another: that, and the words of the
-    call."""
-    current, made = "", dict[str, tuple[str, str]]()
+    """The picture that the conversation stands at, empty without one or behind a video or sound, and of each that was made of an earlier
+    one: that, and the words of the call."""
+    current, made, seen = "", dict[str, tuple[str, str]](), set[str]()
     for message in conversation.messages:
         call: TaskCall | None = None
         for part in message.parts:
@@ -112,9 +117,12 @@ def _made(conversation: Conversation) -> tuple[str, dict[str, tuple[str, str]]]:
                 call = part
             elif isinstance(part, MediaPart) and part.artefact.kind == MediaKind.IMAGE:
                 current = part.artefact.id
-                before = [ref for ref in call.refs if ref.startswith(MediaKind.IMAGE.value)] if call and message.role == "assistant" else []
-                if call and before and before[0] != current:
-                    made[current] = before[0], call.prompt
+                before = next((ref for ref in call.refs if ref in seen), "") if call and current not in seen else ""
+                if call and before:
+                    made[current] = before, call.prompt
+                seen.add(current)
+            elif isinstance(part, MediaPart) and part.artefact.kind != MediaKind.MASK:
+                current = ""
             elif isinstance(part, RegionPart) and message.role == "assistant" and part.phrase in (BEFORE, ORIGINAL):
                 current = part.artefact_id or current
     return current, made

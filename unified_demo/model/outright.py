@@ -5,7 +5,8 @@ What the message says is what the tool is told. It knows words and token ids and
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import torch
 
@@ -18,10 +19,11 @@ from unified_demo.model.caption_rules import sure_things
 from unified_demo.model.chinese import in_english
 from unified_demo.model.decoding_rule import MOST_BOXES, LogitFilter, closing
 from unified_demo.model.decoding_state import DecodingState
-from unified_demo.nouns import article, is_plural, plural
+from unified_demo.nouns import IN_THE_SKY, IRREGULAR, article, is_plural, plural
 from unified_demo.promises import PROMISES
 from unified_demo.regions import COLOURS, Region
 
+_SHOWN = tuple(kind.value for kind in (MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO))
 LONGEST = 100
 """Characters of such a wish; longer ones say more than one thing."""
 _BEFORE = (
@@ -67,7 +69,7 @@ _GIVE = re.compile(
 )
 _ADD_SOMEWHERE = re.compile(
     rf"{_BEFORE}(?:add|insert|include|put in|put) (?:in )?(?P<new>(?:an?|another|one more) [a-z -]+?)"
-    rf"(?P<where> (?:in(?:to)?|to) (?:it|this|that|there|(?:the|my|this|that) (?:sky|{_PICTURE}|scene|background))"
+    rf"(?: (?:in(?:to)?|to) (?:it|this|that|there|(?:the|my|this|that) (?:sky|{_PICTURE}|scene|background))"
     rf"| too| as well| somewhere)*{_BEHIND}",
     re.IGNORECASE,
 )
@@ -81,8 +83,7 @@ _REST = r"(?:the |my )?(?:(?:whole )?background|backdrop|surroundings|rest(?: of
 _BACKDROP = re.compile(
     rf"{_BEFORE}(?:(?P<how>blur|darken|desaturate)(?: out)? (?:{_REST}|everything (?:but|except|behind) (?P<there>(?:the|my) [a-z -]+?))"
     rf"|(?:make|turn) {_REST} (?:in(?:to)? |to )?(?P<state>blurr?y|blurred|out of focus|darker|black and white|gr[ae]y ?scale|colou?rless)"
-    rf"|keep (?:only|just) (?P<kept>(?:the|my) [a-z -]+?) in colou?r){_BEHIND}"
-    r"|(?:请|帮我)?(?:把)?背景(?:给我)?(?:变)?(?:虚化|模糊)(?:一下|掉)?[。！]?|(?:请|帮我)?(?:虚化|模糊)(?:一下)?背景[。！]?",
+    rf"|keep (?:only|just) (?P<kept>(?:the|my) [a-z -]+?) in colou?r){_BEHIND}",
     re.IGNORECASE,
 )
 _TURN = re.compile(
@@ -98,10 +99,9 @@ _CROP = re.compile(
     rf" (?P<there>(?:the|my|his|her|this|that|those|these) [a-z -]+?)(?: (?:is|are) (?:left|seen|there))?{_BEHIND}",
     re.IGNORECASE,
 )
-IN_THE_SKY = frozenset(
-    ("sun", "moon", "star", "cloud", "bird", "kite", "balloon", "rainbow", "plane", "airplane", "helicopter", "butterfly", "bee", "bat",
-     "ufo", "rocket", "comet", "parachute")
-)  # fmt: skip
+HIGH = IN_THE_SKY | {
+    "bird", "kite", "balloon", "plane", "airplane", "helicopter", "butterfly", "bee", "bat", "ufo", "rocket", "parachute",
+}  # fmt: skip
 _SIDES = {"next to": "to the right of", "beside": "to the right of"}
 """As training says it; all others are "on"."""
 ALL_OVER, TINY = 0.88, 0.2
@@ -123,6 +123,7 @@ _CHINESE_ADD = re.compile(
     r"(?:请|再|帮我|给我|在?(?:这张)?(?:图片?|画|照片)(?:里面?|上面?|中))*(?:添加|增加|加)(?:上|入)?(?:个|一个)? ?"
     r"(?:an? )?(?P<new>[a-z -]+?) ?(?:吧|好吗)?[。！]?"
 )
+_CHINESE_BLUR = re.compile(r"(?:请|帮我)?(?:(?:把)?背景(?:给我)?(?:变)?(?:虚化|模糊)(?:一下|掉)?|(?:虚化|模糊)(?:一下)?背景)[。！]?")
 _CHINESE_GROUND = re.compile(
     rf"(?:请|帮我)?(?:把|将)?(?:背景|天空)(?:的?颜色)?(?:变成?|改成?|换成?|弄成?|涂成?|设成?)(?:为)?"
     rf" ?(?P<colour>{'|'.join(COLOURS)}) ?(?:色|的)*[。！]?"
@@ -136,16 +137,16 @@ _WHAT = re.compile(
     r"|[这那](?:张图|个|里|张照片)?(?:是什么|是啥|有什么|里有什么|上有什么|里是什么)(?:呀|啊|呢|东西)?[？?。！]*",
     re.IGNORECASE,
 )
-_PEOPLE = frozenset(("people", "men", "women", "children"))
 _NO_THING = re.compile(
     rf"\b(?:and|then|but|with|that|which|who|where|to|from|for|{_PICTURE}|box|mask|outline|filter|effect|frame|list|left|right|video|clip"
     r"|film|animation|sound|music|noise|voice|song|text|words?|letters?|caption|titles?|subtitles?|name|label|sign|border|blur|vignette"
-    r"|colou?rs?|tint|hue|palette|haze|look|style|touch|mood|feel(?:ing)?|light(?:ing)?|glow|shadow|contrast|brightness|sharpness|bath|kiss|wash|break|hug|few"
-    r"|lot|bit|little|hint|sense|splash|dash|layer|kind|sort)\b",
+    r"|colou?rs?|tint|hue|palette|haze|look|style|touch|mood|feel(?:ing)?|light(?:ing)?|glow|shadow|contrast|brightness|sharpness"
+    r"|bath|kiss|wash|break|hug|few|lot|bit|little|hint|sense|splash|dash|layer|kind|sort)\b",
     re.IGNORECASE,
 )
 
 
+@lru_cache(256)
 def outright(message: str) -> tuple[Task, str] | None:
     """The one call that a message asks for in so many words, and what its tool is told; None for every other message."""
     said = _plain(message)
@@ -163,7 +164,7 @@ def outright(message: str) -> tuple[Task, str] | None:
         return Task.REASONING_EDITING, f"add {found['new'] or found['worn']} on {found['there'] or 'it'}"
     if found := _BACKDROP.fullmatch(said):
         state = found["state"] or ("black and white" if found["kept"] else "")
-        how = f"make the background {state.lower()}" if state else f"{(found['how'] or 'blur').lower()} the background"
+        how = f"make the background {state.lower()}" if state else f"{found['how'].lower()} the background"
         return Task.REASONING_EDITING, how
     if found := _TURN.fullmatch(said):
         return Task.IMAGE_EDITING, found["turn"].lower()
@@ -174,11 +175,20 @@ def outright(message: str) -> tuple[Task, str] | None:
     return None
 
 
+def has_its_media(task: Task, keys: Iterable[str]) -> bool:
+    """Whether the latest picture, video or sound of these ids is what the task needs, if it needs any."""
+    kinds = [key.split("-")[0] for key in keys if key.split("-")[0] in _SHOWN]
+    return not grammar.TASKS[task].needs or kinds[-1:] in [[kind.value] for kind in grammar.TASKS[task].needs]
+
+
+@lru_cache(256)
 def _plain(message: str) -> str:
     """In one line; of Chinese wishes for something more, or for another background, the English ones."""
     said = " ".join(message.split())
     if len(said) > LONGEST or not _CHINESE.search(said):
         return said
+    if _CHINESE_BLUR.fullmatch(said):
+        return "blur the background"
     english = in_english(said)
     if found := _CHINESE_ADD.fullmatch(english):
         return f"add {article(found['new'])}"
@@ -198,15 +208,16 @@ def _somewhere(said: str) -> str:
 def plainly(conversation: Conversation) -> Conversation:
     """ "What is this?" about a picture, nothing in it being marked, asks for what can be seen there, "another one" for what was drawn last;
     they are read so."""
-    parts = conversation.messages[-1].parts if conversation.messages else ()
-    said = " ".join("".join(part.text for part in parts if isinstance(part, TextPart)).split())
-    pictures = any(artefact.kind == MediaKind.IMAGE for artefact in conversation.artefacts().values())
-    if not pictures or len(said) > LONGEST or any(isinstance(part, RegionPart) for part in parts):
+    said = _said(conversation)
+    if not has_its_media(Task.IMAGE_EDITING, conversation.artefacts()):
         return conversation
-    meant = SEEN if _WHAT.fullmatch(said) else _drawn_last(conversation) if _ANOTHER.fullmatch(said) else ""
-    shown = tuple(part for part in parts if not isinstance(part, TextPart))
-    last = Message(conversation.messages[-1].role, (*shown, TextPart(meant)))
-    return Conversation((*conversation.messages[:-1], last)) if meant else conversation
+    return _anew(conversation, SEEN if _WHAT.fullmatch(said) else _drawn_last(conversation) if _ANOTHER.fullmatch(said) else "")
+
+
+def becoming(conversation: Conversation) -> Conversation:
+    """ "Make it a dog", of a thing that is to become another, is said as training says it."""
+    found = _BECOME.fullmatch(_said(conversation))
+    return _anew(conversation, f"change it to {found['new']}" if found else "")
 
 
 def _drawn_last(conversation: Conversation) -> str:
@@ -215,15 +226,20 @@ def _drawn_last(conversation: Conversation) -> str:
     return f"draw {calls[-1].prompt}" if calls and calls[-1].task == Task.IMAGE_GENERATION and calls[-1].prompt else ""
 
 
-def becoming(conversation: Conversation) -> Conversation:
-    """ "Make it a dog", of a thing that is to become another, is said as training says it."""
-    parts = conversation.messages[-1].parts
+def _said(conversation: Conversation) -> str:
+    """The words of the last message; empty where it marks something, or is long."""
+    parts = conversation.messages[-1].parts if conversation.messages else ()
     said = " ".join("".join(part.text for part in parts if isinstance(part, TextPart)).split())
-    found = _BECOME.fullmatch(said) if len(said) <= LONGEST else None
-    if not found or any(isinstance(part, RegionPart) for part in parts):
+    return "" if len(said) > LONGEST or any(isinstance(part, RegionPart) for part in parts) else said
+
+
+def _anew(conversation: Conversation, words: str) -> Conversation:
+    """The conversation with these words in the last message, or as it is for none."""
+    if not words:
         return conversation
-    shown = tuple(part for part in parts if not isinstance(part, TextPart))
-    return Conversation((*conversation.messages[:-1], Message("user", (*shown, TextPart(f"change it to {found['new']}")))))
+    last = conversation.messages[-1]
+    shown = tuple(part for part in last.parts if not isinstance(part, TextPart))
+    return Conversation((*conversation.messages[:-1], Message(last.role, (*shown, TextPart(words)))))
 
 
 class SaysWhatWasSaid(LogitFilter):
@@ -232,14 +248,14 @@ class SaysWhatWasSaid(LogitFilter):
 
     def apply(self, logits: torch.Tensor, state: DecodingState) -> None:
         wish = outright(state.asked)
-        if wish is None or state.marked or state.wanted or state.calls or closing(state):
+        if wish is None or state.marked or state.wanted or state.calls or closing(state) or not has_its_media(wish[0], state.references):
             return
         places = _places(state)[:MOST_BOXES] if wish[0] == Task.REASONING_EDITING else []
         if wish[0] == Task.REASONING_EDITING and not places:
             return
         task, vocabulary, written = grammar.TASKS[wish[0]], state.vocabulary, list(state.run)
-        then, there = grammar.close_tag(task.tag), {key.split("-")[0] for key in state.references}
-        if not state.inside and task.needs and {kind.value for kind in task.needs} <= there:
+        then = grammar.close_tag(task.tag)
+        if not state.inside and task.needs:
             due, then = vocabulary.encode(PROMISES[wish[0]][0]), grammar.open_tag(task.tag)
         elif state.inside[:1] == [task.tag] and state.innermost == grammar.BOX and places:
             due, then = vocabulary.encode(grammar.spell_box(places[state.boxes])), grammar.close_tag(grammar.BOX)
@@ -269,7 +285,7 @@ def place_beside(how: str, thing: Box) -> Box:
 
 def place_free(new: str, things: Sequence[Box]) -> Box:
     """For something that is added nowhere in particular: high or low in the picture, where it lies over the ``things`` least."""
-    side, high = (0.22, True) if new.split()[-1] in IN_THE_SKY else (MOST, False)
+    side, high = (0.22, True) if new.split()[-1] in HIGH else (MOST, False)
     y = 0.04 if high else 0.96 - side
     places = [Box(x, y, x + side, y + side) for x in (0.96 - side, 0.04, 0.5 - side / 2, 0.73 - side / 2, 0.27 - side / 2)]
     return min(places, key=lambda place: sum(place.overlap(thing) for thing in things))
@@ -316,7 +332,7 @@ def _which(noun: str, regions: Sequence[Region]) -> Sequence[Region]:
     """ "The left one" of them, the largest of several for "the cow", or all for "the cows"."""
     side = re.search(r"\b(left|right|top|upper|bottom|lower|bigg?est|largest|smallest)\b", noun.lower())
     if not side:
-        several = noun.lower().split()[-1] in _PEOPLE or is_plural(noun.split(" ", 1)[-1])
+        several = noun.lower().split()[-1] in IRREGULAR.values() or is_plural(noun.split(" ", 1)[-1])
         return regions if several or not regions else [max(regions, key=lambda region: region.box.area)]
     if not regions:
         return regions
